@@ -1,0 +1,1 @@
+"""Clarion: self-hosted push notification platform."""

@@ -1,0 +1,1 @@
+"""How it looks as bytes: protocols without I/O."""
