@@ -1,0 +1,97 @@
+"""What a message says, independent of any network."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import IntEnum, StrEnum
+
+from clarion.domain.ids import AppId, MessageId
+from clarion.domain.lanes import Lane
+from clarion.domain.network import Network
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+"""A JSON value (a recursive alias; Python 3.12's `type` statement is above our floor)."""
+
+
+class Priority(IntEnum):
+    """How eager the network should be."""
+
+    LOW = 1
+    NORMAL = 5
+    HIGH = 10
+
+
+class PushType(StrEnum):
+    """What kind of push this is; Apple's names, mapped by every network."""
+
+    ALERT = "alert"
+    BACKGROUND = "background"
+    VOIP = "voip"
+    COMPLICATION = "complication"
+    FILEPROVIDER = "fileprovider"
+    MDM = "mdm"
+    LIVEACTIVITY = "liveactivity"
+    LOCATION = "location"
+    PUSHTOTALK = "pushtotalk"
+    WIDGETS = "widgets"
+    CONTROLS = "controls"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Action:
+    """A button under a notification."""
+
+    id: str
+    title: str
+    icon: str | None = None
+    link: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """What the person sees and the app receives."""
+
+    title: str | None = None
+    subtitle: str | None = None
+    body: str | None = None
+    image: str | None = None
+    icon: str | None = None
+    actions: tuple[Action, ...] = ()
+    link: str | None = None
+    sound: str | None = None
+    badge: int | None = None
+    data: Mapping[str, Json] = field(default_factory=dict)
+    category: str | None = None
+    thread: str | None = None
+    overrides: Mapping[Network, Mapping[str, Json]] = field(default_factory=dict)
+    """Per network, what is merged over the payload that we would build (see each provider)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """A message as delivery needs it: one content for every recipient of the message."""
+
+    id: MessageId
+    app: AppId
+    lane: Lane
+    content: Content
+    push_type: PushType = PushType.ALERT
+    priority: Priority = Priority.HIGH
+    ttl: timedelta | None = None
+    """How long the network may keep trying; None leaves it to the network's default."""
+    expires_at: datetime | None = None
+    """The sender's deadline: past it nothing is sent any more, and no network may show it."""
+    collapse_id: str | None = None
+    """Messages with the same id replace each other on the device."""
+
+    def network_ttl_s(self, now: datetime) -> int | None:
+        """Seconds the network may keep the message from `now` on: the nearer of both clocks."""
+        limits = [] if self.ttl is None else [self.ttl.total_seconds()]
+        if self.expires_at is not None:
+            limits.append((self.expires_at - now).total_seconds())
+        return max(0, int(min(limits))) if limits else None
+
+    @property
+    def display_id(self) -> str:
+        """What makes a device show the message once although it may arrive twice."""
+        return self.collapse_id if self.collapse_id is not None else self.id

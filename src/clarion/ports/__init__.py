@@ -1,0 +1,1 @@
+"""What we need from the world: protocols and their errors, no code."""
