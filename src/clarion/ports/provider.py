@@ -42,7 +42,7 @@ class PayloadProblem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SendRequest:
-    """Some recipients of some messages over one credential. `recipients.message` picks the message."""
+    """Some recipients over one credential; `recipients.message` picks each one's message."""
 
     credential: Credential
     messages: Sequence[Message]
