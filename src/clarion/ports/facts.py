@@ -1,0 +1,67 @@
+"""What was recorded about every recipient, for reports and for the trace of one person."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from clarion.domain.ids import AppId, DeviceId, MessageId, UserId
+from clarion.domain.network import Network
+from clarion.domain.outcome import Outcome, Reason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutcomeCount:
+    """How many recipients ended this way."""
+
+    network: Network | None
+    """None for users who have no device."""
+    outcome: Outcome
+    reason: Reason
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessageCounts:
+    """The recorded outcomes of one message."""
+
+    outcomes: Sequence[OutcomeCount]
+    retried: int
+    """Recipients that needed more than one attempt."""
+    first_at: datetime | None
+    last_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptFact:
+    """One attempt, or the decision not to send, for one device of one person."""
+
+    device: DeviceId | None
+    network: Network | None
+    at: datetime
+    attempt: int
+    outcome: Outcome | None
+    """None: not final, it was tried again."""
+    reason: Reason
+    status: int
+    note: str | None
+    """The network's own words."""
+    provider_id: str | None
+
+
+class Facts(Protocol):
+    """Reads what was recorded; asked over a local socket of its owner process."""
+
+    async def counts(self, app: AppId, message: MessageId, *, at_least_xid: int) -> MessageCounts:
+        """Outcomes by network and reason, once everything below `at_least_xid` is in."""
+        ...
+
+    async def trace(
+        self, app: AppId, message: MessageId, user: UserId, *, at_least_xid: int
+    ) -> Sequence[AttemptFact]:
+        """Everything that was recorded of one person's part in a message, in order of time."""
+        ...
+
+    async def rate(self, app: AppId, message: MessageId) -> Sequence[tuple[datetime, int]]:
+        """Final outcomes per second of sending, for progress and for reports."""
+        ...
