@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from clarion.wire.http2 import Batch
+
+HTTPS_PORT: Final = 443
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +33,7 @@ class Origin:
     def authority(self) -> str:
         """Host and port as `:authority` carries them; 443 is left out."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == 443 else f"{host}:{self.port}"
+        return host if self.port == HTTPS_PORT else f"{host}:{self.port}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

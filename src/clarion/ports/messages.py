@@ -1,0 +1,146 @@
+"""Accepting messages, reading them back, and steering them while they are sent."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from clarion.domain.campaign import MessageInput, MessageState
+from clarion.domain.content import Message
+from clarion.domain.ids import AppId, DeviceId, KeyId, MessageId
+from clarion.domain.lanes import Lane
+from clarion.domain.network import Network
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """Whom a message is for: everybody, or some users and devices (a device is reached once)."""
+
+    everybody: bool = False
+    users: Sequence[str] = ()
+    """External ids."""
+    aliases: Sequence[tuple[str, str]] = ()
+    """(label, value) pairs."""
+    devices: Sequence[DeviceId] = ()
+    networks: Sequence[Network] = ()
+    """Only devices of these networks; empty: all."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IdempotencyKey:
+    """What the client sent to make a retry harmless, and the hash of the body it came with."""
+
+    key: str
+    body_hash: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewMessage:
+    """A checked message, ready to be accepted."""
+
+    message: Message
+    target: Target
+    send_at: datetime
+    request: bytes
+    """The request's JSON as accepted (UTF-8): kept, and shown when the message is read back."""
+    key: KeyId
+    idempotency: IdempotencyKey | None
+    answer_status: int
+    answer: bytes
+    """What the API will answer; stored with the idempotency key so that a replay is the same."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """The message is durable (and, in an urgent lane, already on the wire)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Replayed:
+    """The same request was accepted before: answer as then."""
+
+    status: int
+    answer: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyReused:
+    """The idempotency key came with another body: 422."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InFlight:
+    """The first request with this key is still being worked on: 409."""
+
+
+Acceptance = Accepted | Replayed | KeyReused | InFlight
+
+
+class Acceptor(Protocol):
+    """Takes messages in. Urgent ones are journalled and sent by the same process."""
+
+    async def accept(self, new: NewMessage, now: datetime) -> Acceptance:
+        """Make the message durable; returns after the commit.
+
+        Raises `StoreUnavailableError` when the state store can't be reached; nothing is
+        accepted then.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessageRecord:
+    """A message as it stands."""
+
+    id: MessageId
+    app: AppId
+    lane: Lane
+    state: MessageState
+    request: bytes
+    send_at: datetime
+    expires_at: datetime | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    canceled_at: datetime | None
+    paused_at: datetime | None
+    recipients: int
+    """Rows planned so far, suppressed ones included."""
+    xid: int
+    """Facts that contain everything below this transaction id are complete for the state."""
+
+
+class Messages(Protocol):
+    """Messages in the state store."""
+
+    async def get(self, app: AppId, message: MessageId) -> MessageRecord | None:
+        """The message, or None when the app has none of that id."""
+        ...
+
+    async def page(
+        self, app: AppId, *, before: tuple[datetime, MessageId] | None, limit: int
+    ) -> Sequence[MessageRecord]:
+        """Newest first, those older than `before`."""
+        ...
+
+    async def steer(
+        self, app: AppId, message: MessageId, what: MessageInput, now: datetime
+    ) -> MessageState | None:
+        """Pause, resume or cancel. The state after it; None when there is no such message.
+
+        Raises `TransitionRefusedError` when the state's table has no such transition.
+        """
+        ...
+
+
+class TransitionRefusedError(Exception):
+    """The message's state does not allow that (a finished message can't be paused)."""
+
+    def __init__(self, state: MessageState, what: MessageInput) -> None:
+        super().__init__(f"a message that is {state.name.lower()} can't take {what.value!r}")
+        self.state = state
+        self.what = what
+
+
+class StoreUnavailableError(Exception):
+    """The state store can't be reached or did not commit; the sentence names the cause."""
