@@ -9,8 +9,8 @@ from clarion.domain.ids import AppId, MessageId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
 
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
-"""A JSON value (a recursive alias; Python 3.12's `type` statement is above our floor)."""
+Json = object
+"""Any JSON value: None, bool, int, float, str, list or dict of the same (narrow before use)."""
 
 
 class Priority(IntEnum):
