@@ -1,0 +1,1 @@
+"""Ports made real: state, facts, the network, the machine's clock and chance."""
