@@ -1,0 +1,20 @@
+"""What can be said about a person (a user of the app that sends)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from clarion.domain.attributes import AttributeChanges
+from clarion.domain.device import KEEP, Keep
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PersonChange:
+    """What to write over what is known; `KEEP` leaves a field as it is, None clears it."""
+
+    attributes: AttributeChanges = field(default_factory=dict)
+    aliases: Mapping[str, str | None] = field(default_factory=dict)
+    """Label -> value; None removes the alias of that label."""
+    language: str | Keep | None = KEEP
+    time_zone: str | Keep | None = KEEP
+    country: str | Keep | None = KEEP
+    opted_out: bool | Keep = KEEP
