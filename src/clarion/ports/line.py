@@ -1,0 +1,205 @@
+"""The queue between the stages: hand-offs and state that change in one transaction."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import polars as pl
+
+from clarion.domain.content import Message
+from clarion.domain.credential_health import FaultPolicy
+from clarion.domain.handoffs import BatchSent, BatchToSend, Int64s, Recipients, ShardToPlan
+from clarion.domain.ids import AppId, CredentialId, MessageId
+from clarion.domain.lanes import Lane
+from clarion.domain.network import Network
+from clarion.ports.messages import Target
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClaimedShard:
+    """A shard under lease, with what planning needs to know of its message."""
+
+    shard: ShardToPlan
+    fence: int
+    message: Message
+    target: Target
+    at_least_xid: int
+    """The audience must have every change below this: all that was committed before the message."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedBatch:
+    """A batch that planning made."""
+
+    key: str
+    """Deterministic: planning the same shard again makes the same keys."""
+    network: Network
+    credential: CredentialId
+    planned_xid: int
+    rows: pl.DataFrame
+    """Columns of the audience: device, user, registered_us, environment, token, keys."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resolved:
+    """The devices of named users and devices, as the registry has them now."""
+
+    xid: int
+    rows: pl.DataFrame
+    """Columns of the audience."""
+    unknown: Sequence[str]
+    """What was named and is not there: external ids, `label:value`, or device ids."""
+
+
+class PlanLine(Protocol):
+    """Hand-offs 1 and 2."""
+
+    async def expand_due(self, now: datetime, *, limit: int) -> int:
+        """Turn messages whose time has come into shards; how many messages."""
+        ...
+
+    async def claim_shard(self, owner: str, now: datetime, lease_s: float) -> ClaimedShard | None:
+        """Lease the most urgent shard that is ready."""
+        ...
+
+    async def commit_shard(
+        self,
+        claimed: ClaimedShard,
+        batches: Sequence[PlannedBatch],
+        skipped: Sequence[BatchSent],
+        now: datetime,
+    ) -> bool:
+        """Record a plan and finish the shard, in one transaction.
+
+        False when the lease was lost meanwhile: nothing was recorded then.
+        """
+        ...
+
+    async def resolve(self, app: AppId, target: Target) -> Resolved:
+        """The rows of named users, aliases and devices."""
+        ...
+
+    async def credentials(self, app: AppId) -> Mapping[Network, CredentialId]:
+        """Which networks the app can send over (a quarantined credential counts: it queues)."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetryBatch:
+    """Recipients that are to be tried again, together."""
+
+    recipients: Recipients
+    run_at: datetime
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Burial:
+    """Tokens that their network declared dead: columns of equal length."""
+
+    device: Int64s
+    reason: Sequence[int]
+    registered_us: Int64s
+    """As read when the batch was planned: a token registered again since then is spared."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChunkCommit:
+    """What one chunk of a batch came to."""
+
+    batch: BatchToSend
+    cursor: int
+    """Rows before this one are recorded once this commit is."""
+    sent: BatchSent
+    retries: Sequence[RetryBatch] = ()
+    burial: Burial | None = None
+    new_tokens: Mapping[int, str] | None = None
+    """Device -> token that replaces the one used."""
+    environments: Mapping[int, int] | None = None
+    """Device -> environment that turned out to be right."""
+    quarantine: str | None = None
+    """Put the credential into quarantine, for this reason."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChunkAck:
+    """What the line says to a commit."""
+
+    recorded: bool
+    """False: the lease was lost, somebody else has the batch; stop."""
+    paused: bool = False
+    canceled: frozenset[MessageId] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClaimedBatch:
+    """A batch under lease."""
+
+    batch: BatchToSend
+    claims: int
+    """Leases since the last recorded progress, this one included: a poison batch shows here."""
+    canceled: frozenset[MessageId]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RegistryChanges:
+    """Devices that changed at or after some version; columns of equal length."""
+
+    xid: int
+    """Ask for changes since this one next."""
+    device: Int64s
+    user: Int64s
+    reason: Sequence[int]
+    """Why nothing may be sent to the device any more (`Reason`), 0 where it may."""
+
+
+class SendLine(Protocol):
+    """Hand-offs 3 and 4."""
+
+    async def claim(
+        self,
+        owner: str,
+        lanes: Sequence[Lane],
+        now: datetime,
+        lease_s: float,
+        *,
+        avoid: Collection[CredentialId] = (),
+    ) -> ClaimedBatch | None:
+        """Lease the most urgent batch that is ready and whose credential is in order."""
+        ...
+
+    async def commit(self, chunk: ChunkCommit, now: datetime, lease_s: float) -> ChunkAck:
+        """Record a chunk: outcomes, cursor, lease, retries and burials in one transaction."""
+        ...
+
+    async def split(self, claimed: ClaimedBatch, now: datetime) -> None:
+        """Replace what is left of a poison batch by two halves."""
+        ...
+
+    async def release(self, batch: BatchToSend, run_at: datetime) -> None:
+        """Give a batch back; what is not recorded will be sent by whoever takes it."""
+        ...
+
+    async def pace(self, credential: CredentialId, wanted: int, now: datetime) -> float:
+        """Take `wanted` sends from the credential's shared budget; seconds to wait before them."""
+        ...
+
+    async def changes(self, app: AppId, since_xid: int) -> RegistryChanges:
+        """What changed in the registry, for opt-outs newer than the plan."""
+        ...
+
+
+class Housekeeping(Protocol):
+    """What keeps the line moving when processes die."""
+
+    async def abandon(self, owner: str) -> int:
+        """Make ready again what a dead process had leased; how many pieces."""
+        ...
+
+    async def sweep(self, now: datetime) -> int:
+        """Make ready again what was leased by processes that were not heard of since."""
+        ...
+
+
+DEFAULT_FAULT_POLICY = FaultPolicy()
