@@ -123,7 +123,9 @@ create table message (
     app_id        int not null references app,
     lane          smallint not null,
     state         smallint not null,         -- clarion.domain.campaign.MessageState
-    request       jsonb not null,            -- as accepted: content, target and options
+    request       jsonb not null,            -- as accepted, shown when it is read back
+    envelope      bytea not null,            -- clarion.domain.content.Message as JSON
+    target        jsonb not null,            -- clarion.ports.messages.Target as JSON
     send_at       timestamptz not null,
     expires_at    timestamptz,
     key_id        text not null,
@@ -135,9 +137,6 @@ create table message (
     recipients    bigint not null default 0, -- rows planned so far, suppressed ones included
     open_shards   int not null default 0,
     open_batches  int not null default 0,
-    owner         text,
-    leased_until  timestamptz,
-    claims        smallint not null default 0,
     xid           xid8 not null default pg_current_xact_id()
 );
 create index message_due on message (lane, send_at, id) where state = 1;
@@ -149,7 +148,7 @@ create table shard (
     high          int not null,
     app_id        int not null,
     lane          smallint not null,
-    state         smallint not null default 1,   -- 1 ready, 2 leased, 4 done (BatchState)
+    state         smallint not null default 1,   -- 1 ready, 2 leased, 3 held, 4 done (BatchState)
     run_at        timestamptz not null,
     owner         text,
     leased_until  timestamptz,
@@ -184,7 +183,7 @@ create table batch (
 alter table batch alter column recipients set storage external;
 create index batch_ready on batch (lane, run_at, id) where state = 1;
 create index batch_leased on batch (leased_until) where state = 2;
-create index batch_held on batch (id) where state = 3;
+create index batch_of_message on batch ((message_ids[1])) where state <> 4;
 
 create table chunk (
     id            bigint generated always as identity primary key,
