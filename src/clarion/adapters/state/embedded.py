@@ -41,6 +41,8 @@ from clarion.adapters.state.pg_user import ServerUser, server_user
 _LARGEST_LOG: Final = 8 << 20
 _LOG_TAIL: Final = 8192
 _POLL_S: Final = 0.005
+_RETRY_S: Final = 0.1
+_SURVIVORS: Final = "pre-existing shared memory block"
 _APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
@@ -127,10 +129,8 @@ def start(data_dir: Path, *, settings: EmbeddedSettings | None = None) -> Embedd
         lock = OwnerLock(data.lock)
         undo.callback(lock.release)
         binaries = _prepare(data, user, chosen)
-        child = _Child(lock, stop_timeout_s=chosen.stop_timeout_s)
+        child = _launch(_command(data, binaries, user, chosen), data, lock, chosen)
         undo.callback(child.stop)
-        child.start(_command(data, binaries, user, chosen), data.log)
-        _wait_until_ready(child, data, timeout_s=chosen.start_timeout_s)
         password = data.secret.read_text("ascii")
         undo.pop_all()
     host = quote(str(data.sockets))
@@ -148,7 +148,13 @@ async def running(
     data_dir: Path, *, settings: EmbeddedSettings | None = None
 ) -> AsyncIterator[EmbeddedPostgres]:
     """`start` and `stop` for an event loop: both happen in a thread. Raises what `start` does."""
-    server = await asyncio.to_thread(start, data_dir, settings=settings)
+    starting = asyncio.ensure_future(asyncio.to_thread(start, data_dir, settings=settings))
+    try:
+        server = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # A thread cannot be cancelled: let it finish, or its server would outlive this block.
+        await asyncio.to_thread((await starting).stop)
+        raise
     try:
         yield server
     finally:
@@ -253,7 +259,6 @@ class _Child:
             target=self._keep, args=(command, log, started), name="postgres", daemon=True
         ).start()
         self._process = started.result()
-        atexit.register(self.stop)
 
     def _keep(
         self,
@@ -300,12 +305,38 @@ class _Child:
             self._lock.release()
 
 
-def _wait_until_ready(child: _Child, data: DataDir, *, timeout_s: float) -> None:
+def _launch(
+    command: list[str], data: DataDir, lock: OwnerLock, settings: EmbeddedSettings
+) -> _Child:
+    """Start the server and wait until it answers.
+
+    Backends of a killed server finish their work in a moment or two; until then PostgreSQL
+    refuses to start beside them, so that refusal is retried.
+    """
+    patience = time.monotonic() + settings.stop_timeout_s
+    while True:
+        child = _Child(lock, stop_timeout_s=settings.stop_timeout_s)
+        child.start(command, data.log)
+        try:
+            output = _ready_or_output(child, data, timeout_s=settings.start_timeout_s)
+        except BaseException:
+            child.stop()
+            raise
+        if output is None:
+            atexit.register(child.stop)
+            return child
+        if _SURVIVORS not in output or time.monotonic() > patience:
+            raise explain("start", data.root, output)
+        time.sleep(_RETRY_S)
+
+
+def _ready_or_output(child: _Child, data: DataDir, *, timeout_s: float) -> str | None:
+    """None once the server answers; what it wrote if it ended instead."""
     end = time.monotonic() + timeout_s
     while not child.ended_within(_POLL_S):
         found = read_pid_file(data.cluster)
         if found is not None and found.pid == child.pid and found.status == "ready":
-            return
+            return None
         if time.monotonic() > end:
             raise EmbeddedPostgresError(
                 f"the embedded database in {data.root} did not become ready within "
@@ -314,4 +345,4 @@ def _wait_until_ready(child: _Child, data: DataDir, *, timeout_s: float) -> None
             )
     with data.log.open("rb") as file:
         file.seek(max(child.log_start, file.seek(0, os.SEEK_END) - _LOG_TAIL))
-        raise explain("start", data.root, file.read().decode("utf-8", "replace"))
+        return file.read().decode("utf-8", "replace")

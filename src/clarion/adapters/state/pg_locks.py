@@ -124,6 +124,7 @@ def clear_crash(cluster: Path, sockets: Path, *, patience_s: float) -> None:
         stop_server(found.pid, cluster, patience_s=patience_s)
     elif found is not None:
         _disarm(cluster / "postmaster.pid")
+    _end_survivors(cluster)
     path = sockets / f".s.PGSQL.{PORT}"
     if _answers(path):
         raise EmbeddedPostgresError(
@@ -152,6 +153,16 @@ def stop_server(pid: int, cluster: Path, *, patience_s: float) -> None:
         f"the PostgreSQL server with pid {pid}, left over from an earlier run on {cluster}, does "
         f"not stop. End it with `kill -QUIT {pid}`, then start again."
     )
+
+
+def _end_survivors(cluster: Path) -> None:
+    """Ask backends of a killed server to end; idle ones have noticed its death by themselves."""
+    if not _PROC.exists():
+        return
+    for process in _PROC.parent.glob("[0-9]*"):
+        if _serves_by_proc(process, cluster):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(process.name), signal.SIGTERM)
 
 
 def _disarm(pid_file: Path) -> None:
