@@ -1,0 +1,398 @@
+"""Sending Web Push: group by origin and message, encrypt, sign once per origin, read answers."""
+
+import asyncio
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from clarion.domain.content import Message
+from clarion.domain.handoffs import Answers
+from clarion.domain.ids import CredentialId
+from clarion.domain.network import Network
+from clarion.domain.outcome import Reason, Verdict
+from clarion.ports.provider import Credential, CredentialProblem, PayloadProblem, SendRequest
+from clarion.ports.system import Chance, Clock
+from clarion.ports.transport import EgressForbiddenError, Origin, Transport
+from clarion.providers.webpush import errors, payload
+from clarion.wire.endpoint import NOBODY, AllowList, Refused, decide
+from clarion.wire.http2 import Batch, HeaderSet
+from clarion.wire.vapid import (
+    DEFAULT_LIFETIME,
+    VapidError,
+    VapidHeader,
+    VapidKey,
+    authorize,
+    check_subject,
+)
+from clarion.wire.webpush import (
+    KeptSenderKey,
+    SenderKey,
+    SubscriptionKeys,
+    WebPushError,
+    encrypt_batch,
+    encrypt_batch_kept,
+)
+
+SLICE: Final = 50
+"""Messages encrypted before the loop may do something else: about 6 ms with fresh keys."""
+
+VAPID_SETTLED: Final = timedelta(hours=1)
+"""A younger signature is not renewed after a refusal: Apple wants them kept for an hour."""
+
+_POINT_OCTETS: Final = 65
+_SALT_OCTETS: Final = 16
+_MAX_CREDENTIALS: Final = 256
+_MAX_ORIGINS: Final = 4096
+_WORTH_INDEXING: Final = 8
+_ENDPOINT: Final = re.compile(rb"(https://[^/?#@]+)/[!\"$-~]*")
+"""Origin, then what follows it: visible ASCII without a fragment, as `:path` needs it."""
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebPushSettings:
+    """How this process speaks Web Push."""
+
+    allow: AllowList = NOBODY
+    """Hosts that the egress guard lets pass although their addresses are private."""
+    subject: str | None = None
+    """The VAPID contact of credentials that name none (RFC 8292 section 2.1)."""
+    sender_key_lifetime_s: float = 0.0
+    """0: a fresh key pair for each message (RFC 8291 section 3.1). More: one key pair per
+    credential is kept that long and the secret shared with each subscription is remembered, which
+    is ten times faster to send again; whoever steals the process's memory can then read every
+    message of that lifetime, and a service can link messages by their common key id."""
+    profiles: Mapping[str, errors.Profile] = field(default_factory=dict)
+    """Host -> whose error table applies, where the name does not tell."""
+    origins_at_once: int = 32
+    """Batches of one `send` that may be on the wire together."""
+    deadline_s: float = 30.0
+
+
+@dataclass(slots=True)
+class _Sender:
+    """What is kept for one version of a credential."""
+
+    key: VapidKey
+    subject: str
+    site: str | None
+    signed: dict[bytes, VapidHeader] = field(default_factory=dict)
+    kept: KeptSenderKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Rows of one origin and one message, with what their requests share."""
+
+    origin: Origin
+    url: bytes
+    message: Message
+    rows: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One `send` under way."""
+
+    request: SendRequest
+    sender: _Sender
+    columns: errors.Columns
+    texts: dict[int, bytes] = field(default_factory=dict)
+    """Plaintexts by the message's place."""
+
+
+class WebPushProvider:
+    """Web Push as one delivery network; the transport's owner closes the transport."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        clock: Clock,
+        chance: Chance,
+        settings: WebPushSettings | None = None,
+    ) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._chance = chance
+        self._settings = WebPushSettings() if settings is None else settings
+        self._senders: dict[tuple[CredentialId, int], _Sender] = {}
+        self._origins: dict[bytes, Origin | str] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._under_way = 0
+
+    @property
+    def network(self) -> Network:
+        """Web Push."""
+        return Network.WEBPUSH
+
+    def check_message(self, message: Message, now: datetime) -> Sequence[PayloadProblem]:
+        """What no push service would take; see `payload.check`."""
+        del now
+        return payload.check(message)
+
+    def check_credential(
+        self, public: Mapping[str, str], secret: Mapping[str, str]
+    ) -> Sequence[CredentialProblem]:
+        """Whether key pair, contact and site can be used; the network is not asked."""
+        return payload.check_credential(public, secret, self._settings.subject)
+
+    def check_token(self, token: str, keys: bytes | None) -> str | None:
+        """Why a subscription can't be sent to: its address, or its keys."""
+        decision = _decide(token, self._settings.allow)
+        if isinstance(decision, str):
+            return decision
+        try:
+            _receiver(keys).point  # noqa: B018 - reading the point proves it
+        except WebPushError as error:
+            return str(error)
+        return None
+
+    async def send(self, request: SendRequest) -> Answers:
+        """Encrypt and send: one batch per origin and message, several on the wire together."""
+        columns = errors.Columns(len(request.recipients))
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            await self._send(request, columns)
+        finally:
+            self._under_way -= 1
+            if self._under_way == 0:
+                self._idle.set()
+        return columns.answers()
+
+    async def close(self) -> None:
+        """Wait until everything that was given to `send` has its answers."""
+        await self._idle.wait()
+
+    async def _send(self, request: SendRequest, columns: errors.Columns) -> None:
+        try:
+            sender = self._sender(request.credential)
+        except VapidError as error:
+            end = _end(Verdict.ALERT_CONFIG, Reason.CREDENTIAL_REJECTED, str(error))
+            columns.put(range(len(request.recipients)), end)
+            return
+        run = _Run(request, sender, columns)
+        gate = asyncio.Semaphore(self._settings.origins_at_once)
+        async with asyncio.TaskGroup() as tasks:
+            for group, text in self._groups(run):
+                rows, bodies = await self._encrypt(run, group.rows, text)
+                if rows:
+                    batch = self._batch(run, group, rows, bodies)
+                    tasks.create_task(self._exchange(gate, run, group, rows, batch))
+
+    def _groups(self, run: _Run) -> Iterator[tuple[_Group, bytes]]:
+        """Rows by origin and message with the plaintext; what can't be sent is answered here."""
+        recipients = run.request.recipients
+        column = recipients.message
+        messages = [0] * len(recipients) if column is None else column.tolist()
+        found: dict[tuple[bytes, int], list[int]] = {}
+        for row, (token, message) in enumerate(zip(recipients.tokens, messages, strict=True)):
+            match = _ENDPOINT.fullmatch(token)
+            url = b"" if match is None else match[1]
+            found.setdefault((url, message), []).append(row)
+        for (url, message), rows in found.items():
+            origin = self._origin(url)
+            if isinstance(origin, str):
+                end = _end(Verdict.FIX_PAYLOAD, Reason.ENDPOINT_FORBIDDEN, origin)
+                run.columns.put(rows, end)
+                continue
+            text = self._plaintext(run, message)
+            if isinstance(text, bytes):
+                yield _Group(origin, url, run.request.messages[message], rows), text
+            else:
+                run.columns.put(rows, text)
+
+    def _origin(self, url: bytes) -> Origin | str:
+        """Where an origin is reached, or why it may not be; remembered."""
+        known = self._origins.get(url)
+        if known is None:
+            _make_room(self._origins, _MAX_ORIGINS)
+            known = _decide(url.decode("ascii", "replace"), self._settings.allow)
+            self._origins[url] = known
+        return known
+
+    def _plaintext(self, run: _Run, place: int) -> bytes | errors.Judgement:
+        """A message's plaintext, or how all its rows end when it can't be sent."""
+        text = run.texts.get(place)
+        if text is not None:
+            return text
+        message = run.request.messages[place]
+        try:
+            text = payload.render(message, run.sender.site)
+        except payload.PayloadError as error:
+            return _end(Verdict.FIX_PAYLOAD, Reason.PAYLOAD_REFUSED, str(error))
+        excess = len(text) - payload.MAX_PLAINTEXT
+        if excess > 0:
+            problem = payload.too_large(message.content, excess)
+            return _end(Verdict.FIX_PAYLOAD, Reason.PAYLOAD_TOO_LARGE, problem.detail)
+        run.texts[place] = text
+        return text
+
+    async def _encrypt(
+        self, run: _Run, rows: list[int], text: bytes
+    ) -> tuple[list[int], list[bytes]]:
+        """Bodies for the rows whose keys can be used; the others get their answer here."""
+        keys = run.request.recipients.keys
+        good: list[int] = []
+        bodies: list[bytes] = []
+        for low in range(0, len(rows), SLICE):
+            now = self._clock.now()
+            kept = self._kept(run.sender, now)
+            receivers = []
+            for row in rows[low : low + SLICE]:
+                try:
+                    receiver = _receiver(None if keys is None else keys[row])
+                    if kept is None:
+                        receiver.point  # noqa: B018 - reading the point proves and keeps it
+                    else:
+                        kept.input_keying_material(receiver)
+                except WebPushError as error:
+                    end = _end(Verdict.DROP_TOKEN, Reason.TOKEN_INVALID, str(error))
+                    run.columns.put([row], end)
+                else:
+                    good.append(row)
+                    receivers.append(receiver)
+            salts = self._chance.token(_SALT_OCTETS * len(receivers))
+            bodies.extend(
+                encrypt_batch(text, receivers, salts)
+                if kept is None
+                else encrypt_batch_kept(text, receivers, salts, sender=kept, now=now)
+            )
+            await asyncio.sleep(0)
+        return good, bodies
+
+    def _kept(self, sender: _Sender, now: datetime) -> KeptSenderKey | None:
+        """The kept sender key, where the settings allow one."""
+        lifetime = timedelta(seconds=self._settings.sender_key_lifetime_s)
+        if not lifetime:
+            return None
+        if sender.kept is None or not sender.kept.is_current(now):
+            sender.kept = KeptSenderKey(SenderKey.generate(), made_at=now, lifetime=lifetime)
+        return sender.kept
+
+    def _batch(self, run: _Run, group: _Group, rows: list[int], bodies: list[bytes]) -> Batch:
+        request = run.request
+        tokens, cut = request.recipients.tokens, len(group.url)
+        fields = payload.headers(group.message, request.now)
+        signed = self._signed(run.sender, group.url).value.encode()
+        headers = HeaderSet(
+            path_prefix=b"",
+            headers=((b"authorization", signed), *fields),
+            # What changes with every message would only push the rest out of the peer's table.
+            literal=frozenset((b"topic", b"ttl")) if len(rows) < _WORTH_INDEXING else frozenset(),
+        )
+        return Batch(
+            headers,
+            [tokens[row][cut:] for row in rows],
+            bodies=bodies,
+            deadline_s=self._settings.deadline_s,
+            keep_bodies=request.urgent or self._profile(group.origin) is errors.Profile.WNS,
+        )
+
+    def _signed(self, sender: _Sender, url: bytes) -> VapidHeader:
+        """The origin's Authorization field, made anew at half its life."""
+        now = self._clock.now()
+        signed = sender.signed.get(url)
+        if signed is None or signed.expires_at - now < DEFAULT_LIFETIME / 2:
+            _make_room(sender.signed, _MAX_ORIGINS)
+            signed = authorize(url.decode(), sender.key, subject=sender.subject, now=now)
+            sender.signed[url] = signed
+        return signed
+
+    async def _exchange(
+        self, gate: asyncio.Semaphore, run: _Run, group: _Group, rows: list[int], batch: Batch
+    ) -> None:
+        async with gate:
+            try:
+                await self._transport.send(group.origin, batch, urgent=run.request.urgent)
+            except EgressForbiddenError as error:
+                end = _end(Verdict.FIX_PAYLOAD, Reason.ENDPOINT_FORBIDDEN, str(error))
+                run.columns.put(rows, end)
+                return
+        self._read(run, group, rows, batch)
+
+    def _read(self, run: _Run, group: _Group, rows: list[int], batch: Batch) -> None:
+        columns, profile = run.columns, self._profile(group.origin)
+        columns.accept(rows, batch.statuses)
+        now = self._clock.now()
+        for at, answer in batch.answers.items():
+            end = errors.judge(profile, answer.status, answer.headers, answer.body, now)
+            if end.verdict is Verdict.ALERT_CONFIG and self._outworn(run.sender, group.url, now):
+                end = replace(end, verdict=Verdict.REFRESH_AUTH)
+            columns.put([rows[at]], end)
+            if end.verdict is Verdict.OK:
+                columns.keep_id(rows[at], answer.headers)
+        for at, failure in batch.failures.items():
+            columns.put([rows[at]], errors.FAILURES[failure])
+
+    def _outworn(self, sender: _Sender, url: bytes, now: datetime) -> bool:
+        """Whether a refused signature may just be old: it is made anew for the next attempt."""
+        signed = sender.signed.get(url)
+        if signed is None:
+            return True  # another answer of this batch has just seen to it
+        if now - (signed.expires_at - DEFAULT_LIFETIME) < VAPID_SETTLED:
+            return False
+        del sender.signed[url]
+        return True
+
+    def _profile(self, origin: Origin) -> errors.Profile:
+        return self._settings.profiles.get(origin.host) or errors.profile_of(origin.host)
+
+    def _sender(self, credential: Credential) -> _Sender:
+        """What is kept for the credential, made when it is first used or has a new version."""
+        name = credential.id, credential.version
+        sender = self._senders.get(name)
+        if sender is None:
+            key = VapidKey.parse(credential.secret.get("private_key", ""))
+            subject = check_subject(
+                credential.public.get("subject") or self._settings.subject or ""
+            )
+            _make_room(self._senders, _MAX_CREDENTIALS)
+            sender = _Sender(key, subject, credential.public.get("site"))
+            self._senders[name] = sender
+        return sender
+
+
+def make_vapid_credential(subject: str | None = None) -> tuple[dict[str, str], dict[str, str]]:
+    """A new VAPID key pair as a credential's public and secret mappings.
+
+    `public["public_key"]` is the `applicationServerKey` of `PushManager.subscribe` (base64url,
+    87 characters): whoever subscribes with it can be sent to with this credential only.
+    """
+    key = VapidKey.generate()
+    public = {"public_key": key.public}
+    if subject is not None:
+        public["subject"] = check_subject(subject)
+    return public, {"private_key": key.to_pem()}
+
+
+def _decide(url: str, allow: AllowList) -> Origin | str:
+    """Where a URL leads, or why it may not be called."""
+    decision = decide(url, allow)
+    if isinstance(decision, Refused):
+        return decision.detail
+    if decision.url.scheme != "https":
+        return "the endpoint's scheme is http, not https (RFC 8030 section 8)"
+    return Origin(host=decision.url.host, port=decision.url.port, guarded=not decision.listed)
+
+
+def _receiver(keys: bytes | None) -> SubscriptionKeys:
+    if keys is None:
+        raise WebPushError("the subscription has no keys, so nothing can be encrypted for it")
+    return SubscriptionKeys(keys[:_POINT_OCTETS], keys[_POINT_OCTETS:])
+
+
+def _end(verdict: Verdict, reason: Reason, words: str) -> errors.Judgement:
+    return errors.Judgement(verdict, reason, math.nan, words)
+
+
+def _make_room(cache: dict[K, V], limit: int) -> None:
+    """Forget the oldest entry of a full cache."""
+    if len(cache) >= limit:
+        del cache[next(iter(cache))]
