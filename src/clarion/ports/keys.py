@@ -88,7 +88,3 @@ class Keys(Protocol):
     async def all(self, app: AppId) -> Sequence[KeyRecord]:
         """The keys of an app, newest first, dead ones included."""
         ...
-
-    async def flush(self) -> None:
-        """Write the times of last use that are still in memory (on shutdown)."""
-        ...

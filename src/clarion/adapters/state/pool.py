@@ -1,0 +1,112 @@
+"""Connections to the state store, and the unit of work."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+import asyncpg
+
+from clarion.adapters.state.failures import store_failures
+
+Result = TypeVar("Result")
+
+DEADLOCK_TRIES: Final = 4
+"""Transactions that lock the same rows in different orders are run again; it is never our plan
+(batches lock in key order), but two people's merges may cross."""
+
+
+async def open_pool(
+    dsn: str, *, min_size: int = 1, max_size: int = 8, command_timeout_s: float = 60.0
+) -> asyncpg.Pool:
+    """A pool whose connections speak our types.
+
+    jsonb travels as JSON text in bytes, uuid as its 36 characters, xid8 as an integer.
+
+    Raises:
+        StoreUnavailableError: the server can't be reached.
+    """
+    with store_failures():
+        return await asyncpg.create_pool(
+            dsn,
+            min_size=min_size,
+            max_size=max_size,
+            command_timeout=command_timeout_s,
+            init=prepare,
+        )
+
+
+async def connect(dsn: str) -> asyncpg.Connection:
+    """One connection outside any pool, with the same types.
+
+    Raises:
+        StoreUnavailableError: the server can't be reached.
+    """
+    with store_failures():
+        connection = await asyncpg.connect(dsn)
+        await prepare(connection)
+        return connection
+
+
+async def prepare(connection: asyncpg.Connection) -> None:
+    """Teach a connection our types: jsonb as bytes of JSON, uuid as text."""
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        format="binary",
+        encoder=lambda text: b"\x01" + text,  # version octet of jsonb's binary form
+        decoder=lambda octets: bytes(octets[1:]),
+    )
+    await connection.set_type_codec(
+        "uuid",
+        schema="pg_catalog",
+        format="binary",
+        encoder=lambda text: bytes.fromhex(text.replace("-", "")),
+        decoder=_uuid_text,
+    )
+
+
+@asynccontextmanager
+async def reading(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
+    """A connection for single statements, each its own transaction.
+
+    Raises:
+        StoreUnavailableError: no connection, or it was lost.
+    """
+    with store_failures():
+        async with pool.acquire() as connection:
+            yield connection
+
+
+@asynccontextmanager
+async def transaction(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
+    """A unit of work: committed when the block ends, rolled back when it raises.
+
+    Raises:
+        StoreUnavailableError: no connection, or it was lost before the commit was confirmed.
+    """
+    with store_failures():
+        async with pool.acquire() as connection, connection.transaction():
+            yield connection
+
+
+async def unit_of_work(
+    pool: asyncpg.Pool, work: Callable[[asyncpg.Connection], Awaitable[Result]]
+) -> Result:
+    """Run `work` in a transaction, again when the server ended it for a deadlock.
+
+    Raises:
+        StoreUnavailableError: no connection, or it was lost before the commit was confirmed.
+    """
+    for _ in range(DEADLOCK_TRIES - 1):
+        try:
+            async with transaction(pool) as connection:
+                return await work(connection)
+        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+            continue
+    async with transaction(pool) as connection:
+        return await work(connection)
+
+
+def _uuid_text(octets: bytes) -> str:
+    text = octets.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
