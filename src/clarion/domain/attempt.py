@@ -76,7 +76,8 @@ def settle(answers: Answers, situation: Situation, policy: RetryPolicy) -> Settl
 def _reborn(answers: Answers, situation: Situation) -> Mask:
     """Dead as of an instant before the token was registered again: Apple's 410 rule."""
     known = (answers.verdict == Verdict.DROP_TOKEN) & (answers.dead_us > 0)
-    return np.logical_and(known, situation.registered_us >= answers.dead_us)
+    reborn: Mask = known & (situation.registered_us >= answers.dead_us)
+    return reborn
 
 
 def _settle_dead(answers: Answers, situation: Situation, into: Settlement) -> None:

@@ -32,3 +32,6 @@ class TokenKind(IntEnum):
 
 
 NETWORK_BY_LABEL = {network.label: network for network in Network}
+
+DEFAULT_PER_MINUTE = {Network.FCM: 600_000}
+"""Sends per minute and credential where a network states a quota (FCM: per project)."""

@@ -181,7 +181,9 @@ class SendLine(Protocol):
         """Give a batch back; what is not recorded will be sent by whoever takes it."""
         ...
 
-    async def pace(self, credential: CredentialId, wanted: int, now: datetime) -> float:
+    async def pace(
+        self, credential: CredentialId, network: Network, wanted: int, now: datetime
+    ) -> float:
         """Take `wanted` sends from the credential's shared budget; seconds to wait before them."""
         ...
 

@@ -1,0 +1,148 @@
+"""Hand-offs 1 and 2 in PostgreSQL: messages that are due, and the shards they become."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import asyncpg
+import orjson
+
+from clarion.adapters.state.envelopes import decode_message, decode_target
+from clarion.adapters.state.failures import store_failures
+from clarion.adapters.state.recipient_columns import encode_frame
+from clarion.adapters.state.resolving import resolve
+from clarion.adapters.state.statements import statements
+from clarion.domain.handoffs import BatchSent, ShardToPlan
+from clarion.domain.ids import BUCKETS, AppId, CredentialId, MessageId
+from clarion.domain.lanes import Lane
+from clarion.domain.network import Network
+from clarion.ports.line import ClaimedShard, PlannedBatch, Resolved
+from clarion.ports.messages import Target
+
+BUCKETS_PER_SHARD = 32
+"""32 shards for everybody: the first is planned, and sent, while the others wait."""
+
+_SQL = statements("line")
+_BATCH_COLUMNS = (
+    "key",
+    "app_id",
+    "lane",
+    "network",
+    "credential_id",
+    "message_ids",
+    "run_at",
+    "size",
+    "planned_xid",
+    "recipients",
+)
+
+
+class PostgresPlanLine:
+    """Implements `clarion.ports.line.PlanLine`."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def expand_due(self, now: datetime, *, limit: int) -> int:
+        """See the port."""
+        with store_failures():
+            async with self._pool.acquire() as connection:
+                done = await connection.execute(
+                    _SQL["expand_due"], now, limit, BUCKETS_PER_SHARD, BUCKETS
+                )
+        return int(done.rpartition(" ")[2])
+
+    async def claim_shard(self, owner: str, now: datetime, lease_s: float) -> ClaimedShard | None:
+        """See the port."""
+        until = now + timedelta(seconds=lease_s)
+        with store_failures():
+            async with self._pool.acquire() as connection:
+                row = await connection.fetchrow(_SQL["claim_shard"], owner, now, until)
+        if row is None:
+            return None
+        shard = ShardToPlan(
+            app=AppId(row["app_id"]),
+            message=MessageId(row["message_id"]),
+            lane=Lane(row["lane"]),
+            low=row["low"],
+            high=row["high"],
+        )
+        return ClaimedShard(
+            shard=shard,
+            fence=row["fence"],
+            message=decode_message(row["envelope"]),
+            target=decode_target(row["target"]),
+            at_least_xid=row["xid"],
+        )
+
+    async def commit_shard(
+        self,
+        claimed: ClaimedShard,
+        batches: Sequence[PlannedBatch],
+        skipped: Sequence[BatchSent],
+        now: datetime,
+    ) -> bool:
+        """See the port."""
+        shard = claimed.shard
+        planned = sum(len(batch.rows) for batch in batches) + sum(len(s.rows) for s in skipped)
+        with store_failures():
+            async with self._pool.acquire() as connection, connection.transaction():
+                mine = await connection.fetchval(
+                    _SQL["finish_shard"], shard.message, shard.low, claimed.fence
+                )
+                if mine is None:
+                    return False
+                await connection.copy_records_to_table(
+                    "batch",
+                    columns=_BATCH_COLUMNS,
+                    records=[_batch_record(shard, batch, now) for batch in batches],
+                )
+                for number, chunk in enumerate(skipped):
+                    key = f"plan:{shard.message}:{shard.low}:{number}"
+                    await connection.execute(_SQL["insert_chunk"], *chunk_values(key, chunk), now)
+                await connection.execute(
+                    _SQL["count_plan"], shard.message, len(batches), planned, now
+                )
+        return True
+
+    async def resolve(self, app: AppId, target: Target) -> Resolved:
+        """See the port."""
+        with store_failures():
+            async with self._pool.acquire() as connection:
+                group = await resolve(connection, [(app, target)])
+        return Resolved(xid=group.xid, rows=group.rows.drop("ix"), unknown=group.unknown[0])
+
+    async def credentials(self, app: AppId) -> Mapping[Network, CredentialId]:
+        """See the port."""
+        with store_failures():
+            async with self._pool.acquire() as connection:
+                rows = await connection.fetch(_SQL["credentials_of_app"], app)
+        return {Network(row["network"]): CredentialId(row["id"]) for row in rows}
+
+
+def _batch_record(shard: ShardToPlan, batch: PlannedBatch, now: datetime) -> tuple[object, ...]:
+    return (
+        batch.key,
+        shard.app,
+        int(shard.lane),
+        int(batch.network),
+        batch.credential,
+        [shard.message],
+        now,
+        len(batch.rows),
+        batch.planned_xid,
+        encode_frame(batch.rows),
+    )
+
+
+def chunk_values(key: str, chunk: BatchSent) -> tuple[object, ...]:
+    """The values of `insert_chunk` but the last (`created_at`)."""
+    provider_ids = orjson.dumps({str(k): v for k, v in chunk.provider_ids.items()}).decode()
+    return (
+        key,
+        chunk.app,
+        int(chunk.kind),
+        list(chunk.messages),
+        chunk.rows.tobytes(),
+        list(chunk.notes),
+        provider_ids if chunk.provider_ids else None,
+    )

@@ -1,0 +1,59 @@
+"""Recipients as Arrow bytes in a batch row, and as columns in memory."""
+
+import io
+
+import numpy as np
+import polars as pl
+
+from clarion.domain.handoffs import Recipients
+
+COLUMNS = ("device", "user", "registered_us", "environment", "token", "keys", "message")
+
+
+def encode_frame(rows: pl.DataFrame) -> bytes:
+    """Audience rows (see `clarion.ports.audience`) as one Arrow stream.
+
+    A column that says nothing (no keys, one message) is left out.
+    """
+    wanted = [
+        name
+        for name in COLUMNS
+        if name in rows.columns and not (name == "keys" and rows["keys"].null_count() == len(rows))
+    ]
+    out = io.BytesIO()
+    rows.select(wanted).rechunk().write_ipc_stream(out, compression="uncompressed")
+    return out.getvalue()
+
+
+def frame_of(recipients: Recipients) -> pl.DataFrame:
+    """The same recipients as a data frame."""
+    columns: dict[str, pl.Series] = {
+        "device": pl.Series("device", recipients.device),
+        "user": pl.Series("user", recipients.user),
+        "registered_us": pl.Series("registered_us", recipients.registered_us),
+        "environment": pl.Series("environment", recipients.environment),
+        "token": pl.Series("token", recipients.tokens, dtype=pl.Binary),
+    }
+    if recipients.keys is not None:
+        columns["keys"] = pl.Series("keys", recipients.keys, dtype=pl.Binary)
+    if recipients.message is not None:
+        columns["message"] = pl.Series("message", recipients.message)
+    return pl.DataFrame(columns)
+
+
+def decode(blob: bytes) -> Recipients:
+    """Columns from what `encode_frame` wrote."""
+    return recipients_of(pl.read_ipc_stream(io.BytesIO(blob)))
+
+
+def recipients_of(rows: pl.DataFrame) -> Recipients:
+    """A data frame of recipients as the columns that senders use."""
+    return Recipients(
+        device=rows["device"].to_numpy(),
+        user=rows["user"].to_numpy(),
+        registered_us=rows["registered_us"].to_numpy(),
+        environment=rows["environment"].to_numpy().astype(np.uint8, copy=False),
+        tokens=rows["token"].to_list(),
+        keys=rows["keys"].to_list() if "keys" in rows.columns else None,
+        message=rows["message"].to_numpy() if "message" in rows.columns else None,
+    )

@@ -1,0 +1,269 @@
+"""Hand-offs 3 and 4 in PostgreSQL: leasing batches, recording chunks, spreading retries."""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+
+import asyncpg
+import numpy as np
+
+from clarion.adapters.state.envelopes import decode_message
+from clarion.adapters.state.failures import store_failures
+from clarion.adapters.state.plan_line import chunk_values
+from clarion.adapters.state.recipient_columns import decode, encode_frame, frame_of
+from clarion.adapters.state.statements import statements
+from clarion.domain.handoffs import BatchToSend, Recipients
+from clarion.domain.ids import AppId, BatchId, CredentialId, MessageId
+from clarion.domain.lanes import Lane
+from clarion.domain.network import DEFAULT_PER_MINUTE, Network
+from clarion.domain.outcome import Reason
+from clarion.ports.line import ChunkAck, ChunkCommit, ClaimedBatch, RegistryChanges, RetryBatch
+
+_SQL = statements("line")
+_LOST = ChunkAck(recorded=False)
+
+
+class PostgresSendLine:
+    """Implements `clarion.ports.line.SendLine`."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def claim(
+        self,
+        owner: str,
+        lanes: Sequence[Lane],
+        now: datetime,
+        lease_s: float,
+        *,
+        avoid: Collection[CredentialId] = (),
+    ) -> ClaimedBatch | None:
+        """See the port."""
+        wanted = [int(lane) for lane in lanes]
+        until = now + timedelta(seconds=lease_s)
+        with store_failures():
+            async with self._pool.acquire() as connection:
+                row = await connection.fetchrow(
+                    _SQL["claim_batch"], owner, wanted, now, until, list(avoid)
+                )
+        return None if row is None else _claimed(row)
+
+    async def commit(self, chunk: ChunkCommit, now: datetime, lease_s: float) -> ChunkAck:
+        """See the port."""
+        with store_failures():
+            async with self._pool.acquire() as connection:
+                if _is_plain(chunk):
+                    return await _record(connection, chunk, now, lease_s)
+                async with connection.transaction():
+                    ack = await _record(connection, chunk, now, lease_s)
+                    if ack.recorded:
+                        await _spread(connection, chunk, now)
+                    return ack
+
+    async def split(self, claimed: ClaimedBatch, now: datetime) -> None:
+        """See the port."""
+        batch = claimed.batch
+        rest = batch.recipients.rows(batch.cursor, len(batch.recipients))
+        half = len(rest) // 2
+        with store_failures():
+            async with self._pool.acquire() as connection, connection.transaction():
+                mine = await connection.fetchval(_SQL["split_batch"], batch.id, batch.fence)
+                if mine is None:
+                    return
+                for name, part in (("a", rest.rows(0, half)), ("b", rest.rows(half, len(rest)))):
+                    await _insert(connection, batch, f"{batch.id}/{name}", part, now, batch.attempt)
+                messages = [message.id for message in batch.messages]
+                await connection.execute(_SQL["count_split"], messages)
+
+    async def release(self, batch: BatchToSend, run_at: datetime) -> None:
+        """See the port."""
+        with store_failures():
+            async with self._pool.acquire() as connection:
+                await connection.execute(_SQL["release_batch"], batch.id, batch.fence, run_at)
+
+    async def pace(
+        self, credential: CredentialId, network: Network, wanted: int, now: datetime
+    ) -> float:
+        """See the port."""
+        with store_failures():
+            async with self._pool.acquire() as connection:
+                wait = await connection.fetchval(
+                    _SQL["pace"], credential, float(wanted), now, DEFAULT_PER_MINUTE.get(network)
+                )
+        return 0.0 if wait is None else float(wait)
+
+    async def changes(self, app: AppId, since_xid: int) -> RegistryChanges:
+        """See the port."""
+        with store_failures():
+            async with self._pool.acquire() as connection:
+                rows = await connection.fetch(_SQL["changes"], app, str(since_xid))
+                gone = await connection.fetch(_SQL["removals"], app, str(since_xid))
+        changed = [row for row in rows if row["id"] is not None]
+        devices = [row["id"] for row in changed] + [row["id"] for row in gone]
+        users = [row["user_id"] for row in changed] + [0] * len(gone)
+        reasons = [row["reason"] for row in changed] + [int(Reason.USER_DELETED)] * len(gone)
+        return RegistryChanges(
+            xid=rows[0]["xid"],
+            device=np.array(devices, np.int64),
+            user=np.array(users, np.int64),
+            reason=reasons,
+        )
+
+
+def _claimed(row: asyncpg.Record) -> ClaimedBatch:
+    canceled = frozenset(MessageId(message) for message in row["canceled"])
+    batch = BatchToSend(
+        id=BatchId(row["id"]),
+        app=AppId(row["app_id"]),
+        lane=Lane(row["lane"]),
+        network=Network(row["network"]),
+        credential=CredentialId(row["credential_id"]),
+        messages=[decode_message(envelope) for envelope in row["envelopes"]],
+        recipients=decode(row["recipients"]),
+        cursor=row["cursor"],
+        attempt=row["attempt"],
+        first_attempt_at=row["first_attempt_at"],
+        fence=row["fence"],
+        planned_xid=row["planned_xid"],
+    )
+    return ClaimedBatch(batch=batch, claims=row["claims"], canceled=canceled)
+
+
+def _is_plain(chunk: ChunkCommit) -> bool:
+    """Whether the commit is the one statement: nothing but outcomes and the cursor."""
+    return not (
+        chunk.retries or chunk.burial or chunk.new_tokens or chunk.environments or chunk.quarantine
+    )
+
+
+def _deltas(chunk: ChunkCommit, *, done: bool) -> dict[str, int]:
+    """How the number of open batches changes, per message."""
+    delta = dict.fromkeys((m.id for m in chunk.batch.messages), -1) if done else {}
+    for retry in chunk.retries:
+        for message in _messages_of(retry.recipients, chunk.batch):
+            delta[message] = delta.get(message, 0) + 1
+    return {str(message): change for message, change in delta.items() if change}
+
+
+def _messages_of(recipients: Recipients, batch: BatchToSend) -> list[MessageId]:
+    if recipients.message is None:
+        return [batch.messages[0].id]
+    return [batch.messages[i].id for i in np.unique(recipients.message)]
+
+
+async def _record(
+    connection: asyncpg.Connection, chunk: ChunkCommit, now: datetime, lease_s: float
+) -> ChunkAck:
+    batch = chunk.batch
+    done = chunk.cursor >= len(batch.recipients)
+    deltas = _deltas(chunk, done=done)
+    key = f"{batch.id}:{batch.cursor}"
+    row = await connection.fetchrow(
+        _SQL["commit_chunk"],
+        batch.id,
+        batch.fence,
+        chunk.cursor,
+        now + timedelta(seconds=lease_s),
+        done,
+        *_chunk_row(key, chunk),
+        now,
+        list(deltas),
+        list(deltas.values()),
+    )
+    if not row["recorded"]:
+        return _LOST
+    canceled = frozenset(MessageId(message) for message in row["canceled"])
+    return ChunkAck(recorded=True, paused=row["paused"], canceled=canceled)
+
+
+def _chunk_row(key: str, chunk: ChunkCommit) -> tuple[object, ...]:
+    """The chunk's values without its kind, which the statement knows."""
+    values = chunk_values(key, chunk.sent)
+    return values[:2] + values[3:]
+
+
+async def _spread(connection: asyncpg.Connection, chunk: ChunkCommit, now: datetime) -> None:
+    """What a chunk changes besides its own outcomes."""
+    batch = chunk.batch
+    for number, retry in enumerate(chunk.retries):
+        key = f"{batch.id}:{batch.cursor}/{number}"
+        await _insert_retry(connection, batch, key, retry)
+    if chunk.burial is not None:
+        burial = chunk.burial
+        await connection.execute(
+            _SQL["bury"],
+            burial.device.tolist(),
+            list(burial.reason),
+            burial.registered_us.tolist(),
+            now,
+        )
+    if chunk.environments:
+        learned = chunk.environments
+        await connection.execute(
+            _SQL["learn_environment"], list(learned), list(learned.values()), now
+        )
+    if chunk.new_tokens:
+        tokens = list(chunk.new_tokens.values())
+        keys = [hashlib.sha256(token.encode()).digest()[:16] for token in tokens]
+        await connection.execute(_SQL["replace_token"], list(chunk.new_tokens), tokens, keys, now)
+    if chunk.quarantine is not None:
+        await connection.execute(_SQL["quarantine"], batch.credential, chunk.quarantine, now)
+
+
+async def _insert_retry(
+    connection: asyncpg.Connection, batch: BatchToSend, key: str, retry: RetryBatch
+) -> None:
+    await _insert(connection, batch, key, retry.recipients, retry.run_at, retry.attempt)
+
+
+async def _insert(
+    connection: asyncpg.Connection,
+    batch: BatchToSend,
+    key: str,
+    recipients: Recipients,
+    run_at: datetime,
+    attempt: int,
+) -> None:
+    await connection.execute(
+        _SQL["insert_retry"],
+        key,
+        batch.app,
+        int(batch.lane),
+        int(batch.network),
+        batch.credential,
+        [message.id for message in batch.messages],
+        run_at,
+        len(recipients),
+        attempt,
+        batch.first_attempt_at,
+        batch.planned_xid,
+        encode_frame(frame_of(recipients)),
+    )
+
+
+class PostgresHousekeeping:
+    """Implements `clarion.ports.line.Housekeeping`."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def abandon(self, owner: str) -> int:
+        """See the port."""
+        with store_failures():
+            async with self._pool.acquire() as connection:
+                batches = await connection.execute(_SQL["abandon_batches"], owner)
+                shards = await connection.execute(_SQL["abandon_shards"], owner)
+        return _count(batches) + _count(shards)
+
+    async def sweep(self, now: datetime) -> int:
+        """See the port."""
+        with store_failures():
+            async with self._pool.acquire() as connection:
+                batches = await connection.execute(_SQL["sweep_batches"], now)
+                shards = await connection.execute(_SQL["sweep_shards"], now)
+                await connection.execute(_SQL["drop_old_work"], now - timedelta(hours=24), 5000)
+        return _count(batches) + _count(shards)
+
+
+def _count(command_tag: str) -> int:
+    return int(command_tag.rpartition(" ")[2])

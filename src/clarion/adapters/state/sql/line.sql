@@ -1,0 +1,218 @@
+-- The queue between the stages. Every statement is one transaction unless its caller opens one.
+-- uuids travel as text and xid8 as bigint, so that no codec of the connection matters.
+
+-- name: expand_due
+-- Messages whose time has come become shards: hand-off 1 to 2 in one statement.
+with due as (
+    select id, app_id, lane, coalesce((target ->> 'everybody')::boolean, false) as everybody
+    from message
+    where state = 1 and send_at <= $1
+    order by lane, send_at, id
+    limit $2
+    for update skip locked
+), pieces as (
+    select due.id, due.app_id, due.lane, g.low,
+           g.low + case when due.everybody then $3::int else $4::int end as high
+    from due, lateral generate_series(
+        0, $4::int - 1, case when due.everybody then $3::int else $4::int end
+    ) as g (low)
+), made as (
+    insert into shard (message_id, low, high, app_id, lane, run_at)
+    select id, low, least(high, $4::int), app_id, lane, $1 from pieces
+    returning message_id
+), counted as (
+    select message_id, count(*)::int as n from made group by message_id
+)
+update message m
+set state = 2, started_at = $1, open_shards = counted.n, xid = pg_current_xact_id()
+from counted where m.id = counted.message_id
+
+-- name: claim_shard
+with pick as (
+    select message_id, low from shard
+    where state = 1 and run_at <= $2
+    order by lane, run_at, message_id, low
+    limit 1
+    for update skip locked
+)
+update shard s
+set state = 2, owner = $1, leased_until = $3, fence = s.fence + 1, claims = s.claims + 1
+from pick, message m
+where s.message_id = pick.message_id and s.low = pick.low and m.id = s.message_id
+returning s.message_id::text as message_id, s.low, s.high, s.app_id, s.lane, s.fence, s.claims,
+          m.envelope, m.target::text as target, m.xid::text::bigint as xid
+
+-- name: finish_shard
+-- The fence decides: whoever lost the lease updates no row.
+update shard set state = 4, owner = null, leased_until = null
+where message_id = $1::text::uuid and low = $2 and fence = $3 and state in (2, 3)
+returning 1
+
+-- name: count_plan
+-- The message knows how much is open; when nothing is, it has ended.
+update message
+set open_shards = open_shards - 1,
+    open_batches = open_batches + $2,
+    recipients = recipients + $3,
+    state = case when open_shards = 1 and open_batches + $2 = 0
+                 then case state when 4 then 6 else 5 end else state end,
+    finished_at = case when open_shards = 1 and open_batches + $2 = 0
+                       then $4::timestamptz else finished_at end,
+    xid = pg_current_xact_id()
+where id = $1::text::uuid
+
+-- name: insert_chunk
+insert into chunk (key, app_id, kind, message_ids, rows, notes, provider_ids, created_at)
+values ($1, $2, $3, $4::text[]::uuid[], $5, $6, $7::text::jsonb, $8)
+
+-- name: credentials_of_app
+select network, id from credential where app_id = $1
+
+-- name: claim_batch
+with pick as (
+    select b.id from batch b
+    join credential c on c.id = b.credential_id and c.state = 1
+    where b.state = 1 and b.lane = any ($2::smallint[]) and b.run_at <= $3
+      and b.credential_id <> all ($5::int[])
+    order by b.lane, b.run_at, b.id
+    limit 1
+    for update of b skip locked
+)
+update batch b
+set state = 2, owner = $1, leased_until = $4, fence = b.fence + 1, claims = b.claims + 1,
+    first_attempt_at = coalesce(b.first_attempt_at, $3)
+from pick where b.id = pick.id
+returning b.id, b.app_id, b.lane, b.network, b.credential_id, b.message_ids::text[] as message_ids,
+          b.cursor, b.attempt, b.first_attempt_at, b.fence, b.claims, b.planned_xid, b.recipients,
+          array(select m.envelope from unnest(b.message_ids) with ordinality as o (id, n)
+                join message m on m.id = o.id order by o.n) as envelopes,
+          array(select m.id::text from message m
+                where m.id = any (b.message_ids) and m.state in (4, 6)) as canceled
+
+-- name: commit_chunk
+-- Outcomes, cursor, lease and the message's counters change together or not at all.
+with moved as (
+    update batch
+    set cursor = $3, claims = 0, leased_until = $4,
+        state = case when $5 then 4 else state end,
+        owner = case when $5 then null else owner end,
+        recipients = case when $5 then ''::bytea else recipients end
+    where id = $1 and fence = $2 and state in (2, 3)
+    returning id
+), recorded as (
+    insert into chunk (key, app_id, kind, message_ids, rows, notes, provider_ids, created_at)
+    select $6, $7, 1, $8::text[]::uuid[], $9, $10, $11::text::jsonb, $12 from moved
+), changed as (
+    update message m
+    set open_batches = m.open_batches + d.delta,
+        state = case when m.open_shards = 0 and m.open_batches + d.delta = 0
+                     then case m.state when 4 then 6 else 5 end else m.state end,
+        finished_at = case when m.open_shards = 0 and m.open_batches + d.delta = 0
+                           then $12 else m.finished_at end,
+        xid = pg_current_xact_id()
+    from unnest($13::text[]::uuid[], $14::int[]) as d (id, delta), moved
+    where m.id = d.id
+)
+select exists (select from moved) as recorded,
+       array(select id::text from message
+             where id = any ($8::text[]::uuid[]) and state = 4) as canceled,
+       exists (select from message where id = any ($8::text[]::uuid[]) and state = 3) as paused
+
+-- name: insert_retry
+insert into batch (key, app_id, lane, network, credential_id, message_ids, run_at, size, attempt,
+                   first_attempt_at, planned_xid, recipients)
+values ($1, $2, $3, $4, $5, $6::text[]::uuid[], $7, $8, $9, $10, $11, $12)
+on conflict (key) do nothing
+
+-- name: bury
+-- Tombstones for tokens that their network declared dead, unless they were registered again since.
+update device d
+set state = 2, state_reason = b.reason, updated_at = $4, xid = pg_current_xact_id()
+from unnest($1::bigint[], $2::smallint[], $3::bigint[]) as b (id, reason, registered_us)
+where d.id = b.id and d.state = 1
+  and d.registered_at <= to_timestamp(b.registered_us / 1e6) + interval '1 millisecond'
+
+-- name: learn_environment
+update device d set environment = e.environment, updated_at = $3, xid = pg_current_xact_id()
+from unnest($1::bigint[], $2::smallint[]) as e (id, environment)
+where d.id = e.id
+
+-- name: replace_token
+-- A token that another device row holds already makes this row the tombstone.
+update device d
+set token = case when o.id is null then n.token else d.token end,
+    token_key = case when o.id is null then n.token_key else d.token_key end,
+    state = case when o.id is null then d.state else 2 end,
+    state_reason = case when o.id is null then d.state_reason else 204 end,
+    updated_at = $4, xid = pg_current_xact_id()
+from unnest($1::bigint[], $2::text[], $3::bytea[]) as n (id, token, token_key)
+join device me on me.id = n.id
+left join device o on o.app_id = me.app_id and o.network = me.network
+                  and o.token_key = n.token_key and o.id <> n.id
+where d.id = n.id
+
+-- name: quarantine
+update credential set state = 2, state_reason = $2, state_at = $3 where id = $1 and state = 1
+
+-- name: release_batch
+-- Back to the queue; a paused message's work is held instead.
+update batch b
+set state = case when exists (select from message m
+                              where m.id = any (b.message_ids) and m.state = 3) then 3 else 1 end,
+    owner = null, leased_until = null, run_at = $3
+where id = $1 and fence = $2 and state = 2
+
+-- name: split_batch
+update batch
+set state = 4, owner = null, leased_until = null, recipients = ''::bytea
+where id = $1 and fence = $2 and state = 2
+returning 1
+
+-- name: count_split
+update message set open_batches = open_batches + 1, xid = pg_current_xact_id()
+where id = any ($1::text[]::uuid[])
+
+-- name: pace
+-- A token bucket all senders share. The level may go below zero: that is the wait.
+update credential
+set pace_level = least(
+        coalesce(per_minute, $4)::float8 / 60.0,
+        pace_level + greatest(0, extract(epoch from $3 - coalesce(pace_at, $3)))
+                     * coalesce(per_minute, $4)::float8 / 60.0
+    ) - $2,
+    pace_at = greatest($3, coalesce(pace_at, $3))
+where id = $1 and coalesce(per_minute, $4) is not null
+returning greatest(0, -pace_level / (coalesce(per_minute, $4)::float8 / 60.0)) as wait_s
+
+-- name: changes
+-- Everything in one snapshot, so that nothing falls between the rows and the version.
+select d.id, d.user_id,
+       case when u.opted_out then 101 when d.state <> 1 then 103
+            when d.opted_out then 102 else 0 end as reason,
+       pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xid
+from (select 1) one
+left join device d on d.app_id = $1 and d.xid >= $2::text::xid8
+left join users u on u.id = d.user_id
+
+-- name: removals
+select id from removal where kind = 2 and app_id = $1 and xid >= $2::text::xid8
+
+-- name: abandon_batches
+update batch set state = 1, owner = null, leased_until = null where state = 2 and owner = $1
+
+-- name: abandon_shards
+update shard set state = 1, owner = null, leased_until = null where state = 2 and owner = $1
+
+-- name: sweep_batches
+update batch set state = 1, owner = null, leased_until = null
+where state = 2 and leased_until < $1
+
+-- name: sweep_shards
+update shard set state = 1, owner = null, leased_until = null
+where state = 2 and leased_until < $1
+
+-- name: drop_old_work
+-- Finished batches are of no more use; their outcomes are in the chunks.
+delete from batch where id in (
+    select id from batch where state = 4 and leased_until < $1 limit $2
+)

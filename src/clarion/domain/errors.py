@@ -1,0 +1,119 @@
+"""The one catalogue of errors that the public API can answer with.
+
+A code is a promise to clients: it is never renamed, never given a second meaning, and never
+used again once it is gone.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+TYPE_PREFIX: Final = "/errors/"
+"""A problem's `type` is this path and the code, relative to the server (RFC 9457 section 3.1.1)."""
+
+
+class ErrorCode(StrEnum):
+    """What went wrong with a request, as a word that programs compare."""
+
+    JSON_MALFORMED = "json_malformed"
+    BODY_MALFORMED = "body_malformed"
+    HEADER_INVALID = "header_invalid"
+    QUERY_INVALID = "query_invalid"
+    CURSOR_INVALID = "cursor_invalid"
+    KEY_MISSING = "key_missing"
+    KEY_INVALID = "key_invalid"
+    KEY_EXPIRED = "key_expired"
+    KEY_REVOKED = "key_revoked"
+    IDENTITY_TOKEN_REQUIRED = "identity_token_required"
+    IDENTITY_TOKEN_INVALID = "identity_token_invalid"
+    SCOPE_INSUFFICIENT = "scope_insufficient"
+    ROUTE_UNKNOWN = "route_unknown"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    BODY_TIMEOUT = "body_timeout"
+    NAME_TAKEN = "name_taken"
+    STATE_CONFLICT = "state_conflict"
+    IDEMPOTENCY_IN_FLIGHT = "idempotency_in_flight"
+    BODY_TOO_LARGE = "body_too_large"
+    MEDIA_TYPE_UNSUPPORTED = "media_type_unsupported"
+    REQUEST_INVALID = "request_invalid"
+    MESSAGE_REFUSED = "message_refused"
+    CREDENTIAL_REFUSED = "credential_refused"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    RATE_LIMITED = "rate_limited"
+    INTERNAL_ERROR = "internal_error"
+    STORE_UNAVAILABLE = "store_unavailable"
+    NOT_READY = "not_ready"
+
+
+class FieldCode(StrEnum):
+    """What is wrong with one field of a request."""
+
+    MISSING = "field_missing"
+    UNKNOWN = "field_unknown"
+    WRONG_TYPE = "field_type"
+    INVALID = "field_invalid"
+    TOO_LARGE = "field_too_large"
+    COMBINATION = "combination_invalid"
+
+
+class Gravity(StrEnum):
+    """How loud the log is about an error."""
+
+    QUIET = "info"
+    """The client's own affair."""
+    NOTABLE = "warning"
+    """Something outside is not well."""
+    BUG = "error"
+    """Ours to mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorKind:
+    """What is the same about every error of one code."""
+
+    status: int
+    title: str
+    retryable: bool = False
+    """Whether the same request may succeed later without being changed."""
+    gravity: Gravity = Gravity.QUIET
+
+
+_C = ErrorCode
+ERRORS: Final[dict[ErrorCode, ErrorKind]] = {
+    _C.JSON_MALFORMED: ErrorKind(400, "The body is not valid JSON"),
+    _C.BODY_MALFORMED: ErrorKind(400, "The body can't be read"),
+    _C.HEADER_INVALID: ErrorKind(400, "A header is not acceptable"),
+    _C.QUERY_INVALID: ErrorKind(400, "A query parameter is not acceptable"),
+    _C.CURSOR_INVALID: ErrorKind(400, "The cursor is not one that this list gave out"),
+    _C.KEY_MISSING: ErrorKind(401, "An API key is required"),
+    _C.KEY_INVALID: ErrorKind(401, "The API key is not valid"),
+    _C.KEY_EXPIRED: ErrorKind(401, "The API key has expired"),
+    _C.KEY_REVOKED: ErrorKind(401, "The API key was revoked"),
+    _C.IDENTITY_TOKEN_REQUIRED: ErrorKind(401, "A signed identity token is required"),
+    _C.IDENTITY_TOKEN_INVALID: ErrorKind(401, "The identity token is not valid"),
+    _C.SCOPE_INSUFFICIENT: ErrorKind(403, "The API key's scope does not allow this"),
+    _C.ROUTE_UNKNOWN: ErrorKind(404, "There is nothing at this path"),
+    _C.NOT_FOUND: ErrorKind(404, "There is no such thing in this app"),
+    _C.METHOD_NOT_ALLOWED: ErrorKind(405, "The path does not take this method"),
+    _C.BODY_TIMEOUT: ErrorKind(408, "The body did not arrive in time", retryable=True),
+    _C.NAME_TAKEN: ErrorKind(409, "The name is in use"),
+    _C.STATE_CONFLICT: ErrorKind(409, "The present state does not allow this"),
+    _C.IDEMPOTENCY_IN_FLIGHT: ErrorKind(
+        409, "The first request with this idempotency key is still being worked on", retryable=True
+    ),
+    _C.BODY_TOO_LARGE: ErrorKind(413, "The body is too large"),
+    _C.MEDIA_TYPE_UNSUPPORTED: ErrorKind(415, "The body's media type is not taken here"),
+    _C.REQUEST_INVALID: ErrorKind(422, "The request is not acceptable"),
+    _C.MESSAGE_REFUSED: ErrorKind(422, "A targeted network would refuse the message"),
+    _C.CREDENTIAL_REFUSED: ErrorKind(422, "The credential can't work"),
+    _C.IDEMPOTENCY_KEY_REUSED: ErrorKind(422, "The idempotency key came with another body"),
+    _C.RATE_LIMITED: ErrorKind(429, "Too many requests", retryable=True),
+    _C.INTERNAL_ERROR: ErrorKind(500, "A fault of the server", gravity=Gravity.BUG),
+    _C.STORE_UNAVAILABLE: ErrorKind(
+        503, "The store can't be reached", retryable=True, gravity=Gravity.NOTABLE
+    ),
+    _C.NOT_READY: ErrorKind(
+        503, "The server is not ready", retryable=True, gravity=Gravity.NOTABLE
+    ),
+}

@@ -1,0 +1,136 @@
+"""Hand-off 2 to 3: one shard of a message's audience becomes batches and recorded skips."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from clarion.domain.eligibility import decide
+from clarion.domain.handoffs import OUTCOME_ROW, BatchSent, ChunkKind
+from clarion.domain.ids import CredentialId
+from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
+from clarion.domain.network import Network
+from clarion.domain.outcome import Outcome, Reason
+from clarion.ports.audience import Audience, AudienceScan
+from clarion.ports.line import ClaimedShard, PlanLine, PlannedBatch
+from clarion.ports.system import Clock
+
+BATCH_RECIPIENTS = {lane: 4 * CHUNK_RECIPIENTS[lane] for lane in Lane}
+"""A batch is four chunks: small enough to share among senders, large enough to amortise."""
+
+PLAN_LEASE_S = 60.0
+
+
+@dataclass(kw_only=True, slots=True)
+class _Plan:
+    """What a shard has come to so far."""
+
+    claimed: ClaimedShard
+    credentials: Mapping[Network, CredentialId]
+    now: datetime
+    batches: list[PlannedBatch] = field(default_factory=list)
+    skipped: list[BatchSent] = field(default_factory=list)
+
+    def add(self, rows: pl.DataFrame, xid: int) -> None:
+        """Decide about some rows."""
+        reason = decide(
+            rows, targeted=self.claimed.target.networks, sendable=tuple(self.credentials)
+        )
+        sending = reason == int(Reason.ACCEPTED)
+        if not sending.all():
+            left_out = rows.filter(~sending)
+            self.skipped.append(
+                skipped_rows(self.claimed, left_out, reason.filter(~sending), self.now)
+            )
+        chosen = rows if sending.all() else rows.filter(sending)
+        for (network,), part in chosen.partition_by("network", as_dict=True).items():
+            self._cut(Network(network), part, xid)
+
+    def _cut(self, network: Network, part: pl.DataFrame, xid: int) -> None:
+        shard = self.claimed.shard
+        size = BATCH_RECIPIENTS[shard.lane]
+        for start in range(0, len(part), size):
+            self.batches.append(
+                PlannedBatch(
+                    key=f"{shard.message}:{shard.low}:{len(self.batches)}",
+                    network=network,
+                    credential=self.credentials[network],
+                    planned_xid=xid,
+                    rows=part.slice(start, size),
+                )
+            )
+
+
+def skipped_rows(
+    claimed: ClaimedShard, rows: pl.DataFrame, reasons: pl.Series, now: datetime
+) -> BatchSent:
+    """The recorded outcome of recipients who are not sent to."""
+    facts = np.zeros(len(rows), OUTCOME_ROW)
+    facts["device"] = rows["device"].to_numpy()
+    facts["user"] = rows["user"].to_numpy()
+    facts["network"] = rows["network"].to_numpy()
+    facts["reason"] = reasons.to_numpy()
+    facts["outcome"] = Outcome.SUPPRESSED
+    facts["at_us"] = int(now.timestamp() * 1e6)
+    return BatchSent(
+        app=claimed.shard.app,
+        kind=ChunkKind.PLANNED,
+        messages=[claimed.shard.message],
+        rows=facts,
+    )
+
+
+def unknown_rows(claimed: ClaimedShard, unknown: Sequence[str], now: datetime) -> BatchSent:
+    """The recorded outcome of names that are not there; the note says which."""
+    facts = np.zeros(len(unknown), OUTCOME_ROW)
+    facts["reason"] = Reason.USER_UNKNOWN
+    facts["outcome"] = Outcome.SUPPRESSED
+    facts["note"] = np.arange(1, len(unknown) + 1)
+    facts["at_us"] = int(now.timestamp() * 1e6)
+    return BatchSent(
+        app=claimed.shard.app,
+        kind=ChunkKind.PLANNED,
+        messages=[claimed.shard.message],
+        rows=facts,
+        notes=unknown,
+    )
+
+
+async def _pieces(
+    line: PlanLine, audience: Audience, claimed: ClaimedShard, plan: _Plan
+) -> AsyncIterator[tuple[pl.DataFrame, int]]:
+    shard = claimed.shard
+    if claimed.target.everybody:
+        scan = AudienceScan(
+            app=shard.app, low=shard.low, high=shard.high, at_least_xid=claimed.at_least_xid
+        )
+        async for piece in audience.scan(scan):
+            yield piece.rows, piece.xid
+        return
+    resolved = await line.resolve(shard.app, claimed.target)
+    if resolved.unknown:
+        plan.skipped.append(unknown_rows(claimed, resolved.unknown, plan.now))
+    yield resolved.rows, resolved.xid
+
+
+async def plan_next(line: PlanLine, audience: Audience, clock: Clock, owner: str) -> bool:
+    """Plan one shard, if one is ready.
+
+    A crash at any point leaves the shard leased and nothing recorded; the next owner plans it
+    again from the start and makes the same keys.
+    """
+    claimed = await line.claim_shard(owner, clock.now(), PLAN_LEASE_S)
+    if claimed is None:
+        return False
+    plan = _Plan(
+        claimed=claimed,
+        credentials=await line.credentials(claimed.shard.app),
+        now=clock.now(),
+    )
+    async for rows, xid in _pieces(line, audience, claimed, plan):
+        if len(rows):
+            plan.add(rows, xid)
+    await line.commit_shard(claimed, plan.batches, plan.skipped, clock.now())
+    return True
