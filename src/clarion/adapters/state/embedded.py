@@ -41,6 +41,7 @@ from clarion.adapters.state.pg_user import ServerUser, server_user
 _LARGEST_LOG: Final = 8 << 20
 _LOG_TAIL: Final = 8192
 _POLL_S: Final = 0.005
+_FULL: Final = 1 << 20
 _RETRY_S: Final = 0.1
 _SURVIVORS: Final = "pre-existing shared memory block"
 _APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT
@@ -326,8 +327,15 @@ def _launch(
             atexit.register(child.stop)
             return child
         if _SURVIVORS not in output or time.monotonic() > patience:
-            raise explain("start", data.root, output)
+            raise explain("start", data.root, output + _space_left(data.root))
         time.sleep(_RETRY_S)
+
+
+def _space_left(folder: Path) -> str:
+    """Say that the disk is full, if it is: then the server could not write its log either."""
+    volume = os.statvfs(folder)
+    free = volume.f_bavail * volume.f_frsize
+    return f"\n{free} bytes are free: No space left on device" if free < _FULL else ""
 
 
 def _ready_or_output(child: _Child, data: DataDir, *, timeout_s: float) -> str | None:

@@ -42,8 +42,8 @@ _MEANINGS: Final = (
     ),
     (
         ("initialized by PostgreSQL version", "database files are incompatible with server"),
-        "the data was written by an incompatible PostgreSQL",
-        "Start it with the PostgreSQL that wrote it, or move the data with pg_dump and pg_restore.",
+        "the data is damaged, or was written by a PostgreSQL that was built differently",
+        "Start it with the PostgreSQL that wrote it, or restore it from a backup.",
     ),
     (
         ("pre-existing shared memory block",),
