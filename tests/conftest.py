@@ -1,9 +1,6 @@
 """A real PostgreSQL for the tests: one server per test process, a fresh database per test."""
 
 import asyncio
-import importlib
-import importlib.util
-import inspect
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,7 +20,6 @@ from clarion.adapters.state.embedded import (
 )
 
 _TEMPLATE: Final = "clarion_template"
-_MIGRATIONS: Final = "clarion.adapters.state.migrate"
 
 
 @pytest.fixture(scope="session")
@@ -59,8 +55,7 @@ def postgres_server(short_dir_of_the_run: Path) -> Iterator[EmbeddedPostgres]:
 def migrated_template(postgres_server: EmbeddedPostgres) -> str:
     """The name of a database with our schema and no rows, to be copied by each test."""
     in_thread(lambda: asyncio.run(_execute(postgres_server.dsn, f"CREATE DATABASE {_TEMPLATE}")))
-    if importlib.util.find_spec(_MIGRATIONS) is not None:
-        in_thread(lambda: _migrate(database_named(postgres_server.dsn, _TEMPLATE)))
+    in_thread(lambda: _migrate(database_named(postgres_server.dsn, _TEMPLATE)))
     return _TEMPLATE
 
 
@@ -89,9 +84,9 @@ def in_thread(work: Callable[[], None]) -> None:
 
 
 def _migrate(dsn: str) -> None:
-    done = importlib.import_module(_MIGRATIONS).migrate(dsn)
-    if inspect.iscoroutine(done):
-        asyncio.run(done)
+    from clarion.adapters.state.migrate import migrate  # noqa: PLC0415  (slow; rules need no Alembic)
+
+    asyncio.run(migrate(dsn))
 
 
 async def _execute(dsn: str, *statements: str) -> None:

@@ -126,8 +126,8 @@ def test_a_forked_child_does_not_keep_the_lock(short_dir: Path) -> None:
         "from clarion.adapters.state.pg_locks import OwnerLock\n"
         "lock = OwnerLock(Path(sys.argv[1]))\n"
         "pid = os.fork()\n"
-        "if pid == 0: time.sleep(60)\n"
-        "print(pid, flush=True); os._exit(0)"
+        "if pid == 0: print(os.getpid(), flush=True); time.sleep(60)\n"
+        "os._exit(0)"
     )
     owner = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE)
     assert owner.stdout is not None

@@ -72,10 +72,11 @@ def create(path: Path, user: ServerUser) -> DataDir:
     """
     root = path.expanduser().absolute()
     try:
-        _make(root, 0o711 if user.switch else 0o700)
+        mode = 0o711 if user.switch else 0o700
+        _make(root, mode)
         closed = closed_ancestor(root, user)
         if closed == root.resolve():  # it is ours, made by an earlier run or by the caller
-            root.chmod(root.stat().st_mode | 0o711)
+            root.chmod(root.stat().st_mode | mode)
             closed = closed_ancestor(root, user)
     except OSError as error:
         raise _unwritable(root, error) from error

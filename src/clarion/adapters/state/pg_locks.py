@@ -18,6 +18,7 @@ from clarion.adapters.state.pg_errors import AlreadyRunningError, EmbeddedPostgr
 
 PORT = 5432  # part of the socket's file name only: nothing listens on TCP
 _POLL_S = 0.01
+_TO_WRITE_S = 0.05
 _PROC = Path("/proc/self")  # Linux; elsewhere ps(1) is asked
 
 
@@ -35,6 +36,7 @@ class OwnerLock:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            time.sleep(_TO_WRITE_S)  # its owner may have taken it just now
             written = os.read(self._fd, 32).strip()
             os.close(self._fd)
             raise AlreadyRunningError(
