@@ -38,13 +38,18 @@ class Profile(StrEnum):
 
     GENERIC = "generic"
     """RFC 8030 to the letter, and UnifiedPush hosts, ntfy's codes included."""
+    NTFY = "ntfy"
     AUTOPUSH = "autopush"
     GOOGLE = "google"
     APPLE = "apple"
     WNS = "wns"
 
 
-_HOSTS: Final = {"fcm.googleapis.com": Profile.GOOGLE, "android.googleapis.com": Profile.GOOGLE}
+_HOSTS: Final = {
+    "fcm.googleapis.com": Profile.GOOGLE,
+    "android.googleapis.com": Profile.GOOGLE,
+    "ntfy.sh": Profile.NTFY,
+}
 _DOMAINS: Final = {
     ".push.services.mozilla.com": Profile.AUTOPUSH,
     ".google.com": Profile.GOOGLE,
@@ -232,6 +237,7 @@ WNS: Final[Table] = {
 
 TABLES: Final[Mapping[Profile, Table]] = {
     Profile.GENERIC: RFC_8030,
+    Profile.NTFY: RFC_8030,
     Profile.AUTOPUSH: AUTOPUSH,
     Profile.GOOGLE: GOOGLE,
     Profile.APPLE: APPLE,
@@ -380,6 +386,7 @@ def _generic_word(headers: Headers, body: bytes) -> tuple[str | None, str]:
 
 _WORDS: Final[Mapping[Profile, Callable[[Headers, bytes], tuple[str | None, str]]]] = {
     Profile.GENERIC: _generic_word,
+    Profile.NTFY: _generic_word,
     Profile.AUTOPUSH: _autopush_word,
     Profile.GOOGLE: _google_word,
     Profile.APPLE: _apple_word,
