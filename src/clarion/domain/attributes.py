@@ -1,8 +1,11 @@
 """What apps know about people and devices: attribute values, their limits, and what is refused."""
 
-from collections.abc import Mapping
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 AttributeValue = str | int | float | bool | datetime | tuple[str | int | float | bool, ...]
@@ -61,3 +64,163 @@ CODES: Final = frozenset(
         "row_malformed",
     }
 )
+
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
+_LARGEST_INTEGER: Final = 2**53
+"""Beyond it a double, which is what most readers of JSON use, is no longer exact."""
+
+_Plain = bool | int | float | str
+_Decoded = None | bool | int | float | str | list["_Decoded"] | dict[str, "_Decoded"]
+
+
+def check_attributes(text: str, pointer: str) -> Sequence[FieldProblem]:
+    """What is wrong with attributes given as the text of a JSON object; empty when fine.
+
+    A value is a string, a number, true or false, a list of these, `{"time": "RFC 3339"}`, or
+    null, which removes the attribute.
+
+    Args:
+        text: the JSON text.
+        pointer: JSON pointer of the object, which paths in the problems start with.
+    """
+    if len(text.encode("utf-8", "surrogatepass")) > 2 * MAX_TOTAL_OCTETS:
+        return [_too_large(pointer)]
+    try:
+        found: _Decoded = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        return [_problem(pointer, "row_malformed", f"the attributes are not JSON: {error}")]
+    if not isinstance(found, dict):
+        return [_problem(pointer, "type_invalid", "attributes are a JSON object")]
+    if len(found) > MAX_ATTRIBUTES:
+        detail = f"{len(found)} attributes; up to {MAX_ATTRIBUTES} are kept"
+        return [_problem(pointer, "attributes_too_many", detail)]
+    problems = [
+        problem for name, value in found.items() for problem in _check_one(name, value, pointer)
+    ]
+    if not problems and len(_compact(found)) > MAX_TOTAL_OCTETS:
+        return [_too_large(pointer)]
+    return problems
+
+
+def encode_attributes(changes: AttributeChanges) -> str:
+    """Attributes as the JSON text that is stored and checked."""
+    return json.dumps(
+        {name: _encoded(value) for name, value in changes.items()},
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+
+
+def decode_attributes(text: str | bytes) -> Attributes:
+    """The attributes that `encode_attributes` or a checked text describe; nulls are left out."""
+    found: dict[str, _Decoded] = json.loads(text)
+    return {name: _decoded(value) for name, value in found.items() if value is not None}
+
+
+def parse_time(text: str) -> datetime | None:
+    """An instant in RFC 3339 form with an offset, in UTC; None when it is no such thing."""
+    try:
+        instant = datetime.fromisoformat(text)
+        return None if instant.tzinfo is None or "T" not in text else instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _check_one(name: str, value: _Decoded, pointer: str) -> Sequence[FieldProblem]:
+    path = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
+    if not name or len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_OCTETS:
+        detail = f"an attribute's name has 1 to {MAX_NAME_OCTETS} octets of UTF-8"
+        return [_problem(path[:256], "text_too_long" if name else "text_invalid", detail)]
+    if (wrong := _wrong_text(name)) is not None:
+        return [_problem(path, "text_invalid", f"the attribute's name holds {wrong}")]
+    problem = _check_value(value, path)
+    if problem is not None:
+        return [problem]
+    if not isinstance(value, bool) and len(_compact(value)) > MAX_VALUE_OCTETS:
+        detail = f"the value is larger than {MAX_VALUE_OCTETS} octets of JSON"
+        return [_problem(path, "attribute_too_large", detail)]
+    return []
+
+
+def _check_value(value: _Decoded, path: str) -> FieldProblem | None:
+    if isinstance(value, dict):
+        return _check_time(value, path)
+    if not isinstance(value, list):
+        return _check_plain(value, path)
+    for place, item in enumerate(value):
+        if isinstance(item, list | dict) or item is None:
+            detail = "a list holds strings, numbers, true and false"
+            return _problem(f"{path}/{place}", "type_invalid", detail)
+        problem = _check_plain(item, f"{path}/{place}")
+        if problem is not None:
+            return problem
+    return None
+
+
+def _check_time(value: Mapping[str, _Decoded], path: str) -> FieldProblem | None:
+    instant = value.get("time")
+    if value.keys() != {"time"} or not isinstance(instant, str):
+        detail = 'a value is a string, number, true, false, list or {"time": "RFC 3339"}'
+        return _problem(path, "type_invalid", detail)
+    if parse_time(instant) is None:
+        detail = "the time is not RFC 3339 with an offset, such as 2026-01-31T08:00:00Z"
+        return _problem(f"{path}/time", "time_invalid", detail)
+    return None
+
+
+def _check_plain(value: _Plain | None, path: str) -> FieldProblem | None:
+    if isinstance(value, str):
+        wrong = _wrong_text(value)
+        return None if wrong is None else _problem(path, "text_invalid", f"the text holds {wrong}")
+    if value is None or isinstance(value, bool):
+        return None
+    if isinstance(value, float):
+        finite = math.isfinite(value)
+        return None if finite else _problem(path, "number_invalid", "the number is not finite")
+    if abs(value) > _LARGEST_INTEGER:
+        return _problem(path, "number_invalid", "an integer lies between -2^53 and 2^53")
+    return None
+
+
+def _wrong_text(text: str) -> str | None:
+    if _CONTROL.search(text) is not None:
+        return "a control character"
+    if text.isascii():
+        return None
+    return "half of a surrogate pair" if any("\ud800" <= c <= "\udfff" for c in text) else None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _compact(value: _Decoded) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _encoded(value: AttributeValue | None) -> _Decoded:
+    if isinstance(value, datetime):
+        return {"time": value.astimezone(UTC).isoformat().replace("+00:00", "Z")}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _decoded(value: _Decoded) -> AttributeValue:
+    if isinstance(value, dict):
+        instant = parse_time(str(value.get("time")))
+        if instant is None:
+            raise ValueError("a stored attribute is an object that is no time")
+        return instant
+    if isinstance(value, list):
+        return tuple(item for item in value if isinstance(item, str | int | float))
+    if value is None:
+        raise ValueError("a stored attribute is null")
+    return value
+
+
+def _problem(path: str, code: str, detail: str) -> FieldProblem:
+    return FieldProblem(path=path, code=code, detail=detail)
+
+
+def _too_large(pointer: str) -> FieldProblem:
+    detail = f"the attributes are larger than {MAX_TOTAL_OCTETS} octets of JSON"
+    return _problem(pointer, "attributes_too_large", detail)
