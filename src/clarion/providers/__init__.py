@@ -1,0 +1,1 @@
+"""Delivery networks: one folder each, always client, payload, errors and simulator."""

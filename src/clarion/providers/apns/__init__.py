@@ -1,0 +1,1 @@
+"""Apple Push Notification service, the HTTP/2 provider API."""

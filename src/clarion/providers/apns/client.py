@@ -1,0 +1,401 @@
+"""Sending over APNs: which connection, which provider token, which of Apple's two worlds."""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+from urllib.parse import urlsplit
+
+import numpy as np
+import numpy.typing as npt
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from clarion.domain.content import Message
+from clarion.domain.handoffs import Answers, Int64s, UInt8s, UInt16s
+from clarion.domain.network import Environment, Network
+from clarion.domain.outcome import Reason, Verdict
+from clarion.ports.provider import (
+    Credential,
+    CredentialProblem,
+    PayloadProblem,
+    SendRequest,
+    SharedTokens,
+)
+from clarion.ports.system import Chance, Clock
+from clarion.ports.transport import ClientCertificate, Origin, Transport, TransportError
+from clarion.providers.apns import payload
+from clarion.providers.apns.errors import Columns, Ruling, misconfigured, unreachable
+from clarion.wire.http2 import Batch, HeaderSet, literal_field
+from clarion.wire.jose import JoseError, Json, build_jwt, load_es256_key, parse_jwt
+
+REFRESH_AFTER: Final = timedelta(minutes=50)
+REFRESH_JITTER: Final = timedelta(minutes=5)
+"""Apple wants a provider token refreshed between every 20 and every 60 minutes."""
+MINT_APART: Final = timedelta(minutes=20)
+USABLE: Final = timedelta(minutes=58)
+LONGEST_TOKEN: Final = 400  # twice the longest Live Activity token seen
+HEX: Final = b"0123456789abcdefABCDEF"
+ROUNDS: Final = 3
+"""A first try, one after renewing what was refused, one in the other environment."""
+
+_PUBLIC: Final = {
+    "topic": (r"[A-Za-z0-9.\-]{1,200}", "The app's bundle id: letters, digits, dots, dashes."),
+    "key_id": (r"[A-Za-z0-9]{10}", "10 letters and digits, as Apple shows them beside the key."),
+    "team_id": (r"[A-Za-z0-9]{10}", "10 letters and digits, as Apple shows them."),
+    "environment": (r"|production|sandbox", "`production`, `sandbox`, or left out for both."),
+}
+_LITERAL: Final = frozenset({b":path", b"authorization"})  # Apple's advice for HPACK
+_TOO_LARGE: Final = Ruling(verdict=Verdict.FIX_PAYLOAD, reason=Reason.PAYLOAD_TOO_LARGE)
+_UNWRITABLE: Final = Ruling(verdict=Verdict.FIX_PAYLOAD, reason=Reason.PAYLOAD_REFUSED)
+_NOT_HEX: Final = Ruling(verdict=Verdict.DROP_TOKEN, reason=Reason.TOKEN_INVALID)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApnsHosts:
+    """Base URLs of Apple's two environments."""
+
+    production: str = "https://api.push.apple.com"
+    sandbox: str = "https://api.sandbox.push.apple.com"
+
+
+@dataclass(frozen=True, slots=True)
+class _Bearer:
+    text: str
+    minted_at: datetime
+
+
+@dataclass(kw_only=True, slots=True)
+class _Session:
+    """What this process knows about one version of one credential."""
+
+    version: int
+    topic: str
+    environment: Environment
+    key: EllipticCurvePrivateKey | None = None
+    key_id: str = ""
+    team: str = ""
+    name: str = ""
+    certificate: ClientCertificate | None = None
+    generation: int = 0
+    """Rises whenever only a new connection can help."""
+    bearer: _Bearer | None = None
+    previous: _Bearer | None = None
+    refresh_at: datetime | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@dataclass(slots=True)
+class _Job:
+    """One send under way; arrays have one entry a recipient."""
+
+    request: SendRequest
+    session: _Session
+    columns: Columns
+    prepared: Mapping[int, payload.Prepared]
+    """Index of a message -> the message; those that can't be sent are missing."""
+    message: UInt16s
+    world: UInt8s
+    unknown: npt.NDArray[np.bool_]
+
+
+def _session(credential: Credential) -> _Session:
+    public, secret = credential.public, credential.secret
+    environment = Environment[(public.get("environment") or "unknown").upper()]
+    session = _Session(version=credential.version, topic=public["topic"], environment=environment)
+    if "private_key" not in secret:
+        chain, key = secret["certificate"], secret["certificate_key"]
+        session.certificate = ClientCertificate(chain_pem=chain, key_pem=key)
+        return session
+    pem = secret["private_key"]
+    session.key, session.key_id = load_es256_key(pem), public["key_id"]
+    session.team = public["team_id"]
+    # The key's own digest is part of the name: a corrected upload must not find the old token.
+    digest = hashlib.blake2b(pem.encode(), digest_size=8).hexdigest()
+    session.name = f"apns:{session.team}:{session.key_id}:{digest}"
+    return session
+
+
+def _key_fault(secret: Mapping[str, str], now: datetime) -> str | None:
+    try:
+        if "certificate" not in secret:
+            load_es256_key(secret.get("private_key", ""))
+            return None
+        certificate = x509.load_pem_x509_certificate(secret["certificate"].encode())
+        key = load_pem_private_key(secret.get("certificate_key", "").encode(), None)
+    except (ValueError, TypeError) as error:
+        return f"Not usable: {error}."
+    if key.public_key() != certificate.public_key():
+        return "`certificate_key` is not this certificate's key."
+    expiry = certificate.not_valid_after_utc
+    return f"The certificate expired on {expiry:%Y-%m-%d}." if expiry < now else None
+
+
+class ApnsProvider:
+    """The Apple Push Notification service.
+
+    A credential has `public` `topic` (the bundle id), optionally `environment` (`production` or
+    `sandbox`: where tokens of unknown environment are tried first), and either `key_id` and
+    `team_id` with the `secret` `private_key` (the `.p8` file), or the `secret`s `certificate` and
+    `certificate_key` in PEM.
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        tokens: SharedTokens,
+        clock: Clock,
+        chance: Chance,
+        hosts: ApnsHosts | None = None,
+    ) -> None:
+        self._transport, self._tokens, self._clock, self._chance = transport, tokens, clock, chance
+        chosen = hosts or ApnsHosts()
+        self._hosts = {
+            int(Environment.PRODUCTION): urlsplit(chosen.production),
+            int(Environment.SANDBOX): urlsplit(chosen.sandbox),
+        }
+        self._sessions: dict[int, _Session] = {}
+        self._under_way, self._idle = 0, asyncio.Event()
+
+    @property
+    def network(self) -> Network:
+        """APNs."""
+        return Network.APNS
+
+    def check_message(self, message: Message, now: datetime) -> Sequence[PayloadProblem]:
+        """What Apple would refuse about the message for any recipient; empty when fine."""
+        return payload.problems(message, now)
+
+    def check_credential(
+        self, public: Mapping[str, str], secret: Mapping[str, str]
+    ) -> Sequence[CredentialProblem]:
+        """What is wrong with a credential, found without asking Apple."""
+        found = [
+            CredentialProblem(path=f"/public/{name}", code="field_invalid", detail=form)
+            for name, (pattern, form) in _PUBLIC.items()
+            if not re.fullmatch(pattern, public.get(name, ""))
+            and ("certificate" not in secret or name not in {"key_id", "team_id"})
+        ]
+        name = "certificate" if "certificate" in secret else "private_key"
+        fault = _key_fault(secret, self._clock.now())
+        if fault is not None:
+            path = f"/secret/{name}"
+            found.append(CredentialProblem(path=path, code="field_invalid", detail=fault))
+        return found
+
+    def check_token(self, token: str, keys: bytes | None) -> str | None:
+        """Why a device token can't be one of Apple's, or None when it may be."""
+        if keys is not None:
+            return "An APNs device has a token only, no keys."
+        if not token or len(token) % 2 or token.encode("utf-8", "replace").translate(None, HEX):
+            return "An APNs device token is an even number of hexadecimal digits."
+        return None if len(token) <= LONGEST_TOKEN else f"More than {LONGEST_TOKEN} digits."
+
+    async def send(self, request: SendRequest) -> Answers:
+        """Send, and return what Apple said, in the order of the recipients."""
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            return await self._send(request)
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
+
+    async def close(self) -> None:
+        """Wait for what is under way; the connections are the transport's to close."""
+        if self._under_way:
+            await self._idle.wait()
+
+    async def _send(self, request: SendRequest) -> Answers:
+        columns = Columns.unanswered(len(request.recipients))
+        everyone = np.arange(len(request.recipients))
+        try:
+            session = self._session(request.credential)
+        except (JoseError, KeyError) as error:
+            columns.put(everyone, misconfigured(f"the stored credential is unusable: {error}"))
+            return columns.answers(None)
+        job = _job(request, session, columns)
+        rows = _sendable(job, everyone)
+        for _ in range(ROUNDS):
+            if not len(rows):
+                break
+            rows = await self._round(job, rows)
+        ids = None
+        if request.urgent:  # a campaign's are computed anew when somebody asks
+            ids = payload.apns_ids(request.messages, job.message, request.recipients.device)
+        return columns.answers(ids)
+
+    def _session(self, credential: Credential) -> _Session:
+        known = self._sessions.get(credential.id)
+        if known is None or known.version != credential.version:
+            known = self._sessions[credential.id] = _session(credential)
+        return known
+
+    async def _round(self, job: _Job, rows: Int64s) -> Int64s:
+        """Send to `rows`; the rows to try again, once what was refused has been renewed."""
+        bearer = await self._bearer(job.session)
+        generation = job.session.generation
+        shapes: dict[tuple[str, str, bytes], int] = {}
+        shape = np.zeros(len(job.request.messages), np.int64)
+        for at, item in job.prepared.items():
+            key = (item.push_type, item.topic_for(job.session.topic), item.priority)
+            shape[at] = shapes.setdefault(key, len(shapes))
+        code = (shape[job.message[rows]] * 4 + job.world[rows]) * 2 + job.unknown[rows]
+        parts = [rows[code == value] for value in np.unique(code)]
+        answered = await asyncio.gather(*(self._part(job, part, bearer) for part in parts))
+        rulings = {row: ruling for part in answered for row, ruling in part.items()}
+        again, refused = job.columns.again(rulings, job.unknown, job.world)
+        if refused:
+            await self._renew(job.session, bearer, generation, refused)
+        return np.array(sorted(again), np.int64)
+
+    async def _part(self, job: _Job, rows: Int64s, bearer: _Bearer | None) -> dict[int, Ruling]:
+        """One batch: rows of one environment whose messages share their constant headers."""
+        first = int(rows[0])
+        batch = _batch(job, rows, bearer)
+        host, session = self._hosts[int(job.world[first])], job.session
+        # An error drops MAX_CONCURRENT_STREAMS to 1: doubtful tokens slow nobody else down.
+        suspect = " suspect" if job.unknown[first] else ""
+        origin = Origin(
+            host=host.hostname or "",
+            port=host.port or 443,
+            certificate=session.certificate,
+            partition=f"{session.name}#{session.generation}{suspect}",
+        )
+        try:
+            await self._transport.send(origin, batch, urgent=job.request.urgent)
+        except TransportError as error:
+            job.columns.put(rows, unreachable(str(error)))
+            return {}
+        rulings = job.columns.record(rows, batch, ~job.unknown[rows], job.request.now)
+        learnt = rows[job.unknown[rows] & (job.columns.status[rows] == 200)]  # noqa: PLR2004 - OK
+        job.columns.environment.update(dict.fromkeys(learnt.tolist(), int(job.world[first])))
+        return rulings
+
+    async def _bearer(self, session: _Session) -> _Bearer | None:
+        """The provider token that all processes share; None with a certificate."""
+        if session.key is None:
+            return None
+        async with session.lock:
+            now = self._clock.now()
+            current = session.bearer
+            if current is None or session.refresh_at is None or now >= session.refresh_at:
+                since = now - self._lifetime()
+                if current is not None:
+                    since = max(since, current.minted_at + timedelta(seconds=1))
+                stored = await self._tokens.get(session.name, since)
+                self._adopt(session, stored or await self._mint(session, session.key, since))
+            return session.bearer
+
+    def _lifetime(self) -> timedelta:
+        return REFRESH_AFTER + REFRESH_JITTER * (self._chance.fraction() - 0.5)
+
+    async def _mint(
+        self, session: _Session, key: EllipticCurvePrivateKey, older_than: datetime
+    ) -> str:
+        now = self._clock.now().replace(microsecond=0)
+        claims: Mapping[str, Json] = {"iss": session.team, "iat": int(now.timestamp())}
+        text = build_jwt(claims, key, key_id=session.key_id, typ=None)
+        return await self._tokens.mint(session.name, older_than=older_than, value=text, now=now)
+
+    def _adopt(self, session: _Session, text: str) -> None:
+        issued = parse_jwt(text).claims["iat"]
+        now = self._clock.now()
+        minted_at = datetime.fromtimestamp(issued if isinstance(issued, int) else 0, now.tzinfo)
+        if session.bearer is None or session.bearer.text != text:
+            session.previous, session.bearer = session.bearer, _Bearer(text, minted_at)
+        session.refresh_at = minted_at + self._lifetime()
+
+    async def _renew(
+        self, session: _Session, refused: _Bearer | None, generation: int, words: set[str]
+    ) -> None:
+        """After a refusal: a new connection, and another provider token where one may help."""
+        async with session.lock:
+            if session.generation == generation:
+                session.generation += 1
+            if session.key is None or refused is None or session.bearer is not refused:
+                return
+            now = self._clock.now()
+            if "TooManyProviderTokenUpdates" in words:
+                if session.previous and now - session.previous.minted_at < USABLE:
+                    session.bearer, session.previous = session.previous, refused
+                    session.refresh_at = min(now + MINT_APART, session.bearer.minted_at + USABLE)
+            elif words & {"ExpiredProviderToken", "InvalidProviderToken"}:
+                stored = await self._tokens.get(
+                    session.name, refused.minted_at + timedelta(seconds=1)
+                )
+                young = timedelta(0) <= now - refused.minted_at < MINT_APART
+                if stored is None and not young:  # Apple forbids two within 20 minutes
+                    stored = await self._mint(session, session.key, refused.minted_at)
+                if stored is not None:
+                    self._adopt(session, stored)
+
+
+def _job(request: SendRequest, session: _Session, columns: Columns) -> _Job:
+    recipients = request.recipients
+    prepared: dict[int, payload.Prepared] = {}
+    message = recipients.message
+    if message is None:
+        message = np.zeros(len(recipients), np.uint16)
+    for at, item in enumerate(request.messages):
+        try:
+            ready = payload.prepare(item, request.now)
+        except payload.UnwritableError:
+            columns.put(np.flatnonzero(message == at), _UNWRITABLE)
+            continue
+        if len(ready.body) > payload.limit(ready.push_type):
+            columns.put(np.flatnonzero(message == at), _TOO_LARGE)
+        else:
+            prepared[at] = ready
+    world = recipients.environment.astype(np.uint8)
+    unknown = world == Environment.UNKNOWN
+    world[unknown] = session.environment or Environment.PRODUCTION
+    return _Job(request, session, columns, prepared, message, world, unknown)
+
+
+def _sendable(job: _Job, rows: Int64s) -> Int64s:
+    """The rows with a writable message and a token that fits into a path."""
+    rows = rows[np.isin(job.message[rows], list(job.prepared))]
+    tokens = job.request.recipients.tokens
+    if all(tokens) and not b"".join(tokens).translate(None, HEX):
+        return rows
+    fine = np.array([bool(t) and not t.translate(None, HEX) for t in tokens], np.bool_)
+    job.columns.put(rows[~fine[rows]], _NOT_HEX)
+    return rows[fine[rows]]
+
+
+def _batch(job: _Job, rows: Int64s, bearer: _Bearer | None) -> Batch:
+    message = job.message[rows]
+    some = job.prepared[int(message[0])]
+    headers = [
+        (b"apns-topic", some.topic_for(job.session.topic).encode()),
+        (b"apns-push-type", some.push_type.encode()),
+        (b"apns-priority", some.priority),
+    ]
+    if bearer is not None:
+        headers.insert(0, (b"authorization", b"bearer " + bearer.text.encode()))
+    paths = [job.request.recipients.tokens[row] for row in rows.tolist()]
+    extra = payload.id_fields(job.request.messages, message, job.request.recipients.device[rows])
+    if (message == message[0]).all():
+        headers += some.own_fields()
+        return Batch(_shared(headers), paths, body=some.body, extra=extra)
+    # Many messages in one batch: what differs travels as literals, so that the peer's header
+    # table is not filled with values that never come again.
+    own = {
+        at: b"".join(literal_field(name, value) for name, value in item.own_fields())
+        for at, item in job.prepared.items()
+    }
+    which = message.tolist()
+    extra = [own[at] + field for at, field in zip(which, extra, strict=True)]
+    bodies = [job.prepared[at].body for at in which]
+    return Batch(_shared(headers), paths, bodies=bodies, extra=extra)
+
+
+def _shared(headers: list[tuple[bytes, bytes]]) -> HeaderSet:
+    return HeaderSet(path_prefix=b"/3/device/", headers=tuple(headers), literal=_LITERAL)
