@@ -154,9 +154,9 @@ class Connection:
         out = self._control[:]
         self._control.clear()
         if self.state is State.OPEN or (self.state is State.DRAINING and self._segments.open):
-            room = self.limit - self._segments.open if self.state is State.OPEN else 0
+            limit = self.limit if self.state is State.OPEN else 0
             before = self._sender.uploads.window
-            out += self._sender.write(room, now)
+            out += self._sender.write(limit, now)
             if self._sender.uploads.window < before:
                 self._progress_at = now
             if self._sender.ids_used_up and self.state is State.OPEN:

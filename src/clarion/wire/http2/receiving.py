@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from clarion.wire.http2 import frames
 from clarion.wire.http2.answering import Answering
@@ -25,7 +26,8 @@ _OK: Final = 200
 _ALL: Final = frames.END_HEADERS | frames.END_STREAM
 _TYPE_AND_EXCESS: Final = 0xFFC0_00FF
 """Bits of the first word that hold the type, and a length of 16,384 or more."""
-_COLUMN_FROM: Final = 24
+_COLUMN_UP_TO: Final = 4096
+_COLUMN_FROM: Final = 64
 """Records from which on settling them as a column is cheaper than one by one (measured)."""
 _NO_STATUSES: Final = array("H")
 
@@ -66,6 +68,7 @@ class Receiver:
         # A field section whose CONTINUATION is due: stream, END_STREAM, fragments.
         self._section: tuple[int, bool, bytearray] | None = None
         self._current: Segment | None = None
+        self._long_runs = False
 
     def feed(self, data: bytes | memoryview) -> None:
         """Takes octets in, in pieces of any size.
@@ -81,10 +84,9 @@ class Receiver:
 
     def _frames(self, data: bytes | memoryview, size: int) -> int:
         """Handles all whole frames, and returns where the first incomplete one starts."""
-        segments = self._segments
         plain = self._answering.plain
         last = size - frames.HEADER_OCTETS - 1
-        position = self._column(data, 0, size)
+        position = self._columns(data, 0, size)
         lo, hi, base, statuses = self._cursor()
         settled = dropped = 0
         while position <= last:
@@ -92,6 +94,12 @@ class Receiver:
             end = position + frames.HEADER_OCTETS + (word >> 8)
             if end > size:
                 break
+            if first == _STATUS_200 and not lo <= stream_id < hi:
+                # The answer belongs to another segment than the one before it.
+                self._settle(settled, dropped)
+                settled = dropped = 0
+                self._current = self._segments.find(stream_id) or self._current
+                lo, hi, base, statuses = self._cursor()
             if (
                 flags == _ALL and first == _STATUS_200 and word & _TYPE_AND_EXCESS == 1
                 and lo <= stream_id < hi and not statuses[base + (stream_id >> 1)]
@@ -115,20 +123,21 @@ class Receiver:
                 dropped += word >> 8
                 settled += 1
             else:
-                self._settle(segments, settled, dropped)
+                self._settle(settled, dropped)
                 settled = dropped = 0
                 self._one(word, flags, stream_id, bytes(data[position + 9 : end]))
-                end = self._column(data, end, size)
+                if self._long_runs:
+                    end = self._columns(data, end, size)
                 lo, hi, base, statuses = self._cursor()
             position = end
-        self._settle(segments, settled, dropped)
+        self._settle(settled, dropped)
         return self._bare(data, position, size)
 
-    def _settle(self, segments: Segments, settled: int, dropped: int) -> None:
+    def _settle(self, settled: int, dropped: int) -> None:
         if dropped:
             self._answering.consumed(dropped)
         if settled and self._current is not None:
-            segments.settle(self._current, settled)
+            self._segments.settle(self._current, settled)
 
     def _cursor(self) -> tuple[int, int, int, "array[int]"]:
         """The streams the loop may settle by itself: lowest, end, base, statuses."""
@@ -228,30 +237,48 @@ class Receiver:
         del flags, stream_id, payload
         raise ProtocolError(ErrorCode.PROTOCOL_ERROR, "a push although push is disabled")
 
-    def _column(self, data: bytes | memoryview, position: int, size: int) -> int:
-        """Settles a run of equally long 200 answers of one segment, and returns its end."""
-        segment = self._current
-        if segment is None or not segment.left or size - position < frames.HEADER_OCTETS + 1:
+    def _columns(self, data: bytes | memoryview, position: int, size: int) -> int:
+        """Settles runs of equally long 200 answers as columns, and returns where they end."""
+        self._long_runs = False
+        if not self._begun or self._section is not None or self._answering.must_look:
             return position
-        word, flags, _, first = _HEAD(data, position)
-        octets: int = frames.HEADER_OCTETS + (word >> 8)
-        count = (size - position) // octets
-        if (
-            count < _COLUMN_FROM or flags != _ALL or first != _STATUS_200
-            or word & _TYPE_AND_EXCESS != 1 or not self._may_hurry(segment)
-        ):  # fmt: skip
-            return position
-        rows = np.frombuffer(data, np.uint8, count * octets, position).reshape(count, octets)
+        while size - position > frames.HEADER_OCTETS:
+            word, flags, _, first = _HEAD(data, position)
+            octets = frames.HEADER_OCTETS + (word >> 8)
+            count = min((size - position) // octets, _COLUMN_UP_TO)
+            if (
+                count < _COLUMN_FROM or flags != _ALL or first != _STATUS_200
+                or word & _TYPE_AND_EXCESS != 1
+            ):  # fmt: skip
+                break
+            rows = np.frombuffer(data, np.uint8, count * octets, position).reshape(count, octets)
+            run = self._column(rows)
+            position += run * octets
+            self._long_runs = run >= _COLUMN_FROM
+            if run < count:
+                break
+        return position
+
+    def _column(self, rows: npt.NDArray[np.uint8]) -> int:
+        """Settles the leading rows that are plain 200 answers; returns how many, or 0."""
         alike = (rows[:, :5] == rows[0, :5]).all(axis=1) & (rows[:, 9] == _STATUS_200)
-        ids = np.ascontiguousarray(rows[:, 5:9]).view(">u4")[:, 0].astype(np.int64)
-        alike &= (ids >= segment.lo) & (ids < segment.hi) & (ids & 1 == 1)
-        run = count if alike.all() else int(alike.argmin())
-        if run < _COLUMN_FROM:
-            return position
-        indexes = (ids[:run] >> 1) + segment.base
-        column = np.frombuffer(segment.batch.statuses, np.uint16)
-        if column[indexes].any() or np.unique(indexes).size != run:
-            return position  # a stream answered twice: one by one, by all the rules
-        column[indexes] = _OK
-        self._segments.settle(segment, run)
-        return position + run * octets
+        run = len(rows) if alike.all() else int(alike.argmin())
+        ids = np.sort(np.ascontiguousarray(rows[:run, 5:9]).view(">u4")[:, 0].astype(np.int64))
+        if run < _COLUMN_FROM or (np.diff(ids) == 0).any() or not (ids & 1).all():
+            return 0  # one by one, by all the rules
+        claims: list[tuple[Segment, npt.NDArray[np.int64]]] = []
+        at = 0
+        while at < run:
+            segment = self._segments.find(int(ids[at]))
+            if segment is None or segment.exact:
+                return 0
+            stop = int(np.searchsorted(ids, segment.hi))
+            claims.append((segment, (ids[at:stop] >> 1) + segment.base))
+            at = stop
+        columns = [np.frombuffer(segment.batch.statuses, np.uint16) for segment, _ in claims]
+        if any(column[claim[1]].any() for column, claim in zip(columns, claims, strict=True)):
+            return 0  # a stream is answered twice
+        for column, (segment, indexes) in zip(columns, claims, strict=True):
+            column[indexes] = _OK
+            self._segments.settle(segment, len(indexes))
+        return run

@@ -11,8 +11,9 @@ from clarion.wire.http2.segments import Segments
 from clarion.wire.http2.settings import PeerSettings
 from clarion.wire.http2.uploads import Uploads
 
-_TURN: Final = 64
-"""Requests a batch may write before another waiting batch has its turn."""
+_LONGEST_TURN: Final = 512
+"""Requests a batch may write before another waiting batch has its turn, at most; with few streams
+allowed at once, a turn is as many as half of them, so that none waits long."""
 
 
 class Sender:
@@ -33,6 +34,7 @@ class Sender:
         self._peer = peer
         self._segments = segments
         self._queue: deque[Batch] = deque()
+        self._turn_left = 0
 
     @property
     def ids_used_up(self) -> bool:
@@ -44,15 +46,24 @@ class Sender:
         self._queue.append(batch)
         self.queued += len(batch) - batch.claimed
 
-    def write(self, room: int, now: float) -> list[bytes]:
-        """Frames of as many requests as may be opened; `room` is how many streams are free."""
+    def write(self, limit: int, now: float) -> list[bytes]:
+        """Frames of bodies on their way, then of as many requests as may be opened.
+
+        Args:
+            limit: Streams that may be open at once.
+            now: The current time.
+        """
         out = self.uploads.pump(self._peer.max_frame)
+        room = limit - self._segments.open
         ids_left = (frames.MAX_STREAM_ID - self.next_stream_id) // 2 + 1
         room = min(room, ids_left)
+        turn = max(1, min(_LONGEST_TURN, limit // 2))
         while room > 0 and self._queue:
             batch = self._queue[0]
-            waiting = len(batch) - batch.claimed
-            count = min(room, waiting if len(self._queue) == 1 else min(waiting, _TURN))
+            count = min(room, len(batch) - batch.claimed)
+            if len(self._queue) > 1:
+                self._turn_left = self._turn_left if 0 < self._turn_left <= turn else turn
+                count = min(count, self._turn_left)
             written = self._write_run(batch, count, out, now)
             if not written:
                 break
@@ -80,10 +91,13 @@ class Sender:
         self._segments.end(batch, len(rest))
 
     def _rotate(self, batch: Batch, written: int) -> None:
+        """Counts what a batch has written; at the end of its turn it goes to the back."""
         self.queued -= written
+        self._turn_left -= written
         if batch.claimed == len(batch):
             self._queue.popleft()
-        elif len(self._queue) > 1:
+            self._turn_left = 0
+        elif self._turn_left <= 0:
             self._queue.rotate(-1)
 
     def _write_run(self, batch: Batch, count: int, out: list[bytes], now: float) -> int:

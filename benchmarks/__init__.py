@@ -1,0 +1,1 @@
+"""One module per published claim; each prints its figures beside its peers' from the same run."""
