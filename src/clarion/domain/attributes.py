@@ -73,6 +73,16 @@ _Plain = bool | int | float | str
 _Decoded = None | bool | int | float | str | list["_Decoded"] | dict[str, "_Decoded"]
 
 
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+_WIDEST: Final = 4
+"""Octets of UTF-8 that one character can have."""
+_LARGE_VALUE: Final = f"the value is larger than {MAX_VALUE_OCTETS} octets of JSON"
+
+
 def check_attributes(text: str, pointer: str) -> Sequence[FieldProblem]:
     """What is wrong with attributes given as the text of a JSON object; empty when fine.
 
@@ -83,21 +93,32 @@ def check_attributes(text: str, pointer: str) -> Sequence[FieldProblem]:
         text: the JSON text.
         pointer: JSON pointer of the object, which paths in the problems start with.
     """
-    if len(text.encode("utf-8", "surrogatepass")) > 2 * MAX_TOTAL_OCTETS:
+    if len(text) > MAX_TOTAL_OCTETS // _WIDEST and len(_octets(text)) > 2 * MAX_TOTAL_OCTETS:
         return [_too_large(pointer)]
     try:
-        found: _Decoded = json.loads(text, parse_constant=_refuse_constant)
+        found: _Decoded = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         return [_problem(pointer, "row_malformed", f"the attributes are not JSON: {error}")]
     if not isinstance(found, dict):
         return [_problem(pointer, "type_invalid", "attributes are a JSON object")]
-    if len(found) > MAX_ATTRIBUTES:
-        detail = f"{len(found)} attributes; up to {MAX_ATTRIBUTES} are kept"
-        return [_problem(pointer, "attributes_too_many", detail)]
     problems = [
         problem for name, value in found.items() for problem in _check_one(name, value, pointer)
     ]
-    if not problems and len(_compact(found)) > MAX_TOTAL_OCTETS:
+    if len(found) > MAX_ATTRIBUTES:
+        detail = f"{len(found)} attributes; up to {MAX_ATTRIBUTES} are kept"
+        problems.append(_problem(pointer, "attributes_too_many", detail))
+    if len(text) > MAX_VALUE_OCTETS // _WIDEST:  # no part of a shorter one can be too large
+        problems += _check_sizes(found, pointer)
+    return problems
+
+
+def _check_sizes(found: Mapping[str, _Decoded], pointer: str) -> Sequence[FieldProblem]:
+    problems = [
+        _problem(_path(pointer, name), "attribute_too_large", _LARGE_VALUE)
+        for name, value in found.items()
+        if len(_compact(value)) > MAX_VALUE_OCTETS
+    ]
+    if not problems and len(_compact(dict(found))) > MAX_TOTAL_OCTETS:
         return [_too_large(pointer)]
     return problems
 
@@ -127,19 +148,26 @@ def parse_time(text: str) -> datetime | None:
 
 
 def _check_one(name: str, value: _Decoded, pointer: str) -> Sequence[FieldProblem]:
-    path = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
-    if not name or len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_OCTETS:
+    if not name or (
+        len(name) > MAX_NAME_OCTETS // _WIDEST and len(_octets(name)) > MAX_NAME_OCTETS
+    ):
         detail = f"an attribute's name has 1 to {MAX_NAME_OCTETS} octets of UTF-8"
-        return [_problem(path[:256], "text_too_long" if name else "text_invalid", detail)]
+        return [_problem(pointer, "text_too_long" if long else "text_invalid", detail)]
     if (wrong := _wrong_text(name)) is not None:
-        return [_problem(path, "text_invalid", f"the attribute's name holds {wrong}")]
-    problem = _check_value(value, path)
-    if problem is not None:
-        return [problem]
-    if not isinstance(value, bool) and len(_compact(value)) > MAX_VALUE_OCTETS:
-        detail = f"the value is larger than {MAX_VALUE_OCTETS} octets of JSON"
-        return [_problem(path, "attribute_too_large", detail)]
-    return []
+        return [_problem(pointer, "text_invalid", f"an attribute's name holds {wrong}")]
+    problem = _check_value(value, _path(pointer, name))
+    return [] if problem is None else [problem]
+
+
+def _path(pointer: str, name: str) -> str:
+    """The pointer of a member (RFC 6901 section 3)."""
+    if "~" in name or "/" in name:
+        name = name.replace("~", "~0").replace("/", "~1")
+    return f"{pointer}/{name}"
+
+
+def _octets(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _check_value(value: _Decoded, path: str) -> FieldProblem | None:
@@ -190,12 +218,10 @@ def _wrong_text(text: str) -> str | None:
     return "half of a surrogate pair" if any("\ud800" <= c <= "\udfff" for c in text) else None
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")
-
-
 def _compact(value: _Decoded) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(
+        "utf-8", "surrogatepass"
+    )
 
 
 def _encoded(value: AttributeValue | None) -> _Decoded:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Final
 
 import polars as pl
@@ -124,7 +125,9 @@ def check(raw: pl.DataFrame, *, zones: frozenset[str], now: datetime) -> Checked
         for name, kind in RAW_COLUMNS.items()
     )
     frame = _canonical(given)
-    problems = [*_broken(frame, _rules(zones, now)), *_broken_attributes(frame)]
+    used = {column.name for column in frame if column.null_count() < frame.height}
+    rules = [rule for rule in [*_rules(zones), _clock_rule(now)] if rule.column in used]
+    problems = [*_broken(frame, [*rules, *_presence_rules()]), *_broken_attributes(frame)]
     problems.sort(key=lambda problem: problem.row)
     index = pl.int_range(frame.height, eager=True).alias("index")
     if problems:
@@ -135,14 +138,16 @@ def check(raw: pl.DataFrame, *, zones: frozenset[str], now: datetime) -> Checked
 
 def _canonical(frame: pl.DataFrame) -> pl.DataFrame:
     """One spelling for each value, before it is judged."""
-    languages = pl.concat([frame["language"], frame["user_language"]]).drop_nulls().unique()
-    spelling = {tag: canonical_language(tag) for tag in languages}
+    spelling: dict[str, str] = {}
+    for column in (frame["language"], frame["user_language"]):
+        if column.null_count() < frame.height:
+            spelling |= {tag: canonical_language(tag) for tag in column.drop_nulls().unique()}
     network = pl.col("network")
     return frame.with_columns(
         network.str.to_lowercase(),
         pl.col("platform", "environment").str.to_lowercase(),
         pl.col("country", "user_country").str.to_uppercase(),
-        pl.col("language", "user_language").replace(spelling),
+        *([pl.col("language", "user_language").replace(spelling)] if spelling else []),
         # Apple's tokens are compared without regard to case.
         pl.when(network.str.to_lowercase() == "apns")
         .then(pl.col("token").str.to_lowercase())
@@ -151,7 +156,9 @@ def _canonical(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _rules(zones: frozenset[str], now: datetime) -> list[_Rule]:
+@cache
+def _rules(zones: frozenset[str]) -> list[_Rule]:
+    """The rules of what is given; what a rule's column lacks in every row needs no asking."""
     return [
         *(rule for name in _TEXTS for rule in _text_rules(name)),
         *_network_rules(),
@@ -159,14 +166,27 @@ def _rules(zones: frozenset[str], now: datetime) -> list[_Rule]:
         *_place_rules("", zones),
         *_place_rules("user_", zones),
         *_location_rules(),
-        _Rule(
-            column="last_active_at",
-            code="time_invalid",
-            detail="the instant lies before 1970 or more than a day in the future",
-            broken=~pl.col("last_active_at").is_between(
-                pl.lit(0).cast(INSTANT), pl.lit(now + _FUTURE).cast(INSTANT)
-            ),
+    ]
+
+
+def _clock_rule(now: datetime) -> _Rule:
+    return _Rule(
+        column="last_active_at",
+        code="time_invalid",
+        detail="the instant lies before 1970 or more than a day in the future",
+        broken=~pl.col("last_active_at").is_between(
+            pl.lit(0).cast(INSTANT), pl.lit(now + _FUTURE).cast(INSTANT)
         ),
+    )
+
+
+@cache
+def _presence_rules() -> list[_Rule]:
+    """The rules of what must be given, and what not together."""
+    token = pl.col("token")
+    latitude, longitude = pl.col("latitude"), pl.col("longitude")
+    web = token.is_not_null() & (pl.col("network") == Network.WEBPUSH.label)
+    return [
         _Rule(
             column="user",
             code="field_unknown",
@@ -178,6 +198,27 @@ def _rules(zones: frozenset[str], now: datetime) -> list[_Rule]:
             code="field_missing",
             detail="a row describes a device by its token, or a user by an external id",
             broken=pl.all_horizontal(pl.col("token", "external_id", "user").is_null()),
+        ),
+        _Rule(
+            column="network",
+            code="field_missing",
+            detail=f"a token needs its network: one of {', '.join(map(_label, Network))}",
+            broken=token.is_not_null() & pl.col("network").is_null(),
+        ),
+        *(
+            _Rule(
+                column=name,
+                code="field_missing",
+                detail="a Web Push endpoint needs the subscription's keys p256dh and auth",
+                broken=web & pl.col(name).is_null(),
+            )
+            for name in ("p256dh", "auth")
+        ),
+        _Rule(
+            column="longitude",
+            code="location_invalid",
+            detail="a location needs both latitude and longitude",
+            broken=latitude.is_null() != longitude.is_null(),
         ),
     ]
 
@@ -200,6 +241,10 @@ def _text_rules(name: str) -> list[_Rule]:
     ]
 
 
+def _label(network: Network) -> str:
+    return network.label
+
+
 def _network_rules() -> list[_Rule]:
     labels = [network.label for network in Network]
     network, environment = pl.col("network"), pl.col("environment")
@@ -207,12 +252,6 @@ def _network_rules() -> list[_Rule]:
         (network == of.label) & (environment == word) for of, word in _ENVIRONMENTS
     )
     return [
-        _Rule(
-            column="network",
-            code="field_missing",
-            detail=f"a token needs its network: one of {', '.join(labels)}",
-            broken=pl.col("token").is_not_null() & network.is_null(),
-        ),
         _Rule(
             column="network",
             code="network_unknown",
@@ -268,15 +307,6 @@ def _token_rules() -> list[_Rule]:
                 & (token.str.len_bytes() <= MAX_ENDPOINT_OCTETS)
             ),
         ),
-        *(
-            _Rule(
-                column=name,
-                code="field_missing",
-                detail="a Web Push endpoint needs the subscription's keys p256dh and auth",
-                broken=web & pl.col(name).is_null(),
-            )
-            for name in ("p256dh", "auth")
-        ),
     ]
 
 
@@ -307,7 +337,6 @@ def _place_rules(whose: str, zones: frozenset[str]) -> list[_Rule]:
 
 
 def _location_rules() -> list[_Rule]:
-    latitude, longitude = pl.col("latitude"), pl.col("longitude")
     return [
         _Rule(
             column=name,
@@ -317,13 +346,6 @@ def _location_rules() -> list[_Rule]:
             broken=~pl.col(name).is_between(-limit, limit),
         )
         for name, limit in (("latitude", 90), ("longitude", 180))
-    ] + [
-        _Rule(
-            column="longitude",
-            code="location_invalid",
-            detail="a location needs both latitude and longitude",
-            broken=latitude.is_null() != longitude.is_null(),
-        )
     ]
 
 
@@ -352,11 +374,14 @@ def _broken_attributes(frame: pl.DataFrame) -> list[RowProblem]:
     for name in ("attributes", "user_attributes"):
         pointer = POINTERS.get(name, f"/{name}")
         texts = frame[name]
-        for row in texts.is_not_null().arg_true().to_list():
-            found += [
-                RowProblem(row=row, problem=problem)
-                for problem in check_attributes(texts[row], pointer)
-            ]
+        if texts.null_count() == frame.height:
+            continue
+        found += [
+            RowProblem(row=row, problem=problem)
+            for row, text in enumerate(texts.to_list())
+            if text is not None
+            for problem in check_attributes(text, pointer)
+        ]
     return found
 
 
