@@ -9,7 +9,7 @@ import polars as pl
 
 from clarion.domain.content import Message
 from clarion.domain.credential_health import FaultPolicy
-from clarion.domain.handoffs import BatchSent, BatchToSend, Int64s, Recipients, ShardToPlan
+from clarion.domain.handoffs import BatchSent, BatchToSend, Int64s, Recipients, ShardToPlan, UInt16s
 from clarion.domain.ids import AppId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
@@ -150,7 +150,8 @@ class RegistryChanges:
     """Ask for changes since this one next."""
     device: Int64s
     user: Int64s
-    reason: Sequence[int]
+    """Whose the device is now; 0 when it was removed."""
+    reason: UInt16s
     """Why nothing may be sent to the device any more (`Reason`), 0 where it may."""
 
 
@@ -183,12 +184,19 @@ class SendLine(Protocol):
 
     async def pace(
         self, credential: CredentialId, network: Network, wanted: int, now: datetime
-    ) -> float:
-        """Take `wanted` sends from the credential's shared budget; seconds to wait before them."""
+    ) -> float | None:
+        """Take `wanted` sends from the credential's shared budget.
+
+        Seconds to wait before them; None when the credential has no budget to keep.
+        """
         ...
 
-    async def changes(self, app: AppId, since_xid: int) -> RegistryChanges:
-        """What changed in the registry, for opt-outs newer than the plan."""
+    async def changes(self, app: AppId, since_xid: int) -> RegistryChanges | None:
+        """What changed in an app's registry; None when that is a lot (an import is running)."""
+        ...
+
+    async def changes_among(self, devices: Int64s, since_xid: int) -> RegistryChanges:
+        """What changed of these devices."""
         ...
 
 

@@ -12,14 +12,14 @@ from clarion.adapters.state.failures import store_failures
 from clarion.adapters.state.plan_line import chunk_values
 from clarion.adapters.state.recipient_columns import decode, encode_frame, frame_of
 from clarion.adapters.state.statements import statements
-from clarion.domain.handoffs import BatchToSend, Recipients
+from clarion.domain.handoffs import BatchToSend, Int64s, Recipients
 from clarion.domain.ids import AppId, BatchId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import DEFAULT_PER_MINUTE, Network
-from clarion.domain.outcome import Reason
 from clarion.ports.line import ChunkAck, ChunkCommit, ClaimedBatch, RegistryChanges, RetryBatch
 
 _SQL = statements("line")
+MANY_CHANGES = 5000
 _LOST = ChunkAck(recorded=False)
 
 
@@ -83,31 +83,43 @@ class PostgresSendLine:
 
     async def pace(
         self, credential: CredentialId, network: Network, wanted: int, now: datetime
-    ) -> float:
+    ) -> float | None:
         """See the port."""
         with store_failures():
             async with self._pool.acquire() as connection:
                 wait = await connection.fetchval(
                     _SQL["pace"], credential, float(wanted), now, DEFAULT_PER_MINUTE.get(network)
                 )
-        return 0.0 if wait is None else float(wait)
+        return None if wait is None else float(wait)
 
-    async def changes(self, app: AppId, since_xid: int) -> RegistryChanges:
+    async def changes(self, app: AppId, since_xid: int) -> RegistryChanges | None:
         """See the port."""
         with store_failures():
             async with self._pool.acquire() as connection:
-                rows = await connection.fetch(_SQL["changes"], app, str(since_xid))
-                gone = await connection.fetch(_SQL["removals"], app, str(since_xid))
-        changed = [row for row in rows if row["id"] is not None]
-        devices = [row["id"] for row in changed] + [row["id"] for row in gone]
-        users = [row["user_id"] for row in changed] + [0] * len(gone)
-        reasons = [row["reason"] for row in changed] + [int(Reason.USER_DELETED)] * len(gone)
-        return RegistryChanges(
-            xid=rows[0]["xid"],
-            device=np.array(devices, np.int64),
-            user=np.array(users, np.int64),
-            reason=reasons,
-        )
+                xid = await connection.fetchval(_SQL["horizon"])
+                rows = await connection.fetch(
+                    _SQL["changes"], app, str(since_xid), MANY_CHANGES + 1
+                )
+        return None if len(rows) > MANY_CHANGES else _changes(xid, rows)
+
+    async def changes_among(self, devices: Int64s, since_xid: int) -> RegistryChanges:
+        """See the port."""
+        with store_failures():
+            async with self._pool.acquire() as connection:
+                xid = await connection.fetchval(_SQL["horizon"])
+                rows = await connection.fetch(
+                    _SQL["changes_among"], devices.tolist(), str(since_xid)
+                )
+        return _changes(xid, rows)
+
+
+def _changes(xid: int, rows: Sequence[asyncpg.Record]) -> RegistryChanges:
+    return RegistryChanges(
+        xid=xid,
+        device=np.array([row[0] for row in rows], np.int64),
+        user=np.array([row[1] for row in rows], np.int64),
+        reason=np.array([row[2] for row in rows], np.uint16),
+    )
 
 
 def _claimed(row: asyncpg.Record) -> ClaimedBatch:

@@ -4,15 +4,15 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import numpy as np
 import polars as pl
 
 from clarion.domain.eligibility import decide
-from clarion.domain.handoffs import OUTCOME_ROW, BatchSent, ChunkKind
+from clarion.domain.handoffs import BatchSent, ChunkKind
 from clarion.domain.ids import CredentialId
 from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
 from clarion.domain.network import Network
-from clarion.domain.outcome import Outcome, Reason
+from clarion.domain.outcome import Reason
+from clarion.domain.suppression import OutcomeRows, suppressed, unknown
 from clarion.ports.audience import Audience, AudienceScan
 from clarion.ports.line import ClaimedShard, PlanLine, PlannedBatch
 from clarion.ports.system import Clock
@@ -42,7 +42,7 @@ class _Plan:
         if not sending.all():
             left_out = rows.filter(~sending)
             self.skipped.append(
-                skipped_rows(self.claimed, left_out, reason.filter(~sending), self.now)
+                _skips(self.claimed, suppressed(left_out, reason.filter(~sending), self.now))
             )
         chosen = rows if sending.all() else rows.filter(sending)
         for (network,), part in chosen.partition_by("network", as_dict=True).items():
@@ -63,38 +63,13 @@ class _Plan:
             )
 
 
-def skipped_rows(
-    claimed: ClaimedShard, rows: pl.DataFrame, reasons: pl.Series, now: datetime
-) -> BatchSent:
-    """The recorded outcome of recipients who are not sent to."""
-    facts = np.zeros(len(rows), OUTCOME_ROW)
-    facts["device"] = rows["device"].to_numpy()
-    facts["user"] = rows["user"].to_numpy()
-    facts["network"] = rows["network"].to_numpy()
-    facts["reason"] = reasons.to_numpy()
-    facts["outcome"] = Outcome.SUPPRESSED
-    facts["at_us"] = int(now.timestamp() * 1e6)
+def _skips(claimed: ClaimedShard, rows: OutcomeRows, notes: Sequence[str] = ()) -> BatchSent:
     return BatchSent(
         app=claimed.shard.app,
         kind=ChunkKind.PLANNED,
         messages=[claimed.shard.message],
-        rows=facts,
-    )
-
-
-def unknown_rows(claimed: ClaimedShard, unknown: Sequence[str], now: datetime) -> BatchSent:
-    """The recorded outcome of names that are not there; the note says which."""
-    facts = np.zeros(len(unknown), OUTCOME_ROW)
-    facts["reason"] = Reason.USER_UNKNOWN
-    facts["outcome"] = Outcome.SUPPRESSED
-    facts["note"] = np.arange(1, len(unknown) + 1)
-    facts["at_us"] = int(now.timestamp() * 1e6)
-    return BatchSent(
-        app=claimed.shard.app,
-        kind=ChunkKind.PLANNED,
-        messages=[claimed.shard.message],
-        rows=facts,
-        notes=unknown,
+        rows=rows,
+        notes=notes,
     )
 
 
@@ -111,7 +86,8 @@ async def _pieces(
         return
     resolved = await line.resolve(shard.app, claimed.target)
     if resolved.unknown:
-        plan.skipped.append(unknown_rows(claimed, resolved.unknown, plan.now))
+        names = resolved.unknown
+        plan.skipped.append(_skips(claimed, unknown(len(names), plan.now), names))
     yield resolved.rows, resolved.xid
 
 

@@ -204,9 +204,8 @@ create table idempotency (
     app_id      int not null,
     key         text not null,
     body_hash   bytea not null,
-    status      smallint,                    -- null while the first request is in flight
-    answer      bytea,
-    owner       text not null,
+    status      smallint not null,
+    answer      bytea not null,
     created_at  timestamptz not null,
     primary key (app_id, key)
 );

@@ -185,17 +185,29 @@ where id = $1 and coalesce(per_minute, $4) is not null
 returning greatest(0, -pace_level / (coalesce(per_minute, $4)::float8 / 60.0)) as wait_s
 
 -- name: changes
--- Everything in one snapshot, so that nothing falls between the rows and the version.
+-- Opt-outs, deaths and moves since a version. One more row than the limit says: too many.
 select d.id, d.user_id,
        case when u.opted_out then 101 when d.state <> 1 then 103
-            when d.opted_out then 102 else 0 end as reason,
-       pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xid
-from (select 1) one
-left join device d on d.app_id = $1 and d.xid >= $2::text::xid8
-left join users u on u.id = d.user_id
+            when d.opted_out then 102 else 0 end as reason
+from device d join users u on u.id = d.user_id
+where d.app_id = $1 and d.xid >= $2::text::xid8
+union all
+select id, 0, 108 from removal where kind = 2 and app_id = $1 and xid >= $2::text::xid8
+limit $3
 
--- name: removals
-select id from removal where kind = 2 and app_id = $1 and xid >= $2::text::xid8
+-- name: changes_among
+select d.id, d.user_id,
+       case when u.opted_out then 101 when d.state <> 1 then 103
+            when d.opted_out then 102 else 0 end as reason
+from device d join users u on u.id = d.user_id
+where d.id = any ($1::bigint[]) and d.xid >= $2::text::xid8
+union all
+select id, 0, 108 from removal
+where kind = 2 and id = any ($1::bigint[]) and xid >= $2::text::xid8
+
+-- name: horizon
+-- Read before the rows: what commits between the two is then read twice, never missed.
+select pg_snapshot_xmin(pg_current_snapshot())::text::bigint
 
 -- name: abandon_batches
 update batch set state = 1, owner = null, leased_until = null where state = 2 and owner = $1

@@ -1,0 +1,253 @@
+"""The journal of accepted messages in PostgreSQL. Implements `clarion.ports.journal.Journal`."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import asyncpg
+
+from clarion.adapters.state.envelopes import encode_message, encode_target
+from clarion.adapters.state.failures import store_failures
+from clarion.adapters.state.recipient_columns import encode_frame, frame_of
+from clarion.adapters.state.resolving import resolve
+from clarion.adapters.state.statements import statements
+from clarion.domain.handoffs import BatchSent, BatchToSend
+from clarion.domain.ids import AppId, BatchId, CredentialId
+from clarion.domain.network import Network
+from clarion.ports.journal import JournalEntry, KeyRaceError, KnownCredential, Looked
+from clarion.ports.messages import Acceptance, Accepted, KeyReused, NewMessage, Replayed
+
+KEY_LIFETIME: Final = timedelta(days=30)
+CREDENTIALS_FRESH_S: Final = 1.0
+IDS_AT_ONCE: Final = 200
+
+_SQL = statements("journal")
+
+
+class PostgresJournal:
+    """Journals groups of urgent messages, and single ones for planning."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._ids: list[BatchId] = []
+        self._credentials: dict[
+            AppId, tuple[datetime, Mapping[tuple[AppId, Network], KnownCredential]]
+        ] = {}
+
+    async def look(self, news: Sequence[NewMessage], now: datetime) -> Looked:
+        """See the port."""
+        targets = [(new.message.app, new.target) for new in news]
+        with store_failures():
+            async with self._pool.acquire() as connection:
+                seen = await _keys_seen(connection, news, now)
+                credentials = await self._known(connection, {app for app, _ in targets}, now)
+                group = await resolve(connection, targets)
+        return Looked(
+            xid=group.xid,
+            rows=group.rows,
+            unknown=group.unknown,
+            seen=seen,
+            credentials=credentials,
+        )
+
+    async def batch_ids(self, count: int) -> Sequence[BatchId]:
+        """See the port."""
+        while len(self._ids) < count:
+            with store_failures():
+                async with self._pool.acquire() as connection:
+                    rows = await connection.fetch(_SQL["batch_ids"], IDS_AT_ONCE)
+            self._ids.extend(BatchId(row[0]) for row in rows)
+        return [self._ids.pop() for _ in range(count)]
+
+    async def write(self, entry: JournalEntry, now: datetime) -> None:
+        """See the port."""
+        with store_failures():
+            async with self._pool.acquire() as connection:
+                try:
+                    await connection.execute(
+                        _SQL["write"],
+                        now,
+                        *_message_columns(entry),
+                        *_key_columns(entry.news),
+                        entry.owner,
+                        now + timedelta(seconds=entry.lease_s),
+                        *_batch_columns(entry),
+                        *_skipped_columns(entry.skipped),
+                    )
+                except asyncpg.UniqueViolationError as error:
+                    if error.constraint_name != "idempotency_pkey":
+                        raise
+                    raise KeyRaceError(str(error)) from error
+
+    async def accept(self, new: NewMessage, now: datetime) -> Acceptance:
+        """See the port."""
+        message = new.message
+        with store_failures():
+            async with self._pool.acquire() as connection, connection.transaction():
+                if new.idempotency is not None:
+                    known = await _take_key(connection, new, now)
+                    if known is not None:
+                        return known
+                await connection.execute(
+                    _SQL["insert_message"],
+                    message.id,
+                    message.app,
+                    int(message.lane),
+                    new.request.decode(),
+                    encode_message(message),
+                    encode_target(new.target),
+                    new.send_at,
+                    message.expires_at,
+                    new.key,
+                    now,
+                )
+        return Accepted()
+
+    async def forget_keys(self, now: datetime) -> None:
+        """Remove idempotency keys that are past their lifetime."""
+        with store_failures():
+            async with self._pool.acquire() as connection:
+                await connection.execute(_SQL["forget_keys"], now - KEY_LIFETIME)
+
+    async def _known(
+        self, connection: asyncpg.Connection, apps: set[AppId], now: datetime
+    ) -> Mapping[tuple[AppId, Network], KnownCredential]:
+        """The apps' credentials, at most a second old: the sending itself loads them anew."""
+        fresh = now - timedelta(seconds=CREDENTIALS_FRESH_S)
+        stale = [
+            app for app in apps if app not in self._credentials or self._credentials[app][0] < fresh
+        ]
+        if stale:
+            rows = await connection.fetch(_SQL["credentials"], stale)
+            for app in stale:
+                found = {
+                    (app, Network(row["network"])): KnownCredential(
+                        id=CredentialId(row["id"]), active=row["active"]
+                    )
+                    for row in rows
+                    if row["app_id"] == app
+                }
+                self._credentials[app] = (now, found)
+        return {key: value for app in apps for key, value in self._credentials[app][1].items()}
+
+
+async def _keys_seen(
+    connection: asyncpg.Connection, news: Sequence[NewMessage], now: datetime
+) -> dict[int, Replayed | KeyReused]:
+    keyed = [(n, new) for n, new in enumerate(news) if new.idempotency is not None]
+    if not keyed:
+        return {}
+    rows = await connection.fetch(
+        _SQL["keys_seen"],
+        [n for n, _ in keyed],
+        [new.message.app for _, new in keyed],
+        [new.idempotency.key for _, new in keyed if new.idempotency],
+        [new.idempotency.body_hash for _, new in keyed if new.idempotency],
+        now - KEY_LIFETIME,
+    )
+    return {row["n"]: _answer(row) for row in rows}
+
+
+def _answer(row: asyncpg.Record) -> Replayed | KeyReused:
+    if not row["same"]:
+        return KeyReused()
+    return Replayed(status=row["status"], answer=row["answer"])
+
+
+async def _take_key(
+    connection: asyncpg.Connection, new: NewMessage, now: datetime
+) -> Replayed | KeyReused | None:
+    """None when the key is ours from now on."""
+    key = new.idempotency
+    if key is None:
+        return None
+    app = new.message.app
+    mine = await connection.fetchval(
+        _SQL["take_key"],
+        app,
+        key.key,
+        key.body_hash,
+        new.answer_status,
+        new.answer,
+        now,
+        now - KEY_LIFETIME,
+    )
+    if mine is not None:
+        return None
+    return _answer(await connection.fetchrow(_SQL["key_answer"], app, key.key, key.body_hash))
+
+
+def _message_columns(entry: JournalEntry) -> list[list[object]]:
+    news = entry.news
+    batches = {new.message.id: 0 for new in news}
+    recipients = {new.message.id: 0 for new in news}
+    for batch in entry.batches:
+        for message in batch.messages:
+            batches[message.id] += 1
+        index = batch.recipients.message
+        for row in range(len(batch.recipients)):
+            recipients[batch.messages[0 if index is None else int(index[row])].id] += 1
+    for chunk in entry.skipped:
+        for row in chunk.rows["message"].tolist():
+            recipients[chunk.messages[row]] += 1
+    return [
+        [new.message.id for new in news],
+        [new.message.app for new in news],
+        [int(new.message.lane) for new in news],
+        [new.request.decode() for new in news],
+        [encode_message(new.message) for new in news],
+        [encode_target(new.target) for new in news],
+        [new.send_at for new in news],
+        [new.message.expires_at for new in news],
+        [new.key for new in news],
+        [recipients[new.message.id] for new in news],
+        [batches[new.message.id] for new in news],
+    ]
+
+
+def _key_columns(news: Sequence[NewMessage]) -> list[list[object]]:
+    keyed = [(new, new.idempotency) for new in news if new.idempotency is not None]
+    return [
+        [new.message.app for new, _ in keyed],
+        [key.key for _, key in keyed],
+        [key.body_hash for _, key in keyed],
+        [new.answer_status for new, _ in keyed],
+        [new.answer for new, _ in keyed],
+    ]
+
+
+def _array(values: Sequence[str]) -> str:
+    """A PostgreSQL array literal of uuids (nothing in them needs quoting)."""
+    return "{" + ",".join(values) + "}"
+
+
+def _batch_columns(entry: JournalEntry) -> list[list[object]]:
+    batches: Sequence[BatchToSend] = entry.batches
+    return [
+        [batch.id for batch in batches],
+        [batch.app for batch in batches],
+        [int(batch.lane) for batch in batches],
+        [int(batch.network) for batch in batches],
+        [batch.credential for batch in batches],
+        [_array([message.id for message in batch.messages]) for batch in batches],
+        list(entry.leased),
+        [len(batch.recipients) for batch in batches],
+        [batch.planned_xid for batch in batches],
+        [encode_frame(frame_of(batch.recipients)) for batch in batches],
+    ]
+
+
+def _skipped_columns(skipped: Sequence[BatchSent]) -> list[list[object]]:
+    return [
+        [f"urgent:{chunk.messages[0]}" for chunk in skipped],
+        [chunk.app for chunk in skipped],
+        [_array(chunk.messages) for chunk in skipped],
+        [chunk.rows.tobytes() for chunk in skipped],
+        [_quoted(chunk.notes) for chunk in skipped],
+    ]
+
+
+def _quoted(notes: Sequence[str]) -> str:
+    """A PostgreSQL array literal of texts that people wrote."""
+    escaped = (note.replace("\\", "\\\\").replace('"', '\\"') for note in notes)
+    return "{" + ",".join(f'"{note}"' for note in escaped) + "}"

@@ -1,0 +1,70 @@
+-- Accepting messages.
+
+-- name: keys_seen
+select o.n, i.status, i.answer, i.body_hash = o.body_hash as same
+from unnest($1::int[], $2::int[], $3::text[], $4::bytea[]) as o (n, app_id, key, body_hash)
+join idempotency i on i.app_id = o.app_id and i.key = o.key
+where i.created_at > $5
+
+-- name: credentials
+select app_id, network, id, state = 1 as active from credential where app_id = any ($1::int[])
+
+-- name: batch_ids
+select nextval(pg_get_serial_sequence('batch', 'id')) from generate_series(1, $1)
+
+-- name: write
+-- The whole group in one statement: messages, keys, leased batches, and who was left out.
+with messages as (
+    insert into message (id, app_id, lane, state, request, envelope, target, send_at, expires_at,
+                         key_id, created_at, started_at, finished_at, recipients, open_batches)
+    select id, app_id, lane, case when open_batches = 0 then 5 else 2 end, request::jsonb, envelope,
+           target::jsonb, send_at, expires_at, key_id, $1, $1,
+           case when open_batches = 0 then $1 end, recipients, open_batches
+    from unnest($2::text[]::uuid[], $3::int[], $4::smallint[], $5::text[], $6::bytea[], $7::text[],
+                $8::timestamptz[], $9::timestamptz[], $10::text[], $11::bigint[], $12::int[])
+         as t (id, app_id, lane, request, envelope, target, send_at, expires_at, key_id,
+               recipients, open_batches)
+), keys as (
+    insert into idempotency (app_id, key, body_hash, status, answer, created_at)
+    select app_id, key, body_hash, status, answer, $1
+    from unnest($13::int[], $14::text[], $15::bytea[], $16::smallint[], $17::bytea[])
+         as t (app_id, key, body_hash, status, answer)
+), batches as (
+    insert into batch (id, key, app_id, lane, network, credential_id, message_ids, state, run_at,
+                       owner, leased_until, fence, claims, size, first_attempt_at, planned_xid,
+                       recipients)
+    overriding system value
+    select id, 'urgent:' || id, app_id, lane, network, credential_id, message_ids::uuid[],
+           case when leased then 2 else 1 end, $1, case when leased then $18::text end,
+           case when leased then $19::timestamptz end, case when leased then 1 else 0 end,
+           case when leased then 1 else 0 end, size, $1, planned_xid, recipients
+    from unnest($20::bigint[], $21::int[], $22::smallint[], $23::smallint[], $24::int[],
+                $25::text[], $26::boolean[], $27::int[], $28::bigint[], $29::bytea[])
+         as t (id, app_id, lane, network, credential_id, message_ids, leased, size, planned_xid,
+               recipients)
+)
+insert into chunk (key, app_id, kind, message_ids, rows, notes, created_at)
+select key, app_id, 2, message_ids::uuid[], rows, notes::text[], $1
+from unnest($30::text[], $31::int[], $32::text[], $33::bytea[], $34::text[])
+     as t (key, app_id, message_ids, rows, notes)
+
+-- name: take_key
+-- Waits for another request with the same key to commit or to fail. An expired key starts anew.
+insert into idempotency as i (app_id, key, body_hash, status, answer, created_at)
+values ($1, $2, $3, $4, $5, $6)
+on conflict (app_id, key) do update
+set body_hash = excluded.body_hash, status = excluded.status, answer = excluded.answer,
+    created_at = excluded.created_at
+where i.created_at <= $7
+returning 1
+
+-- name: key_answer
+select status, answer, body_hash = $3 as same from idempotency where app_id = $1 and key = $2
+
+-- name: insert_message
+insert into message (id, app_id, lane, state, request, envelope, target, send_at, expires_at,
+                     key_id, created_at)
+values ($1::text::uuid, $2, $3, 1, $4::text::jsonb, $5, $6::text::jsonb, $7, $8, $9, $10)
+
+-- name: forget_keys
+delete from idempotency where created_at <= $1

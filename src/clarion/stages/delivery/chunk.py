@@ -1,0 +1,239 @@
+"""One chunk of a batch: who is still to be sent to, what the network said, what that comes to."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import numpy as np
+
+from clarion.domain.attempt import Settlement, Situation, settle
+from clarion.domain.credential_health import Diagnosis
+from clarion.domain.handoffs import (
+    OUTCOME_ROW,
+    Answers,
+    BatchSent,
+    BatchToSend,
+    ChunkKind,
+    Int64s,
+    Recipients,
+    UInt16s,
+)
+from clarion.domain.ids import MessageId
+from clarion.domain.outcome import Outcome, Reason, Verdict
+from clarion.domain.retry import policy_for
+from clarion.ports.line import Burial, ChunkCommit, RetryBatch
+
+Value = TypeVar("Value", int, str)
+
+NEVER_US = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chunk:
+    """Rows `low` <= i < `high` of a batch, at one instant."""
+
+    batch: BatchToSend
+    low: int
+    high: int
+    now: datetime
+
+    @property
+    def recipients(self) -> Recipients:
+        """The chunk's rows."""
+        return self.batch.recipients.rows(self.low, self.high)
+
+
+def microseconds(instant: datetime) -> int:
+    """Microseconds since the epoch."""
+    return int(instant.timestamp() * 1_000_000)
+
+
+def deadlines_us(batch: BatchToSend, recipients: Recipients) -> Int64s:
+    """Per row, past when nothing may be sent.
+
+    The nearer of the sender's deadline and of the TTL, which runs from the first attempt.
+    """
+    per_message = []
+    for message in batch.messages:
+        limits = [NEVER_US]
+        if message.expires_at is not None:
+            limits.append(microseconds(message.expires_at))
+        if message.ttl is not None:
+            # A network that takes the message late would keep it late: the clock runs from here.
+            limits.append(
+                microseconds(batch.first_attempt_at + max(message.ttl, timedelta(seconds=1)))
+            )
+        per_message.append(min(limits))
+    column = np.array(per_message, np.int64)
+    index = recipients.message
+    return np.full(len(recipients), column[0]) if index is None else column[index]
+
+
+def withhold(
+    chunk: Chunk, reasons: UInt16s, deadline_us: Int64s, canceled: Collection[MessageId]
+) -> None:
+    """Add to `reasons` what time and the sender's withdrawal say; the first reason stays."""
+    late = (deadline_us <= microseconds(chunk.now)) & (reasons == 0)
+    reasons[late] = Reason.DEADLINE_PASSED
+    if not canceled:
+        return
+    gone = np.array([message.id in canceled for message in chunk.batch.messages])
+    index = chunk.recipients.message
+    rows = np.full(len(reasons), gone[0]) if index is None else gone[index]
+    reasons[rows & (reasons == 0)] = Reason.CANCELED_BY_SENDER
+
+
+def withheld_outcomes(reasons: UInt16s) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    """The outcome of rows that are not sent."""
+    outcome = np.full(len(reasons), Outcome.SUPPRESSED, np.uint8)
+    outcome[reasons == Reason.DEADLINE_PASSED] = Outcome.EXPIRED
+    outcome[reasons == Reason.CANCELED_BY_SENDER] = Outcome.CANCELED
+    outcome[reasons == Reason.BATCH_POISONED] = Outcome.FAILED
+    return outcome
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sent:
+    """What the network said to the rows `index` of the chunk, and what it comes to."""
+
+    index: Int64s
+    answers: Answers
+    settlement: Settlement
+    diagnosis: Diagnosis
+
+
+def settle_chunk(
+    chunk: Chunk,
+    answers: Answers,
+    diagnosis: Diagnosis,
+    deadline_us: Int64s,
+    registered_us: Int64s,
+    *,
+    fraction: float,
+) -> Settlement:
+    """Apply the rule of `clarion.domain.attempt` to a chunk's answers."""
+    batch = chunk.batch
+    return settle(
+        answers,
+        Situation(
+            attempt=batch.attempt,
+            now_us=microseconds(chunk.now),
+            first_attempt_us=microseconds(batch.first_attempt_at),
+            deadline_us=deadline_us,
+            registered_us=registered_us,
+            diagnosis=diagnosis,
+            fraction=fraction,
+        ),
+        policy_for(batch.lane),
+    )
+
+
+def commit_of(chunk: Chunk, reasons: UInt16s, sent: Sent | None, done_at: datetime) -> ChunkCommit:
+    """Everything that is to be recorded of a chunk."""
+    batch, recipients = chunk.batch, chunk.recipients
+    rows = np.zeros(len(recipients), OUTCOME_ROW)
+    rows["device"] = recipients.device
+    rows["user"] = recipients.user
+    rows["at_us"] = microseconds(done_at)
+    rows["network"] = batch.network
+    rows["attempt"] = batch.attempt
+    rows["reason"] = reasons
+    if recipients.message is not None:
+        rows["message"] = recipients.message
+    if sent is None or len(sent.index) < len(recipients):
+        withheld = reasons != 0
+        rows["outcome"][withheld] = withheld_outcomes(reasons[withheld])
+    notes = [] if sent is None else _fill_sent(rows, sent)
+    outcome = BatchSent(
+        app=batch.app,
+        kind=ChunkKind.SENT,
+        messages=[message.id for message in batch.messages],
+        rows=rows,
+        notes=notes,
+        provider_ids={} if sent is None else _provider_ids(sent),
+    )
+    if sent is None or not sent.answers.verdict.any():
+        learned = None if sent is None else _by_device(recipients, sent, sent.answers.environment)
+        return ChunkCommit(batch=batch, cursor=chunk.high, sent=outcome, environments=learned)
+    faulty = sent.diagnosis is Diagnosis.FAULTY
+    return ChunkCommit(
+        batch=batch,
+        cursor=chunk.high,
+        sent=outcome,
+        retries=_retries(chunk, recipients, sent, done_at),
+        burial=_burial(recipients, sent),
+        new_tokens=_by_device(recipients, sent, sent.answers.new_token),
+        environments=_by_device(recipients, sent, sent.answers.environment),
+        quarantine=_fault_told(sent) if faulty else None,
+    )
+
+
+def _fill_sent(rows: np.ndarray[tuple[int], np.dtype[np.void]], sent: Sent) -> list[str]:
+    """Write the answers' columns; the notes that the rows point to."""
+    answers, settlement, index = sent.answers, sent.settlement, sent.index
+    rows["reason"][index] = settlement.reason
+    rows["status"][index] = answers.status
+    rows["outcome"][index] = settlement.outcome
+    rows["verdict"][index] = answers.verdict
+    notes: dict[str, int] = {}
+    for row, words in answers.provider_reason.items():
+        rows["note"][index[row]] = notes.setdefault(words[:500], len(notes) + 1)
+    return list(notes)
+
+
+def _provider_ids(sent: Sent) -> dict[int, str]:
+    ids = sent.answers.provider_id
+    if ids is None:
+        return {}
+    pairs = enumerate(ids) if isinstance(ids, Sequence) else ids.items()
+    return {int(sent.index[row]): name for row, name in pairs if name}
+
+
+def _by_device(recipients: Recipients, sent: Sent, column: Mapping[int, Value]) -> dict[int, Value]:
+    return {int(recipients.device[sent.index[row]]): value for row, value in column.items()}
+
+
+def _retries(
+    chunk: Chunk, recipients: Recipients, sent: Sent, done_at: datetime
+) -> list[RetryBatch]:
+    """Recipients to be tried again, in as few batches as their waits allow."""
+    again = sent.settlement.outcome == 0
+    if not again.any():
+        return []
+    batches = []
+    held = sent.settlement.held
+    for waits_for_credential in (False, True):
+        chosen = again & (held if waits_for_credential else ~held)
+        waits = np.ceil(sent.settlement.delay_s)
+        for wait in np.unique(waits[chosen]):
+            rows = sent.index[chosen & (waits == wait)]
+            batches.append(
+                RetryBatch(
+                    recipients=recipients.take(rows),
+                    run_at=done_at + timedelta(seconds=float(wait)),
+                    attempt=chunk.batch.attempt + (0 if waits_for_credential else 1),
+                )
+            )
+    return batches
+
+
+def _burial(recipients: Recipients, sent: Sent) -> Burial | None:
+    bury = sent.settlement.bury
+    if not bury.any():
+        return None
+    rows = sent.index[bury]
+    return Burial(
+        device=recipients.device[rows],
+        reason=[int(reason) for reason in sent.settlement.reason[bury]],
+        registered_us=recipients.registered_us[rows],
+    )
+
+
+def _fault_told(sent: Sent) -> str:
+    """The sentence that the operator reads: the network's own words, where it had any."""
+    faults = np.isin(sent.answers.verdict, (Verdict.ALERT_CONFIG, Verdict.SUSPECT_TOKEN))
+    first = int(np.flatnonzero(faults)[0])
+    words = sent.answers.provider_reason.get(first, "")
+    reason = Reason(int(sent.settlement.reason[first])).label
+    return f"{reason}: {words}" if words else reason

@@ -1,0 +1,71 @@
+"""What changed since the plan: an opt-out newer than the scan wins at dispatch."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from clarion.domain.handoffs import Recipients, UInt16s
+from clarion.domain.ids import AppId
+from clarion.domain.outcome import Reason
+from clarion.ports.line import RegistryChanges, SendLine
+
+KEPT_CHANGES = 50_000
+
+
+@dataclass(kw_only=True, slots=True)
+class _Known:
+    """The changes of one app since `floor`, complete up to `xid`."""
+
+    floor: int
+    xid: int
+    pieces: list[RegistryChanges] = field(default_factory=list)
+
+    def size(self) -> int:
+        return sum(len(piece.device) for piece in self.pieces)
+
+
+class Overlay:
+    """Registry changes per app, fetched as they come and shared by the batches of a process."""
+
+    def __init__(self, line: SendLine) -> None:
+        self._line = line
+        self._apps: dict[AppId, _Known] = {}
+
+    async def reasons(self, app: AppId, recipients: Recipients, planned_xid: int) -> UInt16s:
+        """Why each recipient may no longer be sent to; 0 where it may.
+
+        Asks the registry each time: what was committed before the call binds.
+        """
+        reasons = np.zeros(len(recipients), np.uint16)
+        for changes in await self._changes(app, recipients, planned_xid):
+            if len(changes.device):
+                _apply(changes, recipients, reasons)
+        return reasons
+
+    async def _changes(
+        self, app: AppId, recipients: Recipients, planned_xid: int
+    ) -> list[RegistryChanges]:
+        known = self._apps.get(app)
+        if known is None or planned_xid < known.floor or known.size() > KEPT_CHANGES:
+            known = _Known(floor=planned_xid, xid=planned_xid)
+        fresh = await self._line.changes(app, known.xid)
+        if fresh is None:  # an import is running: ask for these devices only
+            self._apps.pop(app, None)
+            return [await self._line.changes_among(recipients.device, planned_xid)]
+        known.xid = fresh.xid
+        if len(fresh.device):
+            known.pieces.append(fresh)
+        self._apps[app] = known
+        return known.pieces
+
+
+def _apply(changes: RegistryChanges, recipients: Recipients, reasons: UInt16s) -> None:
+    """Later pieces overrule earlier ones: a device may have opted out and in again."""
+    order = np.argsort(changes.device, kind="stable")
+    sorted_ids = changes.device[order]
+    at = np.searchsorted(sorted_ids, recipients.device, side="right") - 1
+    hit = (at >= 0) & (sorted_ids[np.maximum(at, 0)] == recipients.device)
+    rows = order[at[hit]]
+    moved = changes.user[rows] != recipients.user[hit]
+    gone = (changes.reason[rows] == 0) & moved
+    reasons[hit] = np.where(gone, np.uint16(Reason.DEVICE_MOVED), changes.reason[rows])

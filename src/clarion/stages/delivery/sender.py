@@ -1,0 +1,227 @@
+"""A worker slot: lease a batch, send it chunk by chunk, record each chunk before the next.
+
+At any moment a slot has sent at most one chunk that is not recorded. A process that dies
+therefore repeats at most `slots x chunk` recipients, with the ids that let a device show each
+message once.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+
+from clarion.domain.credential_health import Diagnosis
+from clarion.domain.handoffs import BatchToSend, Int64s, UInt16s
+from clarion.domain.ids import CredentialId, MessageId
+from clarion.domain.lanes import Lane
+from clarion.domain.network import Network
+from clarion.domain.outcome import Reason
+from clarion.ports.line import ChunkAck, ChunkCommit, ClaimedBatch, SendLine
+from clarion.ports.messages import StoreUnavailableError
+from clarion.ports.provider import Credential, Provider, SendRequest
+from clarion.ports.system import Chance, Clock
+from clarion.stages.delivery.chunk import (
+    Chunk,
+    Sent,
+    commit_of,
+    deadlines_us,
+    settle_chunk,
+    withhold,
+)
+from clarion.stages.delivery.health import CredentialHealth
+from clarion.stages.delivery.overlay import Overlay
+from clarion.stages.delivery.pacing import Pacer
+
+_log = logging.getLogger(__name__)
+
+LEASE_S = 60.0
+POISON_CLAIMS = 4
+"""A batch that was leased this often without progress takes its sender down: split it."""
+STORE_PATIENCE_S = 30.0
+RELEASE_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryPorts:
+    """What delivery needs from the world."""
+
+    line: SendLine
+    providers: Mapping[Network, Provider]
+    credential: Callable[[CredentialId], Awaitable[Credential | None]]
+    clock: Clock
+    chance: Chance
+    health: CredentialHealth
+    overlay: Overlay
+    pacer: Pacer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slot:
+    """What one worker slot takes, and how much of it at a time."""
+
+    owner: str
+    lanes: Sequence[Lane]
+    chunk: int
+
+
+async def send_next(ports: DeliveryPorts, slot: Slot, stop: asyncio.Event) -> bool:
+    """Lease one batch and send it; False when nothing is ready."""
+    avoid = ports.health.avoid(ports.clock.monotonic())
+    claimed = await ports.line.claim(
+        slot.owner, slot.lanes, ports.clock.now(), LEASE_S, avoid=avoid
+    )
+    if claimed is None:
+        return False
+    try:
+        if claimed.claims >= POISON_CLAIMS:
+            await _isolate(ports, claimed)
+        else:
+            await _send_batch(ports, slot, claimed, stop)
+    except StoreUnavailableError:
+        raise  # the lease runs out by itself; the loop waits for the store
+    except Exception:  # noqa: BLE001  # the edge of the process: logged once, the lease given back
+        # A bug, or a batch that can't be sent: it goes back, and is split when it comes again.
+        _log.exception("batch.failed", extra={"batch": claimed.batch.id})
+        again = ports.clock.now() + timedelta(seconds=RELEASE_S)
+        await ports.line.release(claimed.batch, again)
+    return True
+
+
+async def _isolate(ports: DeliveryPorts, claimed: ClaimedBatch) -> None:
+    """Halve a poison batch until the one recipient that does it is alone, and say so."""
+    batch = claimed.batch
+    left = len(batch.recipients) - batch.cursor
+    if left > 1:
+        await ports.line.split(claimed, ports.clock.now())
+        return
+    now = ports.clock.now()
+    chunk = Chunk(batch=batch, low=batch.cursor, high=len(batch.recipients), now=now)
+    reasons = np.full(left, Reason.BATCH_POISONED, np.uint16)
+    await record(ports, commit_of(chunk, reasons, None, now))
+
+
+async def _send_batch(
+    ports: DeliveryPorts, slot: Slot, claimed: ClaimedBatch, stop: asyncio.Event
+) -> None:
+    batch = claimed.batch
+    credential = await ports.credential(batch.credential)
+    canceled: Collection[MessageId] = claimed.canceled
+    for low in range(batch.cursor, len(batch.recipients), slot.chunk):
+        high = min(low + slot.chunk, len(batch.recipients))
+        chunk = Chunk(batch=batch, low=low, high=high, now=ports.clock.now())
+        changed = await ports.overlay.reasons(batch.app, chunk.recipients, batch.planned_xid)
+        commit = await send_chunk(ports, chunk, credential, changed, canceled)
+        ack = await record(ports, commit)
+        if not ack.recorded or high == len(batch.recipients):
+            return
+        if commit.quarantine is not None or ack.paused or stop.is_set():
+            await ports.line.release(batch, ports.clock.now())
+            return
+        canceled = ack.canceled
+        batch = _moved_to(batch, high)
+
+
+def _moved_to(batch: BatchToSend, cursor: int) -> BatchToSend:
+    return BatchToSend(
+        id=batch.id,
+        app=batch.app,
+        lane=batch.lane,
+        network=batch.network,
+        credential=batch.credential,
+        messages=batch.messages,
+        recipients=batch.recipients,
+        cursor=cursor,
+        attempt=batch.attempt,
+        first_attempt_at=batch.first_attempt_at,
+        fence=batch.fence,
+        planned_xid=batch.planned_xid,
+    )
+
+
+async def send_chunk(
+    ports: DeliveryPorts,
+    chunk: Chunk,
+    credential: Credential | None,
+    reasons: UInt16s,
+    canceled: Collection[MessageId] = (),
+) -> ChunkCommit:
+    """Send what may be sent of a chunk; what is to be recorded of it.
+
+    `reasons` says who may no longer be sent to, and is completed in place.
+    """
+    batch, recipients = chunk.batch, chunk.recipients
+    deadline_us = deadlines_us(batch, recipients)
+    withhold(chunk, reasons, deadline_us, canceled)
+    if credential is None:
+        reasons[reasons == 0] = Reason.CREDENTIAL_MISSING
+    index = np.flatnonzero(reasons == 0)
+    if credential is None or not len(index):
+        return commit_of(chunk, reasons, None, ports.clock.now())
+    sent = await _send_rows(ports, chunk, credential, index, deadline_us)
+    return commit_of(chunk, reasons, sent, ports.clock.now())
+
+
+async def _send_rows(
+    ports: DeliveryPorts,
+    chunk: Chunk,
+    credential: Credential,
+    index: Int64s,
+    deadline_us: Int64s,
+) -> Sent:
+    batch, recipients = chunk.batch, chunk.recipients
+    everybody = len(index) == len(recipients)
+    rows = recipients if everybody else recipients.take(index)
+    await ports.pacer.take(credential.id, batch.network, len(index))
+    request = SendRequest(
+        credential=credential,
+        messages=batch.messages,
+        recipients=rows,
+        urgent=batch.lane.urgent,
+        now=ports.clock.now(),
+    )
+    answers = await ports.providers[batch.network].send(request)
+    diagnosis = ports.health.judge(credential.id, answers, ports.clock.monotonic())
+    if diagnosis is Diagnosis.FAULTY:
+        ports.health.forget(credential.id)
+    settlement = settle_chunk(
+        chunk,
+        answers,
+        diagnosis,
+        deadline_us[index],
+        rows.registered_us,
+        fraction=ports.chance.fraction(),
+    )
+    return Sent(index=index, answers=answers, settlement=settlement, diagnosis=diagnosis)
+
+
+async def record(ports: DeliveryPorts, commit: ChunkCommit) -> ChunkAck:
+    """Commit a chunk, patiently: what was sent and is not recorded would be sent again."""
+    give_up = ports.clock.monotonic() + STORE_PATIENCE_S
+    wait = 0.05
+    while True:
+        try:
+            return await ports.line.commit(commit, ports.clock.now(), LEASE_S)
+        except StoreUnavailableError:
+            if ports.clock.monotonic() + wait > give_up:
+                raise
+            await ports.clock.sleep(wait)
+            wait = min(2 * wait, 1.0)
+
+
+async def serve_slot(ports: DeliveryPorts, slot: Slot, stop: asyncio.Event) -> None:
+    """Send batches until told to stop; then finish and record the chunk under way."""
+    idle = 0.01
+    while not stop.is_set():
+        try:
+            busy = await send_next(ports, slot, stop)
+        except StoreUnavailableError as error:
+            _log.warning("store.unavailable", extra={"cause": str(error)})
+            busy, idle = False, 0.5
+        if busy:
+            idle = 0.01
+            continue
+        await ports.clock.sleep(idle)
+        idle = min(2 * idle, 0.2)

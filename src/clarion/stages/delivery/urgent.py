@@ -1,0 +1,174 @@
+"""The urgent path: a small group of messages is journalled and sent at the same time.
+
+The process that accepts an urgent message sends it, and answers after the commit. When it dies
+before the commit, the message may have been sent without an answer: the client's retry carries
+the same idempotency key, and the device shows the message once. When it dies after the commit,
+the lease runs out (or the supervisor gives it back) and a sender takes the batch over.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+
+from clarion.domain.ids import AppId
+from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
+from clarion.ports.journal import Journal, JournalEntry, KeyRaceError, Looked
+from clarion.ports.messages import Acceptance, Accepted, InFlight, NewMessage
+from clarion.stages.delivery.chunk import Chunk
+from clarion.stages.delivery.sender import LEASE_S, DeliveryPorts, record, send_chunk
+from clarion.stages.delivery.urgent_plan import UrgentPlan, plan_group
+
+GROUPS_IN_FLIGHT = 4
+NAMES_PER_GROUP = CHUNK_RECIPIENTS[Lane.TRANSACTIONAL]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Waiting:
+    new: NewMessage
+    answer: asyncio.Future[Acceptance]
+
+
+@dataclass(kw_only=True)
+class UrgentPath:
+    """Implements `clarion.ports.messages.Acceptor`."""
+
+    journal: Journal
+    delivery: DeliveryPorts
+    owner: str
+    _waiting: list[_Waiting] = field(default_factory=list)
+    _keys: set[tuple[AppId, str]] = field(default_factory=set)
+    _groups: set[asyncio.Task[None]] = field(default_factory=set)
+    _sends: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def accept(self, new: NewMessage, now: datetime) -> Acceptance:
+        """See `clarion.ports.messages.Acceptor`."""
+        key = None if new.idempotency is None else (new.message.app, new.idempotency.key)
+        if key is not None and key in self._keys:
+            return InFlight()
+        if key is not None:
+            self._keys.add(key)
+        try:
+            if not _is_urgent(new, now):
+                return await self.journal.accept(new, now)
+            return await self._join(new)
+        finally:
+            if key is not None:
+                self._keys.discard(key)
+
+    async def _join(self, new: NewMessage) -> Acceptance:
+        """Wait in line for the next group; a group starts at once while few are under way."""
+        answer: asyncio.Future[Acceptance] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(new=new, answer=answer))
+        self._start_groups()
+        return await answer
+
+    def _start_groups(self) -> None:
+        while self._waiting and len(self._groups) < GROUPS_IN_FLIGHT:
+            group = asyncio.create_task(self._work(self._next_group()))
+            self._groups.add(group)
+            group.add_done_callback(self._group_ended)
+
+    def _group_ended(self, group: asyncio.Task[None]) -> None:
+        self._groups.discard(group)
+        self._start_groups()
+
+    def _next_group(self) -> list[_Waiting]:
+        """As many of the waiting messages as name no more people than a chunk holds."""
+        names = 0
+        for count, waiting in enumerate(self._waiting):
+            names += _names(waiting.new)
+            if names > NAMES_PER_GROUP and count:
+                break
+        else:
+            count = len(self._waiting)
+        group, self._waiting = self._waiting[:count], self._waiting[count:]
+        return group
+
+    async def _work(self, group: Sequence[_Waiting]) -> None:
+        try:
+            await self._accept_group(group)
+        except Exception as error:  # noqa: BLE001  # each waiter gets it, and maps it
+            for waiting in group:
+                if not waiting.answer.done():
+                    waiting.answer.set_exception(error)
+
+    async def _accept_group(self, group: Sequence[_Waiting]) -> None:
+        clock = self.delivery.clock
+        looked = await self.journal.look([waiting.new for waiting in group], clock.now())
+        for index, answer in looked.seen.items():
+            _tell(group[index], answer)
+        fresh = [index for index in range(len(group)) if index not in looked.seen]
+        if fresh:
+            await self._send_and_journal([group[index] for index in fresh], fresh, looked)
+
+    async def _send_and_journal(
+        self, group: Sequence[_Waiting], indexes: Sequence[int], looked: Looked
+    ) -> None:
+        now = self.delivery.clock.now()
+        news = [waiting.new for waiting in group]
+        plan = plan_group(news, indexes, looked, now)
+        ids = await self.journal.batch_ids(len(plan.drafts))
+        plan.number(ids)
+        entry = JournalEntry(
+            news=news,
+            batches=plan.batches,
+            leased=plan.leased,
+            skipped=plan.skipped,
+            owner=self.owner,
+            lease_s=LEASE_S,
+        )
+        written = asyncio.create_task(self.journal.write(entry, now))
+        self._send(plan, written, now)
+        try:
+            await asyncio.shield(written)
+        except KeyRaceError:
+            for waiting in group:  # each by itself: the store says which key was taken
+                _tell(waiting, await self.journal.accept(waiting.new, now))
+            return
+        for waiting in group:
+            _tell(waiting, Accepted())
+
+    def _send(self, plan: UrgentPlan, written: asyncio.Task[None], now: datetime) -> None:
+        for batch, leased in zip(plan.batches, plan.leased, strict=True):
+            if leased:
+                chunk = Chunk(batch=batch, low=0, high=len(batch.recipients), now=now)
+                send = asyncio.create_task(self._send_chunk(chunk, written))
+                self._sends.add(send)
+                send.add_done_callback(self._sends.discard)
+
+    async def _send_chunk(self, chunk: Chunk, written: asyncio.Task[None]) -> None:
+        """Send beside the commit, record after it; without the commit there is no record."""
+        ports = self.delivery
+        credential = await ports.credential(chunk.batch.credential)
+        nobody_left_out = np.zeros(len(chunk.batch.recipients), np.uint16)
+        commit = await send_chunk(ports, chunk, credential, nobody_left_out)
+        await asyncio.wait([written])
+        if written.exception() is None:
+            await record(ports, commit)
+
+    async def drain(self) -> None:
+        """Wait until everything accepted is recorded."""
+        while self._groups or self._sends:
+            await asyncio.wait([*self._groups, *self._sends])
+
+
+def _names(new: NewMessage) -> int:
+    target = new.target
+    return len(target.users) + len(target.aliases) + len(target.devices)
+
+
+def _is_urgent(new: NewMessage, now: datetime) -> bool:
+    return (
+        new.message.lane.urgent
+        and not new.target.everybody
+        and new.send_at <= now
+        and _names(new) <= NAMES_PER_GROUP
+    )
+
+
+def _tell(waiting: _Waiting, answer: Acceptance) -> None:
+    if not waiting.answer.done():  # the client may have gone away
+        waiting.answer.set_result(answer)
