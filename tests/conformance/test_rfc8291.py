@@ -283,6 +283,16 @@ def test_keys_are_read_from_columns() -> None:
     ]
 
 
+def test_batch_error_names_the_row_whose_point_is_not_on_the_curve() -> None:
+    """A damaged row is told, so that the others can be sent without it."""
+    keys = [KEYS, SubscriptionKeys(b"\x04" + bytes(64), bytes(16))]
+    with pytest.raises(WebPushError, match="not a point") as fresh:
+        webpush.encrypt_batch(b"", keys, bytes(range(32)))
+    with pytest.raises(WebPushError, match="not a point") as remembered:
+        webpush.encrypt_batch_kept(b"", keys, bytes(range(32)), sender=kept(), now=NOW)
+    assert (fresh.value.index, remembered.value.index) == (1, 1)
+
+
 def test_columns_of_different_lengths_are_refused() -> None:
     """A column that lost an octet is never read askew."""
     for p256dh, auth in ((RECEIVER.public, bytes(15)), (RECEIVER.public[:-1], bytes(16))):

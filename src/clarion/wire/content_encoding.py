@@ -5,9 +5,9 @@ Every record but the last has exactly `rs` octets; each is AES-128-GCM over
 `plaintext || delimiter || zero octets`, the delimiter 2 in the last record and 1 in the others.
 """
 
-import hmac
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TypeAlias
 
 from cryptography.exceptions import InvalidTag
@@ -31,6 +31,10 @@ NONCE_INFO = b"Content-Encoding: nonce\x00\x01"
 """RFC 8188 section 2.3: nonce_info and the counter octet of the only HKDF block."""
 KEY_OCTETS = 16
 NONCE_OCTETS = 12
+
+_BLOCK_OCTETS = 64
+_INNER = bytes(octet ^ 0x36 for octet in range(256))
+_OUTER = bytes(octet ^ 0x5C for octet in range(256))
 
 KeyMaterial: TypeAlias = bytes | Callable[[bytes], bytes]
 """Input keying material, or a function from the body's key id to it."""
@@ -60,12 +64,24 @@ class Header:
         return FIXED_HEADER_OCTETS + len(self.key_id)
 
 
+def hmac_sha256(key: bytes, message: bytes) -> bytes:
+    """HMAC-SHA-256 (RFC 2104) for keys of at most 64 octets, as all of ours are.
+
+    Written out because a push message needs five: this takes two thirds of `hmac.digest`'s
+    time, which fetches the algorithm by name on every call. A test proves the two equal.
+    """
+    block = key.ljust(_BLOCK_OCTETS, b"\x00")
+    inner = sha256(block.translate(_INNER) + message).digest()
+    return sha256(block.translate(_OUTER) + inner).digest()
+
+
 def derive(ikm: bytes, salt: bytes) -> tuple[bytes, bytes]:
     """Derive the content-encryption key (16) and base nonce (12) (sections 2.2 and 2.3)."""
-    prk = hmac.digest(salt, ikm, "sha256")
+    prk = hmac_sha256(salt, ikm).ljust(_BLOCK_OCTETS, b"\x00")
+    inner, outer = prk.translate(_INNER), prk.translate(_OUTER)  # two HMACs share the key
     return (
-        hmac.digest(prk, CEK_INFO, "sha256")[:KEY_OCTETS],
-        hmac.digest(prk, NONCE_INFO, "sha256")[:NONCE_OCTETS],
+        sha256(outer + sha256(inner + CEK_INFO).digest()).digest()[:KEY_OCTETS],
+        sha256(outer + sha256(inner + NONCE_INFO).digest()).digest()[:NONCE_OCTETS],
     )
 
 

@@ -5,7 +5,6 @@ that. `encrypt_batch` therefore keeps its loop flat: parsed points, constant hea
 HMAC and AEAD calls.
 """
 
-import hmac
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -14,15 +13,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from clarion.wire.content_encoding import (
-    CEK_INFO,
     FIXED_HEADER_OCTETS,
-    KEY_OCTETS,
     LAST,
-    NONCE_INFO,
-    NONCE_OCTETS,
     RECORD_OVERHEAD,
     SALT_OCTETS,
     ContentEncodingError,
+    derive,
+    hmac_sha256,
     parse_header,
 )
 from clarion.wire.content_encoding import decrypt as decrypt_records
@@ -143,8 +140,8 @@ def agree(keys: SubscriptionKeys, sender: SenderKey) -> bytes:
 
 
 def _combine(secret: bytes, auth: bytes, receiver: bytes, sender: bytes) -> bytes:
-    prk = hmac.digest(auth, secret, "sha256")
-    return hmac.digest(prk, KEY_INFO + receiver + sender + b"\x01", "sha256")
+    prk = hmac_sha256(auth, secret)
+    return hmac_sha256(prk, KEY_INFO + receiver + sender + b"\x01")
 
 
 def encrypt(
@@ -196,7 +193,8 @@ def encrypt_batch(
 
     Raises:
         PlaintextTooLongError: if one does not fit; it names the excess and the index.
-        WebPushError: if the columns' lengths differ or a point is not on the curve.
+        WebPushError: if the columns' lengths differ, or a point is not on the curve; then
+            `index` names the row.
     """
     records = _records(plaintexts, keys, salts, pad_to)
     generate, uncompressed, x962 = (
@@ -206,9 +204,14 @@ def encrypt_batch(
     )
     bodies: list[bytes] = []
     for row, (padded, receiver) in enumerate(zip(records, keys, strict=True)):
+        try:
+            point = receiver.point
+        except WebPushError as error:
+            error.index = row
+            raise
         private = generate(CURVE)
         public = private.public_key().public_bytes(x962, uncompressed)
-        secret = private.exchange(_ECDH, receiver.point)
+        secret = private.exchange(_ECDH, point)
         ikm = _combine(secret, receiver.auth, receiver.p256dh, public)
         bodies.append(_seal(padded, ikm, salts[row * 16 : row * 16 + 16], public))
     return bodies
@@ -237,7 +240,7 @@ def encrypt_batch_kept(
     Raises:
         PlaintextTooLongError: if one does not fit; it names the excess and the index.
         WebPushError: if the key has expired, salts repeat, the columns' lengths differ, or a
-            point is not on the curve.
+            point is not on the curve; then `index` names the row.
     """
     if not sender.is_current(now):
         raise WebPushError("the kept sender key has expired; make a new one")
@@ -246,10 +249,15 @@ def encrypt_batch_kept(
     if len(set(columns)) != len(columns):
         raise WebPushError("two messages of the batch have the same salt")
     public, material = sender.sender.public, sender.input_keying_material
-    return [
-        _seal(padded, material(receiver), salt, public)
-        for padded, receiver, salt in zip(records, keys, columns, strict=True)
-    ]
+    bodies: list[bytes] = []
+    for padded, receiver, salt in zip(records, keys, columns, strict=True):
+        try:
+            ikm = material(receiver)
+        except WebPushError as error:
+            error.index = len(bodies)
+            raise
+        bodies.append(_seal(padded, ikm, salt, public))
+    return bodies
 
 
 def _records(
@@ -280,9 +288,7 @@ def _pad(plaintext: bytes, pad_to: int, index: int) -> bytes:
 
 def _seal(padded: bytes, ikm: bytes, salt: bytes, public: bytes) -> bytes:
     """RFC 8188 for the single record of a push message; its sequence number is zero."""
-    prk = hmac.digest(salt, ikm, "sha256")
-    key = hmac.digest(prk, CEK_INFO, "sha256")[:KEY_OCTETS]
-    nonce = hmac.digest(prk, NONCE_INFO, "sha256")[:NONCE_OCTETS]
+    key, nonce = derive(ikm, salt)
     record = AESGCM(key).encrypt(nonce, padded, None)
     return salt + _RECORD_SIZE_AND_ID_LENGTH + public + record
 
