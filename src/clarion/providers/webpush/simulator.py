@@ -372,8 +372,7 @@ class WebPushSimulator:
             octets = blake2b(f"pair {pair}".encode(), key=self._secret).digest()
             scalar = 1 + int.from_bytes(octets[:48], "big") % (_P256_ORDER - 1)
             private = ec.derive_private_key(scalar, ec.SECP256R1())
-            receiver = ReceiverKey.from_private(private, octets[48:])
-            self._receivers[pair] = receiver
+            receiver = self._receivers[pair] = ReceiverKey.from_private(private, octets[48:])
         return receiver
 
     def _lot(self, what: str) -> float:
