@@ -148,9 +148,8 @@ def parse_time(text: str) -> datetime | None:
 
 
 def _check_one(name: str, value: _Decoded, pointer: str) -> Sequence[FieldProblem]:
-    if not name or (
-        len(name) > MAX_NAME_OCTETS // _WIDEST and len(_octets(name)) > MAX_NAME_OCTETS
-    ):
+    long = len(name) > MAX_NAME_OCTETS // _WIDEST and len(_octets(name)) > MAX_NAME_OCTETS
+    if not name or long:
         detail = f"an attribute's name has 1 to {MAX_NAME_OCTETS} octets of UTF-8"
         return [_problem(pointer, "text_too_long" if long else "text_invalid", detail)]
     if (wrong := _wrong_text(name)) is not None:

@@ -193,6 +193,16 @@ def _presence_rules() -> list[_Rule]:
             detail="give either the id of the user or an external id, not both",
             broken=pl.col("user").is_not_null() & pl.col("external_id").is_not_null(),
         ),
+        *(
+            _Rule(
+                column=name,
+                code="field_unknown",
+                detail="only a user named by an external id is described along with a device",
+                broken=pl.col(name).is_not_null() & pl.col("external_id").is_null(),
+            )
+            for name in RAW_COLUMNS
+            if name.startswith("user_")
+        ),
         _Rule(
             column="token",
             code="field_missing",
