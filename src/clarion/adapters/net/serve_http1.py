@@ -60,10 +60,6 @@ class Http1Connection:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self._ended:
                 self._refuse(HTTPStatus.BAD_REQUEST, str(error))
-        if self._head_octets > _LONGEST_HEAD:
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "header fields too long")
-        elif self._body_octets > _LONGEST_BODY:
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "content too long")
 
     # ── called by the parser ────────────────────────────────────────────────────────────────
 
@@ -83,16 +79,20 @@ class Http1Connection:
         """A field, or a trailer."""
         self._fields.append((name.lower(), value))
         self._head_octets += len(name) + len(value)
+        if self._head_octets > _LONGEST_HEAD and not self._ended:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "header fields too long")
 
     def on_body(self, body: bytes) -> None:
         """A piece of the content."""
         self._body_octets += len(body)
         if self._body_octets <= _LONGEST_BODY:
             self._body.append(body)
+        elif not self._ended:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "content too long")
 
     def on_message_complete(self) -> None:
         """A request is whole."""
-        if self._ended or self._body_octets > _LONGEST_BODY:
+        if self._ended:
             return
         hosts = [value for name, value in self._fields if name == b"host"]
         if len(hosts) != 1:

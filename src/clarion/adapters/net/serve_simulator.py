@@ -212,6 +212,8 @@ class _Driver(asyncio.Protocol):
         """All is said: ignore what comes, wait a moment for the client to close, then close."""
         if not self.closing and self._transport is not None:
             self.closing = True
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
             asyncio.get_running_loop().call_later(_LINGER_S, self._transport.close)
 
 
