@@ -1,15 +1,18 @@
 -- Accepting messages.
 
 -- name: keys_seen
+-- Which of a group's idempotency keys were used before, and with which body.
 select o.n, i.status, i.answer, i.body_hash = o.body_hash as same
 from unnest($1::int[], $2::int[], $3::text[], $4::bytea[]) as o (n, app_id, key, body_hash)
 join idempotency i on i.app_id = o.app_id and i.key = o.key
 where i.created_at > $5
 
 -- name: credentials
+-- What each app can send over at the moment.
 select app_id, network, id, state = 1 as active from credential where app_id = any ($1::int[])
 
 -- name: batch_ids
+-- Numbers for batches that are sent while they are being journalled.
 select nextval(pg_get_serial_sequence('batch', 'id')) from generate_series(1, $1)
 
 -- name: write
@@ -59,12 +62,15 @@ where i.created_at <= $7
 returning 1
 
 -- name: key_answer
+-- What was answered when the key was used first.
 select status, answer, body_hash = $3 as same from idempotency where app_id = $1 and key = $2
 
 -- name: insert_message
+-- A message that planning takes up when its time has come.
 insert into message (id, app_id, lane, state, request, envelope, target, send_at, expires_at,
                      key_id, created_at)
 values ($1::text::uuid, $2, $3, 1, $4::text::jsonb, $5, $6::text::jsonb, $7, $8, $9, $10)
 
 -- name: forget_keys
+-- Keys past their lifetime.
 delete from idempotency where created_at <= $1

@@ -28,6 +28,7 @@ set state = 2, started_at = $1, open_shards = counted.n, xid = pg_current_xact_i
 from counted where m.id = counted.message_id
 
 -- name: claim_shard
+-- Lease the most urgent shard; whoever had it before is fenced off.
 with pick as (
     select message_id, low from shard
     where state = 1 and run_at <= $2
@@ -62,13 +63,16 @@ set open_shards = open_shards - 1,
 where id = $1::text::uuid
 
 -- name: insert_chunk
+-- Outcomes that were decided without sending.
 insert into chunk (key, app_id, kind, message_ids, rows, notes, provider_ids, created_at)
 values ($1, $2, $3, $4::text[]::uuid[], $5, $6, $7::text::jsonb, $8)
 
 -- name: credentials_of_app
+-- Which networks an app can send over, quarantined ones included.
 select network, id from credential where app_id = $1
 
 -- name: claim_batch
+-- Lease the most urgent batch whose credential is in order.
 with pick as (
     select b.id from batch b
     join credential c on c.id = b.credential_id and c.state = 1
@@ -119,6 +123,7 @@ select exists (select from moved) as recorded,
        exists (select from message where id = any ($8::text[]::uuid[]) and state = 3) as paused
 
 -- name: insert_retry
+-- Recipients that are tried again are a batch of their own.
 insert into batch (key, app_id, lane, network, credential_id, message_ids, run_at, size, attempt,
                    first_attempt_at, planned_xid, recipients)
 values ($1, $2, $3, $4, $5, $6::text[]::uuid[], $7, $8, $9, $10, $11, $12)
@@ -133,6 +138,7 @@ where d.id = b.id and d.state = 1
   and d.registered_at <= to_timestamp(b.registered_us / 1e6) + interval '1 millisecond'
 
 -- name: learn_environment
+-- Apple tells by its answer which of its worlds a token belongs to.
 update device d set environment = e.environment, updated_at = $3, xid = pg_current_xact_id()
 from unnest($1::bigint[], $2::smallint[]) as e (id, environment)
 where d.id = e.id
@@ -152,6 +158,7 @@ left join device o on o.app_id = me.app_id and o.network = me.network
 where d.id = n.id
 
 -- name: quarantine
+-- Nothing is claimed for a credential in quarantine.
 update credential set state = 2, state_reason = $2, state_at = $3 where id = $1 and state = 1
 
 -- name: release_batch
@@ -163,12 +170,14 @@ set state = case when exists (select from message m
 where id = $1 and fence = $2 and state = 2
 
 -- name: split_batch
+-- The halves take over from a poison batch.
 update batch
 set state = 4, owner = null, leased_until = null, recipients = ''::bytea
 where id = $1 and fence = $2 and state = 2
 returning 1
 
 -- name: count_split
+-- Two batches stand where one stood.
 update message set open_batches = open_batches + 1, xid = pg_current_xact_id()
 where id = any ($1::text[]::uuid[])
 
@@ -196,6 +205,7 @@ select id, 0, 108 from removal where kind = 2 and app_id = $1 and xid >= $2::tex
 limit $3
 
 -- name: changes_among
+-- The same, of some devices only.
 select d.id, d.user_id,
        case when u.opted_out then 101 when d.state <> 1 then 103
             when d.opted_out then 102 else 0 end as reason
@@ -210,16 +220,20 @@ where kind = 2 and id = any ($1::bigint[]) and xid >= $2::text::xid8
 select pg_snapshot_xmin(pg_current_snapshot())::text::bigint
 
 -- name: abandon_batches
+-- Work of a process that is known to be dead.
 update batch set state = 1, owner = null, leased_until = null where state = 2 and owner = $1
 
 -- name: abandon_shards
+-- The same for shards.
 update shard set state = 1, owner = null, leased_until = null where state = 2 and owner = $1
 
 -- name: sweep_batches
+-- Work whose lease has run out: its process hangs, or its machine is gone.
 update batch set state = 1, owner = null, leased_until = null
 where state = 2 and leased_until < $1
 
 -- name: sweep_shards
+-- The same for shards.
 update shard set state = 1, owner = null, leased_until = null
 where state = 2 and leased_until < $1
 

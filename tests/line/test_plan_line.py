@@ -1,0 +1,141 @@
+"""Messages become shards, shards become batches, each exactly once."""
+
+import asyncio
+
+import polars as pl
+
+from clarion.adapters.state.journal import PostgresJournal
+from clarion.adapters.state.plan_line import PostgresPlanLine
+from clarion.domain.ids import BUCKETS
+from clarion.domain.lanes import Lane
+from clarion.domain.network import Network
+from clarion.ports.line import ClaimedShard, PlannedBatch
+from clarion.ports.messages import Target
+from tests.line.conftest import Store
+
+
+async def accept(store: Store, number: int, target: Target, **changes: object) -> None:
+    """Accept a message for planning."""
+    await PostgresJournal(store.pool).accept(store.message(number, target, **changes), store.now)
+
+
+async def claim_all(line: PostgresPlanLine, store: Store) -> list[ClaimedShard]:
+    """Every shard that is ready."""
+    shards = []
+    while (claimed := await line.claim_shard("p1", store.now, 60)) is not None:
+        shards.append(claimed)
+    return shards
+
+
+async def test_a_broadcast_is_cut_into_shards_that_cover_every_bucket_once(store: Store) -> None:
+    """No user is planned twice and none is left out."""
+    line = PostgresPlanLine(store.pool)
+    await accept(store, 1, Target(everybody=True))
+
+    assert await line.expand_due(store.now, limit=10) == 1
+    shards = await claim_all(line, store)
+
+    ranges = sorted((claimed.shard.low, claimed.shard.high) for claimed in shards)
+    assert ranges[0][0] == 0
+    assert ranges[-1][1] == BUCKETS
+    assert all(high == low for (_, high), (low, _) in zip(ranges, ranges[1:], strict=False))
+
+
+async def test_a_message_before_its_time_is_left_alone(store: Store) -> None:
+    """Scheduled means scheduled."""
+    line = PostgresPlanLine(store.pool)
+    await accept(store, 1, Target(everybody=True), send_at=store.later(60))
+
+    assert await line.expand_due(store.later(59), limit=10) == 0
+    assert await line.expand_due(store.later(60), limit=10) == 1
+
+
+async def test_two_planners_never_expand_the_same_message(store: Store) -> None:
+    """Ten messages, five planners at once: ten expansions."""
+    line = PostgresPlanLine(store.pool)
+    for number in range(10):
+        await accept(store, number, Target(users=["u1"]))
+
+    done = await asyncio.gather(*(line.expand_due(store.now, limit=4) for _ in range(5)))
+
+    assert sum(done) == 10
+
+
+async def test_urgent_shards_are_claimed_first(store: Store) -> None:
+    """A transactional message does not wait behind a campaign."""
+    line = PostgresPlanLine(store.pool)
+    await accept(store, 1, Target(everybody=True))
+    await accept(store, 2, Target(users=["u1"]), lane=Lane.TRANSACTIONAL)
+    await line.expand_due(store.now, limit=10)
+
+    claimed = await line.claim_shard("p1", store.now, 60)
+
+    assert claimed is not None
+    assert claimed.shard.lane is Lane.TRANSACTIONAL
+
+
+async def test_a_planner_that_lost_its_lease_records_nothing(store: Store) -> None:
+    """The fence decides between a zombie and its successor."""
+    line = PostgresPlanLine(store.pool)
+    await accept(store, 1, Target(users=["u1"]))
+    await line.expand_due(store.now, limit=10)
+    zombie = await line.claim_shard("p1", store.now, 60)
+    await store.pool.execute("update shard set state = 1, owner = null, leased_until = null")
+    successor = await line.claim_shard("p2", store.now, 60)
+    assert zombie is not None
+    assert successor is not None
+    batch = await one_batch(store, line)
+
+    assert not await line.commit_shard(zombie, [batch], [], store.now)
+    assert await line.commit_shard(successor, [batch], [], store.now)
+
+    assert await store.pool.fetchval("select count(*) from batch") == 1
+
+
+async def one_batch(store: Store, line: PostgresPlanLine) -> PlannedBatch:
+    """A batch of one person's device."""
+    await store.add_people(3)
+    resolved = await line.resolve(store.app, Target(users=["u1"]))
+    credentials = await line.credentials(store.app)
+    return PlannedBatch(
+        key="b",
+        network=Network.APNS,
+        credential=credentials[Network.APNS],
+        planned_xid=resolved.xid,
+        rows=resolved.rows,
+    )
+
+
+async def test_a_device_named_twice_is_resolved_once(store: Store) -> None:
+    """Naming a user, an alias and the device itself reaches the device once."""
+    await store.add_people(3)
+    line = PostgresPlanLine(store.pool)
+    user, device = await store.pool.fetchrow("select user_id, id from device limit 1")
+    await store.pool.execute(
+        "insert into user_alias values ($1, 'crm', 'x', $2)", store.app, user
+    )
+    name = await store.pool.fetchval("select external_id from users where id = $1", user)
+
+    resolved = await line.resolve(
+        store.app, Target(users=[name], aliases=[("crm", "x")], devices=[device])
+    )
+
+    assert resolved.rows["device"].to_list() == [device]
+    assert resolved.rows["token"].dtype == pl.Binary
+
+
+async def test_names_that_are_not_there_are_told(store: Store) -> None:
+    """An unknown name is an outcome, not a silence; other tenants' names are unknown."""
+    await store.add_people(1)
+    line = PostgresPlanLine(store.pool)
+    other = await store.pool.fetchval(
+        "insert into app (name, created_at) values ('other', $1) returning id", store.now
+    )
+
+    resolved = await line.resolve(
+        store.app, Target(users=["u0", "nobody"], aliases=[("crm", "9")], devices=[77])
+    )
+    foreign = await line.resolve(other, Target(users=["u0"]))
+
+    assert list(resolved.unknown) == ["nobody", "crm:9", "77"]
+    assert list(foreign.unknown) == ["u0"]
