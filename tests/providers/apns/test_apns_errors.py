@@ -49,8 +49,8 @@ TABLE = """
 500 InternalServerError RETRY
 503 ServiceUnavailable RETRY
 503 Shutdown RETRY
-""".split()
-ROWS = list(zip(TABLE[0::3], TABLE[1::3], TABLE[2::3], strict=True))
+"""
+ROWS = [tuple(line.split()) for line in TABLE.strip().splitlines()]
 
 
 @pytest.mark.parametrize(("status", "name", "verdict"), ROWS)

@@ -327,9 +327,8 @@ class ApnsProvider:
                     session.bearer, session.previous = session.previous, refused
                     session.refresh_at = min(now + MINT_APART, session.bearer.minted_at + USABLE)
             elif words & {"ExpiredProviderToken", "InvalidProviderToken"}:
-                stored = await self._tokens.get(
-                    session.name, refused.minted_at + timedelta(seconds=1)
-                )
+                after = refused.minted_at + timedelta(seconds=1)
+                stored = await self._tokens.get(session.name, after)
                 young = timedelta(0) <= now - refused.minted_at < MINT_APART
                 if stored is None and not young:  # Apple forbids two within 20 minutes
                     stored = await self._mint(session, session.key, refused.minted_at)
