@@ -24,8 +24,8 @@ class ErrorCode(StrEnum):
     KEY_INVALID = "key_invalid"
     KEY_EXPIRED = "key_expired"
     KEY_REVOKED = "key_revoked"
-    IDENTITY_TOKEN_REQUIRED = "identity_token_required"
-    IDENTITY_TOKEN_INVALID = "identity_token_invalid"
+    IDENTITY_TOKEN_REQUIRED = "identity_token_required"  # noqa: S105  a code, not a token
+    IDENTITY_TOKEN_INVALID = "identity_token_invalid"  # noqa: S105  a code, not a token
     SCOPE_INSUFFICIENT = "scope_insufficient"
     ROUTE_UNKNOWN = "route_unknown"
     NOT_FOUND = "not_found"

@@ -1,0 +1,167 @@
+"""From the JSON of `POST /v1/messages` to a checked message."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from clarion.api.decoding import free_form, refuse, utc
+from clarion.api.exchange import Exchange
+from clarion.api.problems import FieldProblem, ProblemError, field_problem
+from clarion.api.routing import Api
+from clarion.api.shapes.messages import MessageBody, Overrides, ToBody
+from clarion.domain.content import Action, Content, Json, Message, Priority, PushType
+from clarion.domain.errors import ErrorCode, FieldCode
+from clarion.domain.ids import AppId, DeviceId, MessageId
+from clarion.domain.lanes import Lane
+from clarion.domain.network import NETWORK_BY_LABEL, Network
+from clarion.ports.messages import Target
+
+MAX_URGENT: Final = 10
+"""At most this many named recipients make a message transactional when no lane is asked for."""
+IDEMPOTENCY_HEADER: Final = b"idempotency-key"
+
+_VISIBLE: Final = re.compile(r"[!-~]{1,255}", re.ASCII)
+_LANES: Final = {lane.name.lower(): lane for lane in Lane}
+_PRIORITIES: Final = {priority.name.lower(): priority for priority in Priority}
+_PUSH_TYPES: Final = {kind.value: kind for kind in PushType}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A message that every targeted network would take."""
+
+    message: Message
+    target: Target
+    send_at: datetime
+    scheduled: bool
+
+
+async def check(
+    api: Api, app: AppId, message: MessageId, body: MessageBody, now: datetime
+) -> Checked:
+    """Everything that can be known before acceptance; raises `ProblemError` (422)."""
+    refuse([*_target_problems(body.to, api), *_content_problems(body), *_free_values(body)])
+    send_at = now if body.send_at is None else utc(body.send_at, "/send_at")
+    expires_at = None if body.expires_at is None else utc(body.expires_at, "/expires_at")
+    if expires_at is not None and body.send_at is not None and expires_at <= send_at:
+        refuse([_combined("/expires_at", "The message would end before it is sent.")])
+    scheduled = send_at > now
+    made = Message(
+        id=message,
+        app=app,
+        lane=_lane(body, scheduled=scheduled),
+        content=_content(body),
+        push_type=_PUSH_TYPES[body.push_type],
+        priority=_PRIORITIES[body.priority],
+        ttl=None if body.ttl is None else timedelta(seconds=body.ttl),
+        expires_at=expires_at,
+        collapse_id=body.collapse_id,
+    )
+    await _ask_networks(api, app, made, body, max(send_at, now))
+    return Checked(made, _target(body.to), max(send_at, now), scheduled)
+
+
+def idempotency_key(call: Exchange) -> str | None:
+    """The `Idempotency-Key` header; raises `ProblemError` for one that can't be kept."""
+    key = call.header(IDEMPOTENCY_HEADER)
+    if key is not None and not _VISIBLE.fullmatch(key):
+        detail = "1 to 255 visible ASCII characters."
+        raise ProblemError(
+            ErrorCode.HEADER_INVALID,
+            f"Idempotency-Key: {detail}",
+            errors=[field_problem("Idempotency-Key", FieldCode.INVALID, detail)],
+        )
+    return key
+
+
+def _lane(body: MessageBody, *, scheduled: bool) -> Lane:
+    if body.lane is not None:
+        return _LANES[body.lane]
+    few = not body.to.all and body.to.named <= MAX_URGENT
+    return Lane.TRANSACTIONAL if few and not scheduled else Lane.CAMPAIGN
+
+
+def _target(to: ToBody) -> Target:
+    return Target(
+        everybody=to.all,
+        users=to.users,
+        aliases=[(alias.label, alias.value) for alias in to.aliases],
+        devices=[DeviceId(device) for device in to.devices],
+        networks=[NETWORK_BY_LABEL[label] for label in to.networks],
+    )
+
+
+def _target_problems(to: ToBody, api: Api) -> Iterator[FieldProblem]:
+    if to.all and to.named:
+        yield _combined("/to", "Name recipients or ask for `all`, not both.")
+    if not to.all and not to.named:
+        yield _combined("/to", "Name `users`, `aliases` or `devices`, or ask for `all`.")
+    most = api.deps.limits.max_recipients
+    if to.named > most:
+        yield field_problem("/to", FieldCode.TOO_LARGE, f"At most {most} named recipients.")
+
+
+def _content_problems(body: MessageBody) -> Iterator[FieldProblem]:
+    said = (body.title, body.body, body.subtitle, body.badge, body.sound)
+    if not body.data and body.overrides == Overrides() and all(part is None for part in said):
+        yield _combined("", "Say something: `title`, `body`, `data`, `badge` or `overrides`.")
+
+
+def _free_values(body: MessageBody) -> Iterator[FieldProblem]:
+    yield from free_form(body.data, "/data")
+    for label in NETWORK_BY_LABEL:
+        members: object = getattr(body.overrides, label)
+        if members is not None:
+            yield from free_form(members, f"/overrides/{label}")
+
+
+def _content(body: MessageBody) -> Content:
+    overrides: dict[Network, Mapping[str, Json]] = {}
+    for label, network in NETWORK_BY_LABEL.items():
+        members = getattr(body.overrides, label)
+        if members is not None:
+            overrides[network] = members
+    return Content(
+        title=body.title,
+        subtitle=body.subtitle,
+        body=body.body,
+        image=body.image,
+        icon=body.icon,
+        actions=tuple(
+            Action(id=a.id, title=a.title, icon=a.icon, link=a.link) for a in body.actions
+        ),
+        link=body.link,
+        sound=body.sound,
+        badge=body.badge,
+        data=body.data,
+        category=body.category,
+        thread=body.thread,
+        overrides=overrides,
+    )
+
+
+async def _ask_networks(
+    api: Api, app: AppId, message: Message, body: MessageBody, now: datetime
+) -> None:
+    """Ask each targeted network that the app can send over what it would refuse.
+
+    An app without any credential is checked against all: what it writes should not start to fail
+    on the day when it gets one.
+    """
+    wanted = {NETWORK_BY_LABEL[label] for label in body.to.networks} or set(api.deps.providers)
+    chosen = (wanted & await api.networks.of(app)) or wanted
+    errors = [
+        field_problem(p.path, p.code, p.detail)
+        for network in sorted(chosen & api.deps.providers.keys())
+        for p in api.deps.providers[network].check_message(message, now)
+    ]
+    if errors:
+        raise ProblemError(
+            ErrorCode.MESSAGE_REFUSED, f"{errors[0].path}: {errors[0].detail}", errors=errors
+        )
+
+
+def _combined(path: str, detail: str) -> FieldProblem:
+    return field_problem(path, FieldCode.COMBINATION, detail)

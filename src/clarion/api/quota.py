@@ -1,0 +1,57 @@
+"""Request quotas: a token bucket per key in this process, told to clients in each answer.
+
+Header fields: draft-ietf-httpapi-ratelimit-headers-10 sections 3 and 4 (structured fields).
+"""
+
+import math
+from typing import Final
+
+from clarion.api.problems import ProblemError
+from clarion.domain.errors import ErrorCode
+from clarion.domain.ids import KeyId
+
+MAX_BUCKETS: Final = 100_000
+
+
+class Quotas:
+    """Buckets of `burst` requests that refill at `rate_per_s`."""
+
+    def __init__(self, rate_per_s: float, burst: int) -> None:
+        self._rate = rate_per_s
+        self._burst = burst
+        self._buckets: dict[KeyId, tuple[float, float]] = {}
+        window = math.ceil(burst / rate_per_s)
+        self.policy: Final = (b"ratelimit-policy", b'"key";q=%d;w=%d' % (burst, window))
+
+    def take(self, key: KeyId, now: float) -> tuple[bytes, bytes]:
+        """Spend one request of the key at monotonic time `now`; the `RateLimit` header field.
+
+        Raises `ProblemError` with code `rate_limited` when the bucket is empty.
+        """
+        level, then = self._buckets.get(key, (float(self._burst), now))
+        level = min(self._burst, level + (now - then) * self._rate)
+        if level < 1:
+            wait = math.ceil((1 - level) / self._rate)
+            raise ProblemError(
+                ErrorCode.RATE_LIMITED,
+                f"The key's quota is spent; try again in {wait} s.",
+                headers={
+                    "retry-after": str(wait),
+                    "ratelimit": f'"key";r=0;t={wait}',
+                    "ratelimit-policy": self.policy[1].decode(),
+                },
+            )
+        level -= 1
+        if key not in self._buckets and len(self._buckets) >= MAX_BUCKETS:
+            self._forget_full(now)
+        self._buckets[key] = (level, now)
+        full_in = math.ceil((self._burst - level) / self._rate)
+        return (b"ratelimit", b'"key";r=%d;t=%d' % (int(level), full_in))
+
+    def _forget_full(self, now: float) -> None:
+        """A bucket that is full again says nothing that an absent one does not."""
+        self._buckets = {
+            key: (level, then)
+            for key, (level, then) in self._buckets.items()
+            if level + (now - then) * self._rate < self._burst
+        }

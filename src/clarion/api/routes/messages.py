@@ -1,0 +1,280 @@
+"""Messages: accepted, read, steered, traced."""
+
+import hashlib
+import re
+from typing import Final, Literal
+
+import msgspec
+
+from clarion.api import accepting, reporting
+from clarion.api.cursor import moment_before, moment_cursor
+from clarion.api.decoding import decode, number
+from clarion.api.events import progress_events
+from clarion.api.exchange import JSON, Answer, Exchange, Stream, json_answer
+from clarion.api.problems import ProblemError, not_found
+from clarion.api.routing import Api, Route
+from clarion.api.shapes.messages import (
+    AcceptedView,
+    MessageBody,
+    MessagePage,
+    MessageView,
+    StateName,
+    SteeredView,
+    TraceView,
+)
+from clarion.api.shapes.people import PageQuery, UserQuery
+from clarion.domain.campaign import MessageInput
+from clarion.domain.errors import ErrorCode
+from clarion.domain.ids import MessageId, UserId
+from clarion.ports.keys import Scope
+from clarion.ports.messages import (
+    Accepted,
+    IdempotencyKey,
+    InFlight,
+    KeyReused,
+    MessageRecord,
+    NewMessage,
+    Replayed,
+    TransitionRefusedError,
+)
+from clarion.ports.registry import ByExternalId, ById
+from clarion.telemetry.names import Metric
+
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ENCODER: Final = msgspec.json.Encoder()
+_IDEMPOTENCY: Final = (
+    (
+        "Idempotency-Key",
+        (
+            "1 to 255 visible ASCII characters. The same key with the same body within 30 days is "
+            "answered as the first time, with `Idempotency-Replayed: true`."
+        ),
+    ),
+)
+
+
+async def send(api: Api, call: Exchange) -> Answer:
+    """Accept a message: it is durable when the answer comes.
+
+    Urgent lanes (`call`, `transactional`) are on the wire by then. The payload is checked against
+    every network that it goes to before it is accepted.
+    """
+    raw = await call.json_bytes(api.deps.limits.max_body)
+    body = decode(raw, MessageBody)
+    key = accepting.idempotency_key(call)
+    now = api.deps.clock.now()
+    message = MessageId(api.deps.chance.uuid7(now))
+    checked = await accepting.check(api, call.caller.app, message, body, now)
+    lane = checked.message.lane
+    state: StateName = "scheduled" if checked.scheduled else "sending"
+    answer = _ENCODER.encode(
+        AcceptedView(message, state, reporting.LANE_NAMES[lane], checked.send_at, now)
+    )
+    new = NewMessage(
+        message=checked.message,
+        target=checked.target,
+        send_at=checked.send_at,
+        request=_ENCODER.encode(body),
+        key=call.caller.id,
+        idempotency=None if key is None else IdempotencyKey(key=key, body_hash=_hash(raw)),
+        answer_status=202,
+        answer=answer,
+    )
+    match await api.deps.acceptor.accept(new, now):
+        case Accepted():
+            api.deps.metrics.add(Metric.MESSAGES_ACCEPTED, reporting.LANE_NAMES[lane])
+            return Answer(202, answer, JSON, ((b"location", _location(message)),))
+        case Replayed(status=status, answer=before):
+            first = msgspec.json.decode(before, type=AcceptedView)
+            replayed = (b"idempotency-replayed", b"true")
+            return Answer(status, before, JSON, ((b"location", _location(first.id)), replayed))
+        case KeyReused():
+            raise ProblemError(
+                ErrorCode.IDEMPOTENCY_KEY_REUSED,
+                "This idempotency key was used with another body; use a new one.",
+            )
+        case InFlight():
+            raise ProblemError(
+                ErrorCode.IDEMPOTENCY_IN_FLIGHT,
+                "The first request with this idempotency key has no answer yet.",
+                headers={"retry-after": "1"},
+            )
+
+
+def _hash(raw: bytes) -> bytes:
+    digest = hashlib.sha256(b"POST /v1/messages\0")
+    digest.update(raw)
+    return digest.digest()
+
+
+def _location(message: str) -> bytes:
+    return f"/v1/messages/{message}".encode()
+
+
+async def read_page(api: Api, call: Exchange) -> Answer:
+    """The app's messages, newest first."""
+    query = call.query(PageQuery)
+    app, key = call.caller.app, api.deps.cursor_key
+    before = moment_before(query.cursor, app=app, key=key)
+    records = await api.deps.messages.page(app, before=before, limit=query.limit)
+    last = records[-1] if len(records) == query.limit else None
+    following = None if last is None else moment_cursor(last.created_at, last.id, app=app, key=key)
+    return json_answer(MessagePage([reporting.summary(r) for r in records], following))
+
+
+async def read_one(api: Api, call: Exchange) -> Answer:
+    """A message with its recorded outcomes."""
+    record = await _record(api, call)
+    counts = await api.deps.facts.counts(record.app, record.id, at_least_xid=record.xid)
+    return json_answer(reporting.view(record, counts))
+
+
+async def follow(api: Api, call: Exchange) -> Stream:
+    """Server-sent events until the message is finished.
+
+    `progress` events carry `ProgressView`; the last event is `end`. A comment line every 15
+    seconds keeps proxies from closing the connection.
+    """
+    record = await _record(api, call)
+    pieces = progress_events(api.deps, record.app, record.id)
+    return Stream(pieces, b"text/event-stream", ((b"x-accel-buffering", b"no"),))
+
+
+async def trace(api: Api, call: Exchange) -> Answer:
+    """Why did this person get it, or not: every decision and attempt, in order of time."""
+    by = call.query(UserQuery).by
+    record = await _record(api, call)
+    name = call.params["user"]
+    ref = ByExternalId(external_id=name)
+    if by == "id":
+        person = await api.deps.people.get(record.app, ById(id=UserId(number(name, "user"))))
+    else:
+        person = await api.deps.people.get(record.app, ref)
+    if person is None:
+        raise not_found("user")
+    attempts = await api.deps.facts.trace(record.app, record.id, person.id, at_least_xid=record.xid)
+    devices = await api.deps.devices.of_person(record.app, person.id)
+    return json_answer(reporting.trace(record, person, attempts, devices))
+
+
+async def cancel(api: Api, call: Exchange) -> Answer:
+    """Withdraw a message: what was not sent yet is recorded as canceled."""
+    return await _steer(api, call, MessageInput.CANCEL)
+
+
+async def pause(api: Api, call: Exchange) -> Answer:
+    """Hold a message; what is on the wire is finished."""
+    return await _steer(api, call, MessageInput.PAUSE)
+
+
+async def resume(api: Api, call: Exchange) -> Answer:
+    """Go on with a paused message."""
+    return await _steer(api, call, MessageInput.RESUME)
+
+
+async def _steer(api: Api, call: Exchange, what: MessageInput) -> Answer:
+    message, now = _id(call), api.deps.clock.now()
+    try:
+        state = await api.deps.messages.steer(call.caller.app, message, what, now)
+    except TransitionRefusedError as error:
+        name = error.state.name.lower()
+        raise ProblemError(
+            ErrorCode.STATE_CONFLICT, f"The message is {name}, which does not allow {what}."
+        ) from None
+    if state is None:
+        raise not_found("message")
+    return json_answer(SteeredView(message, reporting.STATE_NAMES[state]))
+
+
+def _id(call: Exchange) -> MessageId:
+    text = call.params["id"].lower()
+    if not _UUID.fullmatch(text):
+        raise not_found("message")
+    return MessageId(text)
+
+
+async def _record(api: Api, call: Exchange) -> MessageRecord:
+    record = await api.deps.messages.get(call.caller.app, _id(call))
+    if record is None:
+        raise not_found("message")
+    return record
+
+
+def _command(name: Literal["cancel", "pause", "resume"]) -> Route:
+    handle = {"cancel": cancel, "pause": pause, "resume": resume}[name]
+    return Route(
+        method="POST",
+        path=f"/v1/messages/{{id}}:{name}",
+        handle=handle,
+        summary=f"{name.capitalize()} a message",
+        tag="Messages",
+        scope=Scope.SEND,
+        answers={200: SteeredView},
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.STATE_CONFLICT),
+    )
+
+
+ROUTES: Final = (
+    Route(
+        method="POST",
+        path="/v1/messages",
+        handle=send,
+        summary="Send a message",
+        tag="Messages",
+        scope=Scope.SEND,
+        body=MessageBody,
+        answers={202: AcceptedView},
+        errors=(
+            ErrorCode.HEADER_INVALID,
+            ErrorCode.MESSAGE_REFUSED,
+            ErrorCode.IDEMPOTENCY_KEY_REUSED,
+            ErrorCode.IDEMPOTENCY_IN_FLIGHT,
+        ),
+        headers=_IDEMPOTENCY,
+    ),
+    Route(
+        method="GET",
+        path="/v1/messages",
+        handle=read_page,
+        summary="List messages",
+        tag="Messages",
+        scope=Scope.SEND,
+        query=PageQuery,
+        answers={200: MessagePage},
+        errors=(ErrorCode.CURSOR_INVALID,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/messages/{id}",
+        handle=read_one,
+        summary="Show a message and its outcomes",
+        tag="Messages",
+        scope=Scope.SEND,
+        answers={200: MessageView},
+        errors=(ErrorCode.NOT_FOUND,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/messages/{id}/events",
+        handle=follow,
+        summary="Follow a message's progress",
+        tag="Messages",
+        scope=Scope.SEND,
+        answers={200: "text/event-stream"},
+        errors=(ErrorCode.NOT_FOUND,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/messages/{id}/recipients/{user}",
+        handle=trace,
+        summary="Trace one person's part in a message",
+        tag="Messages",
+        scope=Scope.SEND,
+        query=UserQuery,
+        answers={200: TraceView},
+        errors=(ErrorCode.NOT_FOUND,),
+    ),
+    _command("cancel"),
+    _command("pause"),
+    _command("resume"),
+)

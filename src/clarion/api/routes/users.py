@@ -1,0 +1,267 @@
+"""People: by external id, by alias, by id; anonymous ones become known when they log in."""
+
+from typing import Final
+
+from clarion.api.auth import check_identity
+from clarion.api.cursor import number_after, number_cursor
+from clarion.api.decoding import number
+from clarion.api.exchange import Answer, Exchange, json_answer
+from clarion.api.problems import ProblemError, field_problem, invalid, not_found, pointer
+from clarion.api.registering import device_view, person_change, person_view
+from clarion.api.routing import Api, Route
+from clarion.api.shapes.people import (
+    DeviceList,
+    MergeBody,
+    PageQuery,
+    PersonBody,
+    PersonPage,
+    PersonView,
+)
+from clarion.domain.errors import ErrorCode, FieldCode
+from clarion.domain.ids import UserId
+from clarion.domain.person import PersonChange
+from clarion.ports.keys import KeyRecord, Scope
+from clarion.ports.registry import (
+    AliasTakenError,
+    AttributesRefusedError,
+    ByAlias,
+    ByExternalId,
+    ById,
+    PersonRef,
+    RegistryError,
+)
+
+
+async def put(api: Api, call: Exchange) -> Answer:
+    """Create the person, or change what is known; what is absent stays as it is."""
+    external_id = call.params["external_id"]
+    change = await _change(api, call, external_id)
+    now = api.deps.clock.now()
+    try:
+        record, created = await api.deps.people.put(call.caller.app, external_id, change, now)
+    except RegistryError as error:
+        raise registry_refusal(error) from None
+    return json_answer(person_view(record), 201 if created else 200)
+
+
+async def create_anonymous(api: Api, call: Exchange) -> Answer:
+    """A new person without an external id."""
+    change = await _change(api, call, None)
+    try:
+        record = await api.deps.people.create_anonymous(
+            call.caller.app, change, api.deps.clock.now()
+        )
+    except RegistryError as error:
+        raise registry_refusal(error) from None
+    return json_answer(person_view(record), 201)
+
+
+async def read_page(api: Api, call: Exchange) -> Answer:
+    """All people in order of their ids."""
+    query = call.query(PageQuery)
+    app, key = call.caller.app, api.deps.cursor_key
+    after = number_after(query.cursor, app=app, what="users", key=key)
+    records = await api.deps.people.page(
+        app, after=None if after is None else UserId(after), limit=query.limit
+    )
+    full = len(records) == query.limit
+    following = number_cursor(records[-1].id, app=app, what="users", key=key) if full else None
+    return json_answer(PersonPage([person_view(r) for r in records], following))
+
+
+async def read_one(api: Api, call: Exchange) -> Answer:
+    """A person with aliases and attributes."""
+    record = await api.deps.people.get(call.caller.app, _ref(call))
+    if record is None:
+        raise not_found("user")
+    return json_answer(person_view(record))
+
+
+async def patch(api: Api, call: Exchange) -> Answer:
+    """Change a person who is known."""
+    ref = _ref(call)
+    change = await _change(api, call, None)
+    try:
+        record = await api.deps.people.change(call.caller.app, ref, change, api.deps.clock.now())
+    except RegistryError as error:
+        raise registry_refusal(error) from None
+    if record is None:
+        raise not_found("user")
+    return json_answer(person_view(record))
+
+
+async def delete(api: Api, call: Exchange) -> Answer:
+    """Forget a person with all devices and aliases."""
+    if await api.deps.people.delete(call.caller.app, _ref(call)) is None:
+        raise not_found("user")
+    return Answer(204)
+
+
+async def read_devices(api: Api, call: Exchange) -> Answer:
+    """All devices of a person, dead ones included."""
+    person = await api.deps.people.get(call.caller.app, _ref(call))
+    if person is None:
+        raise not_found("user")
+    records = await api.deps.devices.of_person(call.caller.app, person.id)
+    token = call.caller.scope is Scope.ADMIN
+    return json_answer(DeviceList([device_view(r, with_token=token) for r in records]))
+
+
+async def merge(api: Api, call: Exchange) -> Answer:
+    """An anonymous person turns out to be `external_id`.
+
+    Devices, aliases and attributes move to the person of that external id, where what is known
+    already wins; when nobody has it, the anonymous person gets it.
+    """
+    body = await call.json(MergeBody, api.deps.limits.max_body)
+    record = await api.deps.people.login(
+        call.caller.app, UserId(body.user), body.external_id, api.deps.clock.now()
+    )
+    if record is None:
+        raise not_found("anonymous user")
+    return json_answer(person_view(record))
+
+
+async def demand_identity(api: Api, key: KeyRecord, external_id: str, token: str | None) -> None:
+    """With a `device` key, check who the person is where the app has an identity secret.
+
+    Raises `ProblemError`, 401.
+    """
+    if key.scope is not Scope.DEVICE or not api.deps.identity_secrets:
+        return
+    app = await api.deps.apps.get(key.app)
+    secret = None if app is None else api.deps.identity_secrets.get(app.name)
+    if secret is not None:
+        check_identity(token, secret, external_id, api.deps.clock.now())
+
+
+def registry_refusal(error: RegistryError) -> ProblemError:
+    """What the registry refuses, as an answer."""
+    if isinstance(error, AliasTakenError):
+        found = field_problem(
+            pointer("aliases", error.label), FieldCode.INVALID, "Another person has this alias."
+        )
+        return ProblemError(ErrorCode.NAME_TAKEN, found.detail, errors=[found])
+    sentence = f"{error}".capitalize() + "."
+    if isinstance(error, AttributesRefusedError):
+        return invalid("/attributes", sentence, FieldCode.TOO_LARGE)
+    return ProblemError(ErrorCode.STATE_CONFLICT, sentence)
+
+
+async def _change(api: Api, call: Exchange, external_id: str | None) -> PersonChange:
+    body = await call.json(PersonBody, api.deps.limits.max_body)
+    return person_change(body, external_id, api.deps.zones, api.deps.clock.now())
+
+
+def _ref(call: Exchange) -> PersonRef:
+    params = call.params
+    if "external_id" in params:
+        return ByExternalId(external_id=params["external_id"])
+    if "label" in params:
+        return ByAlias(label=params["label"], value=params["value"])
+    return ById(id=UserId(number(params["id"], "user")))
+
+
+_ONE: Final = (ErrorCode.NOT_FOUND,)
+_CHANGE: Final = (ErrorCode.NOT_FOUND, ErrorCode.NAME_TAKEN)
+_NAMED: Final = "/v1/users/{external_id}"
+_BY_ID: Final = "/v1/users/by-id/{id}"
+_BY_ALIAS: Final = "/v1/users/by-alias/{label}/{value}"
+
+
+def _person_routes(path: str, how: str) -> tuple[Route, ...]:
+    """What can be done with one person, however the path names the person."""
+    return (
+        Route(
+            method="GET",
+            path=path,
+            handle=read_one,
+            summary=f"Show a person {how}",
+            tag="Users",
+            scope=Scope.SEND,
+            answers={200: PersonView},
+            errors=_ONE,
+        ),
+        Route(
+            method="PATCH",
+            path=path,
+            handle=patch,
+            summary=f"Change a person {how}",
+            tag="Users",
+            scope=Scope.SEND,
+            body=PersonBody,
+            answers={200: PersonView},
+            errors=_CHANGE,
+        ),
+        Route(
+            method="DELETE",
+            path=path,
+            handle=delete,
+            summary=f"Forget a person {how}",
+            tag="Users",
+            scope=Scope.SEND,
+            answers={204: None},
+            errors=_ONE,
+        ),
+        Route(
+            method="GET",
+            path=f"{path}/devices",
+            handle=read_devices,
+            summary=f"List a person's devices {how}",
+            tag="Users",
+            scope=Scope.SEND,
+            answers={200: DeviceList},
+            errors=_ONE,
+        ),
+    )
+
+
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/v1/users",
+        handle=read_page,
+        summary="List people",
+        tag="Users",
+        scope=Scope.SEND,
+        query=PageQuery,
+        answers={200: PersonPage},
+        errors=(ErrorCode.CURSOR_INVALID,),
+    ),
+    Route(
+        method="POST",
+        path="/v1/users",
+        handle=create_anonymous,
+        summary="Make an anonymous person",
+        tag="Users",
+        scope=Scope.SEND,
+        body=PersonBody,
+        answers={201: PersonView},
+        errors=(ErrorCode.NAME_TAKEN,),
+    ),
+    Route(
+        method="POST",
+        path="/v1/users:merge",
+        handle=merge,
+        summary="Make an anonymous person a known one",
+        tag="Users",
+        scope=Scope.SEND,
+        body=MergeBody,
+        answers={200: PersonView},
+        errors=_ONE,
+    ),
+    Route(
+        method="PUT",
+        path=_NAMED,
+        handle=put,
+        summary="Create or change a person",
+        tag="Users",
+        scope=Scope.SEND,
+        body=PersonBody,
+        answers={200: PersonView, 201: PersonView},
+        errors=(ErrorCode.NAME_TAKEN,),
+    ),
+    *_person_routes(_NAMED, "by external id"),
+    *_person_routes(_BY_ID, "by id"),
+    *_person_routes(_BY_ALIAS, "by alias"),
+)

@@ -1,0 +1,180 @@
+"""The API as one ASGI callable: request id, route, key, quota, handler, answer; in that order."""
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from clarion.api import cors
+from clarion.api.auth import authenticate, require
+from clarion.api.dependencies import ApiDependencies
+from clarion.api.exchange import Answer, ClientGoneError, Exchange, Headers, Stream
+from clarion.api.networks import ConfiguredNetworks
+from clarion.api.problems import ProblemError, problem_body
+from clarion.api.quota import Quotas
+from clarion.api.routes import ROUTES
+from clarion.api.routing import Api, Route, Router, methods
+from clarion.api.streaming import send_stream
+from clarion.domain.errors import ERRORS, ErrorCode, Gravity
+from clarion.ports.messages import StoreUnavailableError
+from clarion.telemetry.logs import log
+from clarion.telemetry.names import LogEvent, Metric
+from clarion.wire.problem import MEDIA_TYPE
+
+_LOGGER = logging.getLogger(__name__)
+_SANE_ID: Final = re.compile(r"[A-Za-z0-9._\-]{1,128}")
+_SECURITY: Final[Headers] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"),
+    (b"cache-control", b"no-store"),
+)
+_LEVELS: Final[Mapping[Gravity, int]] = {
+    Gravity.QUIET: logging.DEBUG,
+    Gravity.NOTABLE: logging.WARNING,
+    Gravity.BUG: logging.ERROR,
+}
+
+
+def create_app(deps: ApiDependencies) -> ASGIApp:
+    """The API on the given ports."""
+    return _Application(deps)
+
+
+class _Application:
+    def __init__(self, deps: ApiDependencies) -> None:
+        self._deps = deps
+        self._router = Router(ROUTES)
+        self._quotas = Quotas(deps.limits.rate_per_s, deps.limits.rate_burst)
+        self._api = Api(deps, ConfiguredNetworks(deps.credentials, deps.clock))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+        else:
+            await self._request(Exchange(scope, receive, self._deps.limits.body_time_s), send)
+
+    async def _request(self, call: Exchange, send: Send) -> None:
+        clock, metrics = self._deps.clock, self._deps.metrics
+        started = clock.monotonic()
+        call.request_id = self._request_id(call)
+        extra: list[tuple[bytes, bytes]] = [(b"x-request-id", call.request_id.encode())]
+        route: list[Route] = []
+        try:
+            answer = await self._answer(call, route.append, extra)
+        except ClientGoneError:
+            return
+        except ProblemError as problem:
+            answer = self._refusal(call, problem)
+        except StoreUnavailableError as error:
+            log(_LOGGER, logging.WARNING, LogEvent.STORE_UNAVAILABLE, request_id=call.request_id)
+            answer = self._refusal(call, _unavailable(error))
+        except Exception as error:  # noqa: BLE001  the edge of the process: a bug is logged once
+            log(
+                _LOGGER,
+                logging.ERROR,
+                LogEvent.REQUEST_FAILED,
+                error=error,
+                request_id=call.request_id,
+            )
+            sentence = "The request met a bug of the server; its log has the request id."
+            answer = self._refusal(call, ProblemError(ErrorCode.INTERNAL_ERROR, sentence))
+        extra.extend(cors.headers(call, route, self._deps.allowed_origins))
+        if isinstance(answer, Stream):
+            status = 200
+            await send_stream(answer, call, send, (*extra, *_SECURITY))
+        else:
+            status = answer.status
+            await _send(answer, extra, send, head=call.method == "HEAD")
+        name = route[0].path if route else "unknown"
+        metrics.add(Metric.HTTP_REQUESTS, name, str(status))
+        metrics.observe(Metric.HTTP_SECONDS, clock.monotonic() - started, name)
+
+    async def _answer(
+        self, call: Exchange, name: Callable[[Route], None], extra: list[tuple[bytes, bytes]]
+    ) -> Answer | Stream:
+        raw_path: bytes = call.scope.get("raw_path") or call.path.encode()
+        if call.method == "OPTIONS":
+            return self._options(call, raw_path, name)
+        route, call.params = self._router.find(call.method, raw_path.partition(b"?")[0])
+        name(route)
+        if route.scope is not None:
+            now = self._deps.clock.now()
+            call.key = await authenticate(self._deps.keys, call.header(b"authorization"), now)
+            quota = self._quotas.take(call.key.id, self._deps.clock.monotonic())
+            extra += (quota, self._quotas.policy)
+            require(call.key, route.scope)
+        return await route.handle(self._api, call)
+
+    def _options(
+        self, call: Exchange, raw_path: bytes, name: Callable[[Route], None]
+    ) -> Answer | Stream:
+        """What a path takes; for a browser's preflight also what pages may send."""
+        by_method = self._router.at(raw_path)
+        asked = call.header(b"access-control-request-method")
+        chosen = by_method.get(asked or "")
+        if chosen is not None:
+            name(chosen)
+        return Answer(204, headers=((b"allow", ", ".join(methods(by_method)).encode()),))
+
+    def _refusal(self, call: Exchange, problem: ProblemError) -> Answer:
+        self._deps.metrics.add(Metric.HTTP_PROBLEMS, problem.code.value)
+        kind = ERRORS[problem.code]
+        if kind.gravity is Gravity.QUIET:
+            log(
+                _LOGGER,
+                _LEVELS[kind.gravity],
+                LogEvent.REQUEST,
+                code=problem.code.value,
+                request_id=call.request_id,
+            )
+        body = problem_body(problem, instance=call.path, request_id=call.request_id)
+        headers = tuple((n.encode(), v.encode("latin-1")) for n, v in problem.headers.items())
+        return Answer(kind.status, body, MEDIA_TYPE.encode(), headers)
+
+    def _request_id(self, call: Exchange) -> str:
+        given = call.header(b"x-request-id")
+        if given is not None and _SANE_ID.fullmatch(given):
+            return given
+        return self._deps.chance.uuid7(self._deps.clock.now())
+
+
+def _unavailable(error: StoreUnavailableError) -> ProblemError:
+    problem = ProblemError(
+        ErrorCode.STORE_UNAVAILABLE,
+        "The store can't be reached at the moment; nothing was changed.",
+        headers={"retry-after": "1"},
+    )
+    problem.__cause__ = error
+    return problem
+
+
+async def _send(
+    answer: Answer, extra: list[tuple[bytes, bytes]], send: Send, *, head: bool
+) -> None:
+    headers = [
+        (b"content-type", answer.media_type),
+        (b"content-length", b"%d" % len(answer.body)),
+        *answer.headers,
+        *extra,
+        *_SECURITY,
+    ]
+    if not answer.body:
+        del headers[0]
+    if answer.status == 204:  # noqa: PLR2004  RFC 9110 section 8.6: no Content-Length with a 204
+        del headers[0]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else answer.body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

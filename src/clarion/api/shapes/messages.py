@@ -1,0 +1,228 @@
+"""Messages, as JSON."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from clarion.api.shapes.people import Network
+from clarion.api.shapes.text import Id, Instant, Line, Link, Name, Text
+
+CollapseId = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^(?![\s\S]*[^ -~])")
+]
+Ttl = Annotated[int, msgspec.Meta(ge=0, le=28 * 86_400)]
+"""Seconds; FCM keeps a message for at most four weeks."""
+LaneName = Literal["call", "transactional", "campaign", "bulk"]
+StateName = Literal["scheduled", "sending", "paused", "canceling", "finished", "canceled"]
+Members = dict[str, Any]
+Recipients = Annotated[list[Name], msgspec.Meta(max_length=10_000)]
+
+
+class AliasRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A person by one of the app's own names."""
+
+    label: Name
+    value: Name
+
+
+class ToBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Whom a message is for: `all`, or some users, aliases and devices."""
+
+    users: Recipients = []
+    """External ids."""
+    aliases: Annotated[list[AliasRef], msgspec.Meta(max_length=10_000)] = []
+    devices: Annotated[list[Id], msgspec.Meta(max_length=10_000)] = []
+    all: bool = False
+    networks: Annotated[list[Network], msgspec.Meta(max_length=16)] = []
+    """Only over these; empty: over every network of the person."""
+
+    @property
+    def named(self) -> int:
+        """How many recipients are named."""
+        return len(self.users) + len(self.aliases) + len(self.devices)
+
+
+class ActionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A button under the notification."""
+
+    id: Name
+    title: Line
+    icon: Link | None = None
+    link: Link | None = None
+
+
+class Overrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Per network, what is merged over the payload that the server would build."""
+
+    apns: Members | None = None
+    fcm: Members | None = None
+    webpush: Members | None = None
+
+
+class MessageBody(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
+    """A message to send."""
+
+    to: ToBody
+    title: Line | None = None
+    subtitle: Line | None = None
+    body: Text | None = None
+    image: Link | None = None
+    icon: Link | None = None
+    actions: Annotated[list[ActionBody], msgspec.Meta(max_length=10)] = []
+    link: Link | None = None
+    sound: Name | None = None
+    badge: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
+    data: Members = {}
+    """Free-form values for the app; at most 16 levels deep."""
+    category: Name | None = None
+    thread: Name | None = None
+    push_type: Literal[
+        "alert",
+        "background",
+        "voip",
+        "complication",
+        "fileprovider",
+        "mdm",
+        "liveactivity",
+        "location",
+        "pushtotalk",
+        "widgets",
+        "controls",
+    ] = "alert"
+    priority: Literal["low", "normal", "high"] = "high"
+    ttl: Ttl | None = None
+    """Seconds that a network may keep trying; left out: the network's default."""
+    expires_at: Instant | None = None
+    """After this instant nothing is sent and nothing is shown."""
+    send_at: Instant | None = None
+    """Left out: now."""
+    collapse_id: CollapseId | None = None
+    """Messages with the same id replace each other on the device."""
+    lane: LaneName | None = None
+    """Left out: transactional for at most 10 named recipients sent now, else campaign."""
+    overrides: Overrides = Overrides()
+
+
+class AcceptedView(msgspec.Struct, frozen=True):
+    """A message that was accepted: it is durable."""
+
+    id: str
+    state: StateName
+    lane: LaneName
+    send_at: datetime
+    created_at: datetime
+
+
+class OutcomeView(msgspec.Struct, frozen=True):
+    """How many recipients ended this way."""
+
+    network: str | None
+    """null: users without a device."""
+    outcome: str
+    reason: str
+    count: int
+
+
+class ProgressView(msgspec.Struct, frozen=True):
+    """How far a message is."""
+
+    state: StateName
+    recipients: int
+    """Planned so far, suppressed ones included."""
+    done: int
+    """Recipients with a final outcome."""
+    retried: int
+
+
+class MessageView(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as it stands."""
+
+    id: str
+    state: StateName
+    lane: LaneName
+    send_at: datetime
+    expires_at: datetime | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    canceled_at: datetime | None
+    paused_at: datetime | None
+    request: dict[str, Any]
+    """As it was accepted."""
+    progress: ProgressView
+    outcomes: list[OutcomeView]
+    by_outcome: dict[str, int]
+    by_network: dict[str, dict[str, int]]
+    """Network -> outcome -> recipients."""
+    first_outcome_at: datetime | None
+    last_outcome_at: datetime | None
+
+
+class MessageSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A message in a list."""
+
+    id: str
+    state: StateName
+    lane: LaneName
+    title: str | None
+    send_at: datetime
+    created_at: datetime
+    finished_at: datetime | None
+    recipients: int
+
+
+class MessagePage(msgspec.Struct, frozen=True):
+    """Some messages, newest first, and the cursor of the next page."""
+
+    items: list[MessageSummary]
+    next: str | None
+
+
+class SteeredView(msgspec.Struct, frozen=True):
+    """The state after a command."""
+
+    id: str
+    state: StateName
+
+
+class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt, or the decision not to send."""
+
+    at: datetime
+    device: int | None
+    network: str | None
+    attempt: int
+    outcome: str | None
+    """null: not final, it was tried again."""
+    reason: str
+    status: int
+    """The network's status code; 0 when there was no answer."""
+    note: str | None
+    """The network's own words."""
+    provider_id: str | None
+
+
+class TracedDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """A device of the person, as it is now."""
+
+    id: int
+    network: str
+    state: Literal["active", "dead"]
+    opted_out: bool
+    platform: str | None
+    model: str | None
+    app_version: str | None
+
+
+class TraceView(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that was recorded of one person's part in a message."""
+
+    message: str
+    user: int
+    external_id: str | None
+    state: StateName
+    attempts: list[AttemptView]
+    devices: list[TracedDevice]

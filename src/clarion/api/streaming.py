@@ -1,0 +1,36 @@
+"""Sending an answer piece by piece, until it ends or the client leaves."""
+
+import asyncio
+from collections.abc import Sequence
+
+from starlette.types import Send
+
+from clarion.api.exchange import Exchange, Stream
+
+
+async def send_stream(
+    answer: Stream, call: Exchange, send: Send, extra: Sequence[tuple[bytes, bytes]]
+) -> None:
+    """Send the pieces; a client that leaves ends their generator."""
+    headers = [(b"content-type", answer.media_type), *answer.headers, *extra]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    if call.method == "HEAD":
+        await send({"type": "http.response.body", "body": b""})
+        return
+    pieces = asyncio.ensure_future(_send_pieces(answer, send))
+    gone = asyncio.ensure_future(call.gone())
+    try:
+        await asyncio.wait({pieces, gone}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (pieces, gone):
+            task.cancel()
+        results = await asyncio.gather(pieces, gone, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+async def _send_pieces(answer: Stream, send: Send) -> None:
+    async for piece in answer.pieces:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,90 @@
+"""Prometheus metrics of this process, and of its sister processes where they share a directory.
+
+Each role is a process of its own. With a directory set, prometheus_client keeps every process's
+numbers in memory-mapped files there, and whoever serves `/metrics` adds them up: counters and
+histograms as sums, gauges by live process. Without one, `/metrics` shows this process only.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client import multiprocess as shared
+from prometheus_client import values as backing
+
+from clarion.telemetry.names import COUNTERS, GAUGES, HISTOGRAMS, Metric
+
+CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """The metrics of one process; made once, at its start."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._directory = directory
+        self._registry = CollectorRegistry(auto_describe=True)
+        if directory is not None:
+            share(directory)
+        self._counters: Mapping[Metric, Counter] = MappingProxyType(
+            {
+                m: Counter(m.value, s.help, s.labels, registry=self._registry)
+                for m, s in COUNTERS.items()
+            }
+        )
+        self._gauges: Mapping[Metric, Gauge] = MappingProxyType(
+            {
+                m: Gauge(
+                    m.value, s.help, s.labels, registry=self._registry, multiprocess_mode="livesum"
+                )
+                for m, s in GAUGES.items()
+            }
+        )
+        self._histograms: Mapping[Metric, Histogram] = MappingProxyType(
+            {
+                m: Histogram(m.value, s.help, s.labels, registry=self._registry, buckets=s.buckets)
+                for m, s in HISTOGRAMS.items()
+            }
+        )
+
+    def add(self, metric: Metric, *labels: str, amount: float = 1) -> None:
+        """Count. The labels are those of the metric's `MetricSpec`, in order."""
+        counter = self._counters[metric]
+        (counter.labels(*labels) if labels else counter).inc(amount)
+
+    def observe(self, metric: Metric, value: float, *labels: str) -> None:
+        """Record a duration in seconds."""
+        histogram = self._histograms[metric]
+        (histogram.labels(*labels) if labels else histogram).observe(value)
+
+    def level(self, metric: Metric, value: float, *labels: str) -> None:
+        """Set a gauge."""
+        gauge = self._gauges[metric]
+        (gauge.labels(*labels) if labels else gauge).set(value)
+
+    def exposition(self) -> bytes:
+        """The text that Prometheus scrapes: all processes of the directory, or this one."""
+        if self._directory is None:
+            return generate_latest(self._registry)
+        merged = CollectorRegistry()
+        shared.MultiProcessCollector(merged, path=str(self._directory))  # type: ignore[no-untyped-call]
+        return generate_latest(merged)
+
+
+def share(directory: Path) -> None:
+    """Keep this process's numbers in `directory` from now on; before the first `Metrics`.
+
+    prometheus_client chooses its storage once, at import, and asks the environment where to put
+    its files; choosing here keeps settings in one place.
+    """
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)  # noqa: TID251  it asks nowhere else
+    backing.ValueClass = backing.MultiProcessValue(os.getpid)  # type: ignore[no-untyped-call]

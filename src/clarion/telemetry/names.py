@@ -1,0 +1,115 @@
+"""The words of the logs and the metrics. A dashboard or an alert may rely on each of them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class LogEvent(StrEnum):
+    """What a log line is about: the field `event` of every line."""
+
+    STARTED = "process.started"
+    STOPPING = "process.stopping"
+    STOPPED = "process.stopped"
+    ROLE_STARTED = "role.started"
+    ROLE_DIED = "role.died"
+    ROLE_STOPPED = "role.stopped"
+    REQUEST = "api.request"
+    REQUEST_FAILED = "api.request_failed"
+    SLOW_BODY = "api.body_timeout"
+    STORE_UNAVAILABLE = "store.unavailable"
+    STORE_STARTED = "store.started"
+    STORE_STOPPED = "store.stopped"
+    FACTS_UNAVAILABLE = "facts.unavailable"
+    MIGRATED = "store.migrated"
+    MESSAGE_ACCEPTED = "message.accepted"
+    MESSAGE_STEERED = "message.steered"
+    MESSAGE_FINISHED = "message.finished"
+    SHARD_PLANNED = "planning.shard_planned"
+    BATCH_CLAIMED = "delivery.batch_claimed"
+    BATCH_DONE = "delivery.batch_done"
+    BATCH_POISONED = "delivery.batch_poisoned"
+    LEASE_LOST = "delivery.lease_lost"
+    LEASE_EXPIRED = "delivery.lease_expired"
+    CONNECTION_OPENED = "net.connection_opened"
+    CONNECTION_CLOSED = "net.connection_closed"
+    CONNECTION_STUCK = "net.connection_stuck"
+    EGRESS_FORBIDDEN = "net.egress_forbidden"
+    TOKENS_REAPED = "feedback.tokens_reaped"
+    CREDENTIAL_QUARANTINED = "credential.quarantined"
+    CREDENTIAL_REINSTATED = "credential.reinstated"
+    CREDENTIAL_CHANGED = "credential.changed"
+    KEY_CREATED = "key.created"
+    KEY_REVOKED = "key.revoked"
+    IMPORT_FINISHED = "import.finished"
+    HANDLER_FAILED = "stage.handler_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """A metric's help text, labels and, for histograms, buckets."""
+
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+class Metric(StrEnum):
+    """The name of every metric; counters carry `_total`, units are in the name."""
+
+    HTTP_REQUESTS = "clarion_http_requests_total"
+    HTTP_SECONDS = "clarion_http_request_seconds"
+    HTTP_PROBLEMS = "clarion_http_problems_total"
+    HTTP_IN_FLIGHT = "clarion_http_requests_in_flight"
+    MESSAGES_ACCEPTED = "clarion_messages_accepted_total"
+    RECIPIENTS_PLANNED = "clarion_recipients_planned_total"
+    OUTCOMES = "clarion_outcomes_total"
+    ATTEMPTS = "clarion_attempts_total"
+    SEND_SECONDS = "clarion_send_seconds"
+    ACCEPT_TO_WIRE_SECONDS = "clarion_accept_to_wire_seconds"
+    BATCHES_LEASED = "clarion_batches_leased_total"
+    LEASES_EXPIRED = "clarion_leases_expired_total"
+    BATCHES_POISONED = "clarion_batches_poisoned_total"
+    QUEUE_READY = "clarion_queue_ready_batches"
+    QUEUE_OLDEST_SECONDS = "clarion_queue_oldest_seconds"
+    CONNECTIONS = "clarion_connections"
+    CONNECTIONS_LOST = "clarion_connections_lost_total"
+    TOKENS_REAPED = "clarion_tokens_reaped_total"
+    CREDENTIALS_QUARANTINED = "clarion_credentials_quarantined"
+    FACTS_LAG_SECONDS = "clarion_facts_lag_seconds"
+    IMPORT_ROWS = "clarion_import_rows_total"
+    HANDLER_FAILURES = "clarion_handler_failures_total"
+
+
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+COUNTERS: Final[dict[Metric, MetricSpec]] = {
+    Metric.HTTP_REQUESTS: MetricSpec("Requests answered.", ("route", "status")),
+    Metric.HTTP_PROBLEMS: MetricSpec("Requests refused, by error code.", ("code",)),
+    Metric.MESSAGES_ACCEPTED: MetricSpec("Messages accepted.", ("lane",)),
+    Metric.RECIPIENTS_PLANNED: MetricSpec("Recipients planned.", ("network",)),
+    Metric.OUTCOMES: MetricSpec("Recipients with a final outcome.", ("network", "outcome")),
+    Metric.ATTEMPTS: MetricSpec("Pushes tried.", ("network", "verdict")),
+    Metric.BATCHES_LEASED: MetricSpec("Pieces of work leased.", ("lane",)),
+    Metric.LEASES_EXPIRED: MetricSpec("Leases that ran out and were taken back.", ("lane",)),
+    Metric.BATCHES_POISONED: MetricSpec("Batches set aside after too many tries."),
+    Metric.CONNECTIONS_LOST: MetricSpec("Connections to networks that broke.", ("network",)),
+    Metric.TOKENS_REAPED: MetricSpec("Dead tokens made tombstones.", ("network",)),
+    Metric.IMPORT_ROWS: MetricSpec("Rows imported or refused.", ("result",)),
+    Metric.HANDLER_FAILURES: MetricSpec("Handlers that raised.", ("stage",)),
+}
+HISTOGRAMS: Final[dict[Metric, MetricSpec]] = {
+    Metric.HTTP_SECONDS: MetricSpec("From request to answer.", ("route",), _FAST),
+    Metric.SEND_SECONDS: MetricSpec("From a chunk's first byte to its commit.", ("lane",), _FAST),
+    Metric.ACCEPT_TO_WIRE_SECONDS: MetricSpec(
+        "From an accepted urgent message to its bytes on the wire.", ("lane",), _FAST
+    ),
+}
+GAUGES: Final[dict[Metric, MetricSpec]] = {
+    Metric.HTTP_IN_FLIGHT: MetricSpec("Requests being worked on."),
+    Metric.QUEUE_READY: MetricSpec("Batches that could be leased now.", ("lane",)),
+    Metric.QUEUE_OLDEST_SECONDS: MetricSpec("Age of the oldest ready batch.", ("lane",)),
+    Metric.CONNECTIONS: MetricSpec("Open connections to networks.", ("network",)),
+    Metric.CREDENTIALS_QUARANTINED: MetricSpec("Credentials in quarantine.", ("network",)),
+    Metric.FACTS_LAG_SECONDS: MetricSpec("Age of the oldest outcome not yet in the facts."),
+}
