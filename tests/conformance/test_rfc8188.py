@@ -222,7 +222,7 @@ def test_last_record_may_fill_the_record_size() -> None:
 
 
 def test_truncation_at_a_record_boundary_must_be_noticed() -> None:
-    """Section 4.1: a partially delivered message MUST NOT be processed as complete."""
+    """Section 4.2: a partially delivered message MUST NOT be processed as complete."""
     body = coding.encrypt(bytes(40), IKM, salt=SALT, record_size=32)
     for records in (0, 1, 2):
         with pytest.raises(ContentEncodingError):

@@ -182,7 +182,7 @@ def decrypt(body: bytes, key_material: KeyMaterial) -> bytes:
 
     Raises:
         ContentEncodingError: if the header is invalid, a record is too short, is not
-            authentic, has a wrong delimiter, or the last record is missing (section 4.1).
+            authentic, has a wrong delimiter, or the last record is missing (section 4.2).
     """
     header = parse_header(body)
     ikm = key_material if isinstance(key_material, bytes) else key_material(header.key_id)
