@@ -26,5 +26,6 @@ def named_tests() -> list[tuple[str, str]]:
 def test_every_test_that_the_page_names_exists(file: str) -> None:
     """A renamed test takes its row with it."""
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
-    defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    defined = {node.name for node in tree.body if isinstance(node, functions)}
     assert {test for at, test in named_tests() if at == file} <= defined

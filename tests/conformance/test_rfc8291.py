@@ -234,6 +234,8 @@ def test_authentication_secret_has_16_octets(octets: int) -> None:
     """Section 3.2: the authentication secret is a sequence of 16 octets."""
     with pytest.raises(WebPushError, match=f"auth has {octets} octets; it needs 16"):
         SubscriptionKeys.parse(EXAMPLE["ua_public"], base64url_encode(bytes(octets)))
+    with pytest.raises(WebPushError, match=f"auth has {octets} octets; it needs 16"):
+        ReceiverKey.generate(bytes(octets))
 
 
 @pytest.mark.parametrize("octets", [0, 64, 66])

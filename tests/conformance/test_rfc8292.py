@@ -242,8 +242,9 @@ def test_credentials_that_cannot_be_read_are_named(
 def test_drafts_carry_the_key_in_crypto_key(scheme: str) -> None:
     """Draft 01 and 02 of the RFC: token alone, key in Crypto-Key beside the encryption's dh."""
     crypto_key = f"keyid=p256dh;dh=BAAA;p256ecdsa={EXAMPLE['public_key']}"
-    for separator in (crypto_key, crypto_key.replace(";dh", ",dh")):
-        found = vapid.parse_authorization(f"{scheme} {EXAMPLE['jwt']}", separator)
+    grouped = f"keyid=a;dh=BAAA,keyid=b;p256ecdsa={EXAMPLE['public_key']}"
+    for header in (crypto_key, crypto_key.replace(";dh", ",dh"), grouped):
+        found = vapid.parse_authorization(f"{scheme} {EXAMPLE['jwt']}", header)
         vapid.verify(found, audience_origin=ORIGIN, now=EXAMPLE_TIME)
 
 

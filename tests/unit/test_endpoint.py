@@ -86,6 +86,7 @@ def test_real_endpoints_are_allowed(url: str) -> None:
         ("https://" + "a" * 64 + ".example.org/x", Refusal.HOST),
         ("https://" + "a." * 127 + "org/x", Refusal.HOST),
         ("https://%31%32%37.0.0.1/x", Refusal.HOST),
+        ("https://push℀.example.net/x", Refusal.HOST),
         ("https://push.example.net:abc/x", Refusal.HOST),
         ("https://push.example.net:4430000/x", Refusal.HOST),
         ("https://push.example.net:0/x", Refusal.PORT),

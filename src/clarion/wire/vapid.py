@@ -38,6 +38,7 @@ DEFAULT_LIFETIME = timedelta(hours=12)
 """Half of what is allowed, so that a skewed clock on either side does no harm."""
 
 _CONTACT = re.compile(r"mailto:[^@\s<>]+@[^@\s<>]+|https://[^\s/@<>]+[^\s<>]*", re.ASCII)
+_SINGLE = frozenset({"t", "k", "p256ecdsa"})
 _SCHEME = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) +(.+)", re.ASCII)
 _PARAMETER = re.compile(
     r"""[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*=[ \t]*("(?:[^"\\]|\\.)*"|[^\s,;"]*)[ \t]*""",
@@ -294,7 +295,7 @@ def _parameters(text: str, separators: str) -> Mapping[str, str]:
         name, value = match[1].lower(), match[2]
         if value.startswith('"'):
             value = re.sub(r"\\(.)", r"\1", value[1:-1])
-        if name in found:
+        if name in found and name in _SINGLE:  # of unknown ones, repeats are ignored as well
             raise VapidError(VapidFault.MALFORMED, f"the VAPID parameter {name} is given twice")
         found[name] = value
         at = match.end()

@@ -37,8 +37,7 @@ class SubscriptionKeys:
 
     def __init__(self, p256dh: bytes, auth: bytes) -> None:
         check_point_form(p256dh, "p256dh")
-        if len(auth) != AUTH_OCTETS:
-            raise WebPushError(f"auth has {len(auth)} octets; it needs {AUTH_OCTETS}")
+        check_auth(auth)
         self.p256dh = p256dh
         self.auth = auth
         self._point: ec.EllipticCurvePublicKey | None = None
@@ -127,6 +126,9 @@ class ReceiverKey:
     public: bytes
     auth: bytes = field(repr=False)
 
+    def __post_init__(self) -> None:
+        check_auth(self.auth)
+
     @classmethod
     def generate(cls, auth: bytes) -> Self:
         """Make a new key pair around 16 random octets of authentication secret."""
@@ -141,6 +143,16 @@ class ReceiverKey:
     def subscription(self) -> SubscriptionKeys:
         """What the application server is told."""
         return SubscriptionKeys(self.public, self.auth)
+
+
+def check_auth(auth: bytes) -> None:
+    """Refuse an authentication secret that has not 16 octets (RFC 8291 section 3.2).
+
+    Raises:
+        WebPushError: if it has another length.
+    """
+    if len(auth) != AUTH_OCTETS:
+        raise WebPushError(f"auth has {len(auth)} octets; it needs {AUTH_OCTETS}")
 
 
 def check_point_form(octets: bytes, name: str) -> None:
