@@ -5,6 +5,7 @@ import itertools
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from typing_extensions import override
 
@@ -112,9 +113,8 @@ class _Driver(asyncio.Protocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("a stream transport is needed")
-        self._transport = transport
+        # uvloop's transports are asyncio's by form, not by inheritance.
+        self._transport = cast("asyncio.Transport", transport)
         self._drivers.add(self)
         self.wire.connections += 1
         tls = transport.get_extra_info("ssl_object")
