@@ -235,7 +235,7 @@ class Devices(Protocol):
     ) -> DeviceRecord | None:
         """Change what is known of a device; None when there is none.
 
-        Raises `AttributesRefusedError`, `TokenTakenError`, `PersonUnknownError`.
+        Raises `AttributesRefusedError`, `PersonUnknownError`.
         """
         ...
 
@@ -263,10 +263,6 @@ class AliasTakenError(RegistryError):
 
 class AttributesRefusedError(RegistryError):
     """Together with the attributes already known these would pass the limits."""
-
-
-class TokenTakenError(RegistryError):
-    """Another device of the app has that token."""
 
 
 class PersonUnknownError(RegistryError):

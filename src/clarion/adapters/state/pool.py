@@ -10,9 +10,14 @@ from clarion.adapters.state.failures import store_failures
 
 Result = TypeVar("Result")
 
-DEADLOCK_TRIES: Final = 4
-"""Transactions that lock the same rows in different orders are run again; it is never our plan
-(batches lock in key order), but two people's merges may cross."""
+TRIES: Final = 4
+RUN_AGAIN: Final = (
+    asyncpg.DeadlockDetectedError,  # batches lock in key order, but two people's merges may cross
+    asyncpg.SerializationError,
+    asyncpg.UniqueViolationError,  # another writer inserted what we had looked for
+    asyncpg.ForeignKeyViolationError,  # another writer removed, or used, what we had looked for
+)
+"""What says that another writer came between two of our statements: a second look settles it."""
 
 
 async def open_pool(
@@ -92,16 +97,16 @@ async def transaction(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
 async def unit_of_work(
     pool: asyncpg.Pool, work: Callable[[asyncpg.Connection], Awaitable[Result]]
 ) -> Result:
-    """Run `work` in a transaction, again when the server ended it for a deadlock.
+    """Run `work` in a transaction, and again when another writer came between its statements.
 
     Raises:
         StoreUnavailableError: no connection, or it was lost before the commit was confirmed.
     """
-    for _ in range(DEADLOCK_TRIES - 1):
+    for _ in range(TRIES - 1):
         try:
             async with transaction(pool) as connection:
                 return await work(connection)
-        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+        except RUN_AGAIN:
             continue
     async with transaction(pool) as connection:
         return await work(connection)

@@ -1,0 +1,266 @@
+"""People in the state store: one at a time. Many at once come in by `registration`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, assert_never
+
+import asyncpg
+import orjson
+
+from clarion.adapters.state.pool import reading, unit_of_work
+from clarion.adapters.state.statements import statements
+from clarion.domain.attributes import (
+    AttributeChanges,
+    Attributes,
+    check_attributes,
+    decode_attributes,
+    encode_attributes,
+)
+from clarion.domain.device import Keep
+from clarion.domain.ids import AppId, UserId
+from clarion.domain.person import PersonChange
+from clarion.ports.messages import StoreUnavailableError
+from clarion.ports.registry import (
+    AliasTakenError,
+    AttributesRefusedError,
+    ByAlias,
+    ByExternalId,
+    ById,
+    PersonRecord,
+    PersonRef,
+)
+
+RACES: Final = 5
+
+
+class PostgresPeople:
+    """`ports.registry.People` over the tables users and user_alias."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._sql = statements("people")
+
+    async def get(self, app: AppId, ref: PersonRef) -> PersonRecord | None:
+        """See `ports.registry.People.get`."""
+        async with reading(self._pool) as connection:
+            user = await self._find(connection, app, ref)
+            return None if user is None else await self._read(connection, app, user)
+
+    async def page(self, app: AppId, *, after: UserId | None, limit: int) -> Sequence[PersonRecord]:
+        """See `ports.registry.People.page`."""
+        async with reading(self._pool) as connection:
+            rows = await connection.fetch(self._sql["page_people"], app, after or 0, limit)
+        return [_record(row) for row in rows]
+
+    async def put(
+        self, app: AppId, external_id: str, change: PersonChange, now: datetime
+    ) -> tuple[PersonRecord, bool]:
+        """See `ports.registry.People.put`."""
+
+        async def work(connection: asyncpg.Connection) -> tuple[PersonRecord, bool]:
+            for _ in range(RACES):
+                created = await connection.fetchval(
+                    self._sql["insert_person"], app, external_id, now
+                )
+                user = created
+                if user is None:  # it is there, or was when we looked
+                    user = await self._find(connection, app, ByExternalId(external_id=external_id))
+                if user is None:
+                    continue
+                record = await self._change(connection, app, user, change, now)
+                if record is not None:
+                    return record, created is not None
+            raise StoreUnavailableError("other writers kept creating and removing the same person")
+
+        return await unit_of_work(self._pool, work)
+
+    async def create_anonymous(
+        self, app: AppId, change: PersonChange, now: datetime
+    ) -> PersonRecord:
+        """See `ports.registry.People.create_anonymous`."""
+
+        async def work(connection: asyncpg.Connection) -> PersonRecord:
+            user = await connection.fetchval(self._sql["insert_person"], app, None, now)
+            record = await self._change(connection, app, user, change, now)
+            if record is None:
+                raise StoreUnavailableError("the new person was removed by another writer")
+            return record
+
+        return await unit_of_work(self._pool, work)
+
+    async def change(
+        self, app: AppId, ref: PersonRef, change: PersonChange, now: datetime
+    ) -> PersonRecord | None:
+        """See `ports.registry.People.change`."""
+
+        async def work(connection: asyncpg.Connection) -> PersonRecord | None:
+            user = await self._find(connection, app, ref)
+            return None if user is None else await self._change(connection, app, user, change, now)
+
+        return await unit_of_work(self._pool, work)
+
+    async def login(
+        self, app: AppId, anonymous: UserId, external_id: str, now: datetime
+    ) -> PersonRecord | None:
+        """See `ports.registry.People.login`."""
+
+        async def work(connection: asyncpg.Connection) -> PersonRecord | None:
+            named = await self._find(connection, app, ByExternalId(external_id=external_id))
+            people = [anonymous] if named is None else [anonymous, named]
+            await connection.fetch(self._sql["lock_people"], app, people)
+            stranger = await self._read(connection, app, anonymous)
+            if stranger is None or stranger.external_id is not None:
+                return None
+            known = None if named is None else await self._read(connection, app, named)
+            if known is None:
+                await connection.execute(self._sql["name_person"], app, anonymous, external_id, now)
+                return await self._read(connection, app, anonymous)
+            await self._write(connection, _merged(stranger, known), known, now)
+            await connection.execute(self._sql["move_belongings"], app, anonymous, known.id, now)
+            await connection.execute(self._sql["delete_person"], app, anonymous)
+            return await self._read(connection, app, known.id)
+
+        return await unit_of_work(self._pool, work)
+
+    async def delete(self, app: AppId, ref: PersonRef) -> UserId | None:
+        """See `ports.registry.People.delete`."""
+
+        async def work(connection: asyncpg.Connection) -> UserId | None:
+            user = await self._find(connection, app, ref)
+            if user is None:
+                return None
+            gone = await connection.fetchval(self._sql["delete_person"], app, user)
+            return None if gone is None else UserId(gone)
+
+        return await unit_of_work(self._pool, work)
+
+    async def _find(
+        self, connection: asyncpg.Connection, app: AppId, ref: PersonRef
+    ) -> UserId | None:
+        match ref:
+            case ById(id=user):
+                return user
+            case ByExternalId(external_id=name):
+                found = await connection.fetchval(self._sql["by_external_id"], app, name)
+            case ByAlias(label=label, value=value):
+                found = await connection.fetchval(self._sql["by_alias"], app, label, value)
+            case _:
+                assert_never(ref)
+        return None if found is None else UserId(found)
+
+    async def _read(
+        self, connection: asyncpg.Connection, app: AppId, user: UserId
+    ) -> PersonRecord | None:
+        row = await connection.fetchrow(self._sql["get_person"], app, user)
+        return None if row is None else _record(row)
+
+    async def _change(
+        self,
+        connection: asyncpg.Connection,
+        app: AppId,
+        user: UserId,
+        change: PersonChange,
+        now: datetime,
+    ) -> PersonRecord | None:
+        await connection.fetch(self._sql["lock_people"], app, [user])
+        old = await self._read(connection, app, user)
+        if old is None:
+            return None
+        if change.aliases:
+            await self._change_aliases(connection, old, change)
+        new = replace(
+            old,
+            attributes=merge_attributes(old.attributes, change.attributes),
+            language=_chosen(change.language, old.language),
+            time_zone=_chosen(change.time_zone, old.time_zone),
+            country=_chosen(change.country, old.country),
+            opted_out=old.opted_out if isinstance(change.opted_out, Keep) else change.opted_out,
+        )
+        if new != old:
+            await self._write(connection, new, old, now)
+        return await self._read(connection, app, user)
+
+    async def _change_aliases(
+        self, connection: asyncpg.Connection, person: PersonRecord, change: PersonChange
+    ) -> None:
+        await connection.execute(self._sql["drop_aliases"], person.id, list(change.aliases))
+        given = [(label, value) for label, value in change.aliases.items() if value is not None]
+        labels, values = [label for label, _ in given], [value for _, value in given]
+        of = (person.app, person.id, labels, values)
+        await connection.execute(self._sql["add_aliases"], *of)
+        taken = await connection.fetchrow(self._sql["foreign_aliases"], *of)
+        if taken is not None:
+            raise AliasTakenError(taken["label"], taken["value"])
+
+    async def _write(
+        self, connection: asyncpg.Connection, new: PersonRecord, old: PersonRecord, now: datetime
+    ) -> None:
+        await connection.execute(
+            self._sql["update_person"],
+            new.app,
+            new.id,
+            encode_attributes(new.attributes).encode(),
+            new.language,
+            new.time_zone,
+            new.country,
+            new.opted_out,
+            now,
+            new.opted_out != old.opted_out,
+        )
+
+
+def merge_attributes(known: Attributes, changes: AttributeChanges) -> Attributes:
+    """What is known after the changes; None removes an attribute.
+
+    Raises:
+        AttributesRefusedError: together they would pass the limits.
+    """
+    if not changes:
+        return known
+    merged = {name: value for name, value in {**known, **changes}.items() if value is not None}
+    problems = check_attributes(encode_attributes(merged), "/attributes")
+    if problems:
+        raise AttributesRefusedError(problems[0].detail)
+    return merged
+
+
+def _merged(stranger: PersonRecord, known: PersonRecord) -> PersonRecord:
+    """The known person after the stranger turned out to be the same: what is known wins.
+
+    An opt-out of either stays one. The stranger's attributes are left out where all together
+    would pass the limits.
+    """
+    try:
+        attributes = merge_attributes(stranger.attributes, known.attributes)
+    except AttributesRefusedError:
+        attributes = known.attributes
+    return replace(
+        known,
+        attributes=attributes,
+        language=known.language or stranger.language,
+        time_zone=known.time_zone or stranger.time_zone,
+        country=known.country or stranger.country,
+        opted_out=known.opted_out or stranger.opted_out,
+    )
+
+
+def _chosen(new: str | Keep | None, old: str | None) -> str | None:
+    return old if isinstance(new, Keep) else new
+
+
+def _record(row: asyncpg.Record) -> PersonRecord:
+    aliases = [] if row["aliases"] is None else orjson.loads(row["aliases"])
+    return PersonRecord(
+        id=UserId(row["id"]),
+        app=AppId(row["app_id"]),
+        external_id=row["external_id"],
+        aliases=[(label, value) for label, value in aliases],
+        attributes=decode_attributes(row["attributes"]),
+        language=row["language"],
+        time_zone=row["time_zone"],
+        country=row["country"],
+        opted_out=row["opted_out"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )

@@ -1,0 +1,64 @@
+-- Messages: read back, and steered while they are sent.
+
+-- name: get
+-- One message of one app.
+select id::text as id, app_id, lane, state, request, send_at, expires_at, created_at, started_at,
+       finished_at, canceled_at, paused_at, recipients, xid::text::bigint as xid
+from message where app_id = $1 and id = $2::text::uuid
+
+-- name: page
+-- Newest first, from a place in the list on.
+select id::text as id, app_id, lane, state, request, send_at, expires_at, created_at, started_at,
+       finished_at, canceled_at, paused_at, recipients, xid::text::bigint as xid
+from message
+where app_id = $1
+  and ($2::timestamptz is null or (created_at, id) < ($2, $3::text::uuid))
+order by created_at desc, id desc
+limit $4
+
+-- name: lock
+-- The state machine decides about the state that it holds.
+select state, started_at from message where app_id = $1 and id = $2::text::uuid for update
+
+-- name: set_state
+-- What the state machine decided.
+update message
+set state = $2::smallint, paused_at = case when $2::smallint = 3 then $3::timestamptz end,
+    canceled_at = case when $2::smallint in (4, 6) then $3 else canceled_at end,
+    finished_at = case when $2::smallint = 6 then $3 else finished_at end,
+    xid = pg_current_xact_id()
+where id = $1::text::uuid
+
+-- name: hold_batches
+-- Nobody takes held work; what is being sent stops at its next chunk.
+update batch set state = 3
+where message_ids[1] = $1::text::uuid and cardinality(message_ids) = 1 and state = 1
+
+-- name: hold_shards
+-- The same for what is not planned yet.
+update shard set state = 3 where message_id = $1::text::uuid and state = 1
+
+-- name: free_batches
+-- Work that was held is ready again (a withdrawn message's too: its rows are recorded then).
+update batch set state = 1, run_at = least(run_at, $2)
+where message_ids[1] = $1::text::uuid and cardinality(message_ids) = 1 and state = 3
+
+-- name: free_shards
+-- The same for what is not planned yet.
+update shard set state = 1 where message_id = $1::text::uuid and state = 3
+
+-- name: hurry_batches
+-- A withdrawn message does not wait for its retries to come due.
+update batch set run_at = $2
+where message_ids[1] = $1::text::uuid and cardinality(message_ids) = 1 and state = 1
+
+-- name: drop_shards
+-- Nobody was chosen from these yet: there is nobody to record.
+with dropped as (
+    update shard set state = 4 where message_id = $1::text::uuid and state in (1, 3)
+    returning 1
+)
+update message
+set open_shards = open_shards - (select count(*) from dropped)
+where id = $1::text::uuid
+returning open_shards, open_batches

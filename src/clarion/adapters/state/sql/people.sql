@@ -1,0 +1,88 @@
+-- name: by_external_id
+-- Who is called so.
+select id from users where app_id = $1 and external_id = $2;
+
+-- name: by_alias
+-- Who has that alias.
+select user_id from user_alias where app_id = $1 and label = $2 and value = $3;
+
+-- name: get_person
+-- One person with aliases.
+select u.id, u.app_id, u.external_id, u.attributes, u.language, u.time_zone, u.country,
+    u.opted_out, u.created_at, u.updated_at,
+    (select jsonb_agg(jsonb_build_array(a.label, a.value) order by a.label, a.value)
+        from user_alias a where a.user_id = u.id) as aliases
+from users u where u.app_id = $1 and u.id = $2;
+
+-- name: page_people
+-- People with aliases in order of the id.
+select u.id, u.app_id, u.external_id, u.attributes, u.language, u.time_zone, u.country,
+    u.opted_out, u.created_at, u.updated_at,
+    (select jsonb_agg(jsonb_build_array(a.label, a.value) order by a.label, a.value)
+        from user_alias a where a.user_id = u.id) as aliases
+from users u where u.app_id = $1 and u.id > $2 order by u.id limit $3;
+
+-- name: lock_people
+-- Keeps others from changing these people until the unit of work ends; in one order for all.
+select id from users where app_id = $1 and id = any($2::bigint[]) order by id for update;
+
+-- name: insert_person
+-- Creates a person; nothing comes back when another writer was first with the external id.
+insert into users (app_id, external_id, created_at, updated_at) values ($1, $2, $3, $3)
+on conflict (app_id, external_id) where external_id is not null do nothing
+returning id;
+
+-- name: update_person
+-- Writes what is known of a person; where the consent changed, the devices count as changed too,
+-- because dispatch looks at devices.
+with person as (
+    update users set
+        attributes = $3, language = $4, time_zone = $5, country = $6, opted_out = $7,
+        updated_at = $8, xid = pg_current_xact_id()
+    where app_id = $1 and id = $2
+    returning id
+)
+update device set xid = pg_current_xact_id()
+where $9 and user_id in (select id from person);
+
+-- name: name_person
+-- An anonymous person gets an external id.
+update users set external_id = $3, updated_at = $4, xid = pg_current_xact_id()
+where app_id = $1 and id = $2 and external_id is null;
+
+-- name: move_belongings
+-- Devices and aliases of the person $2 go to the person $3.
+with moved as (
+    update user_alias set user_id = $3 where user_id = $2
+)
+update device set user_id = $3, updated_at = $4, xid = pg_current_xact_id() where user_id = $2;
+
+-- name: drop_aliases
+-- Takes the aliases of these labels from a person.
+delete from user_alias where user_id = $1 and label = any($2::text[]);
+
+-- name: add_aliases
+-- Gives a person aliases that nobody has.
+insert into user_alias (app_id, label, value, user_id)
+select $1, t.label, t.value, $2 from unnest($3::text[], $4::text[]) as t (label, value)
+order by t.label, t.value
+on conflict (app_id, label, value) do nothing;
+
+-- name: foreign_aliases
+-- Those of these aliases that somebody else has.
+select a.label, a.value
+from unnest($3::text[], $4::text[]) as t (label, value)
+join user_alias a on a.app_id = $1 and a.label = t.label and a.value = t.value
+where a.user_id <> $2 order by a.label;
+
+-- name: delete_person
+-- Removes a person with devices and aliases, and leaves the marks by which copies forget them.
+with devices as (
+    delete from device where app_id = $1 and user_id = $2 returning id
+), person as (
+    delete from users where app_id = $1 and id = $2 returning id
+), marks as (
+    insert into removal (kind, id, app_id)
+    select 2, id, $1 from devices union all select 1, id, $1 from person
+)
+select id from person;
