@@ -1,17 +1,18 @@
 """Messages become shards, shards become batches, each exactly once."""
 
 import asyncio
+import itertools
 
 import polars as pl
+from tests.line.conftest import Store
 
 from clarion.adapters.state.journal import PostgresJournal
 from clarion.adapters.state.plan_line import PostgresPlanLine
-from clarion.domain.ids import BUCKETS
+from clarion.domain.ids import BUCKETS, DeviceId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
 from clarion.ports.line import ClaimedShard, PlannedBatch
 from clarion.ports.messages import Target
-from tests.line.conftest import Store
 
 
 async def accept(store: Store, number: int, target: Target, **changes: object) -> None:
@@ -38,7 +39,7 @@ async def test_a_broadcast_is_cut_into_shards_that_cover_every_bucket_once(store
     ranges = sorted((claimed.shard.low, claimed.shard.high) for claimed in shards)
     assert ranges[0][0] == 0
     assert ranges[-1][1] == BUCKETS
-    assert all(high == low for (_, high), (low, _) in zip(ranges, ranges[1:], strict=False))
+    assert all(high == low for (_, high), (low, _) in itertools.pairwise(ranges))
 
 
 async def test_a_message_before_its_time_is_left_alone(store: Store) -> None:
@@ -111,9 +112,7 @@ async def test_a_device_named_twice_is_resolved_once(store: Store) -> None:
     await store.add_people(3)
     line = PostgresPlanLine(store.pool)
     user, device = await store.pool.fetchrow("select user_id, id from device limit 1")
-    await store.pool.execute(
-        "insert into user_alias values ($1, 'crm', 'x', $2)", store.app, user
-    )
+    await store.pool.execute("insert into user_alias values ($1, 'crm', 'x', $2)", store.app, user)
     name = await store.pool.fetchval("select external_id from users where id = $1", user)
 
     resolved = await line.resolve(
@@ -133,7 +132,7 @@ async def test_names_that_are_not_there_are_told(store: Store) -> None:
     )
 
     resolved = await line.resolve(
-        store.app, Target(users=["u0", "nobody"], aliases=[("crm", "9")], devices=[77])
+        store.app, Target(users=["u0", "nobody"], aliases=[("crm", "9")], devices=[DeviceId(77)])
     )
     foreign = await line.resolve(other, Target(users=["u0"]))
 

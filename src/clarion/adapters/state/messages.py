@@ -1,0 +1,98 @@
+"""Messages in PostgreSQL. Implements `clarion.ports.messages.Messages`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+
+from clarion.adapters.state.pool import reading, transaction
+from clarion.adapters.state.statements import statements
+from clarion.domain.campaign import MESSAGE_TABLE, MessageInput, MessageState
+from clarion.domain.ids import AppId, MessageId
+from clarion.domain.lanes import Lane
+from clarion.ports.messages import MessageRecord, TransitionRefusedError
+
+_SQL = statements("messages")
+
+
+class PostgresMessages:
+    """Reads messages and applies the state machine to them."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def get(self, app: AppId, message: MessageId) -> MessageRecord | None:
+        """See the port."""
+        async with reading(self._pool) as connection:
+            row = await connection.fetchrow(_SQL["get"], app, message)
+        return None if row is None else _record(row)
+
+    async def page(
+        self, app: AppId, *, before: tuple[datetime, MessageId] | None, limit: int
+    ) -> Sequence[MessageRecord]:
+        """See the port."""
+        instant, message = before or (None, None)
+        async with reading(self._pool) as connection:
+            rows = await connection.fetch(_SQL["page"], app, instant, message, limit)
+        return [_record(row) for row in rows]
+
+    async def steer(
+        self, app: AppId, message: MessageId, what: MessageInput, now: datetime
+    ) -> MessageState | None:
+        """See the port."""
+        async with transaction(self._pool) as connection:
+            row = await connection.fetchrow(_SQL["lock"], app, message)
+            if row is None:
+                return None
+            state = MessageState(row["state"])
+            after = MESSAGE_TABLE.get((state, what))
+            if after is None:
+                raise TransitionRefusedError(state, what)
+            if after is MessageState.SENDING and row["started_at"] is None:
+                after = MessageState.SCHEDULED  # it was paused before its time
+            await connection.execute(_SQL["set_state"], message, int(after), now)
+            return await _spread(connection, message, after, now)
+
+
+async def _spread(
+    connection: asyncpg.Connection, message: MessageId, after: MessageState, now: datetime
+) -> MessageState:
+    """What a change of state means for the message's work; the state in the end."""
+    match after:
+        case MessageState.PAUSED:
+            await connection.execute(_SQL["hold_batches"], message)
+            await connection.execute(_SQL["hold_shards"], message)
+        case MessageState.SENDING:
+            await connection.execute(_SQL["free_batches"], message, now)
+            await connection.execute(_SQL["free_shards"], message)
+        case MessageState.CANCELING:
+            await connection.execute(_SQL["free_batches"], message, now)
+            await connection.execute(_SQL["hurry_batches"], message, now)
+            left = await connection.fetchrow(_SQL["drop_shards"], message)
+            if left["open_shards"] == 0 and left["open_batches"] == 0:
+                await connection.execute(
+                    _SQL["set_state"], message, int(MessageState.CANCELED), now
+                )
+                return MessageState.CANCELED
+        case MessageState.SCHEDULED | MessageState.CANCELED | MessageState.FINISHED:
+            pass  # nothing of it is planned, or nothing is left
+    return after
+
+
+def _record(row: asyncpg.Record) -> MessageRecord:
+    return MessageRecord(
+        id=MessageId(row["id"]),
+        app=AppId(row["app_id"]),
+        lane=Lane(row["lane"]),
+        state=MessageState(row["state"]),
+        request=row["request"],
+        send_at=row["send_at"],
+        expires_at=row["expires_at"],
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        canceled_at=row["canceled_at"],
+        paused_at=row["paused_at"],
+        recipients=row["recipients"],
+        xid=row["xid"],
+    )
