@@ -1,0 +1,98 @@
+"""Logs never tell what they must not, and metrics have one name each."""
+
+import io
+import json
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+from prometheus_client import values
+
+from clarion.telemetry.logs import log, redact, start_logging
+from clarion.telemetry.metrics import Metrics
+from clarion.telemetry.names import COUNTERS, GAUGES, HISTOGRAMS, LogEvent, Metric
+
+SECRETS = [
+    "clarion_admin_k1_c2VjcmV0c2VjcmV0",
+    "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJBIn0.c2lnbmF0dXJl",
+    "Bearer ya29.a0AfH6SMB",
+    "a" * 64,
+    "dQw4w9WgXcQ:APA91bH" + "x" * 130,
+    "https://updates.push.services.mozilla.com/wpush/v2/gAAAAABk" + "y" * 60,
+    "-----BEGIN PRIVATE KEY-----\nMIGTAgEAMBMGByqGSM49\n-----END PRIVATE KEY-----",
+    "postgresql://clarion:hunter2@db.example/clarion",
+    "jane.doe@example.org",
+]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_what_looks_like_a_secret_a_token_or_an_address_is_blotted_out(secret: str) -> None:
+    """Wherever it stands in a sentence."""
+    blotted = redact(f"refused {secret} at once")
+    assert blotted.startswith("refused ")
+    tail = secret.replace("\n", "")[-12:]
+    assert tail not in blotted.replace("\n", "") or "hunter2" in secret
+    assert "hunter2" not in blotted
+
+
+@pytest.mark.parametrize("style", ["json", "human"])
+def test_events_fields_and_tracebacks_are_redacted(style: str) -> None:
+    """A traceback that quotes a token does not."""
+    stream = io.StringIO()
+    undo = start_logging("info", style, stream)
+    try:
+        try:
+            int("bad token " + "f" * 64)
+        except ValueError as error:
+            logger = logging.getLogger("clarion.test")
+            log(logger, logging.ERROR, LogEvent.REQUEST_FAILED, error=error, to="a@example.org")
+    finally:
+        undo()
+    text = stream.getvalue()
+    assert "api.request_failed" in text
+    assert "ValueError" in text
+    assert "f" * 64 not in text
+    assert "a@example.org" not in text
+    if style == "json":
+        line = json.loads(text)
+        assert line["level"] == "error"
+        assert line["time"].endswith("+00:00")
+
+
+def test_start_logging_can_be_undone() -> None:
+    """Tests and embedding programs get their loggers back."""
+    before = list(logging.getLogger().handlers)
+    start_logging("debug", "auto", sys.stderr)()
+    assert logging.getLogger().handlers == before
+
+
+def test_every_metric_is_of_exactly_one_kind() -> None:
+    """The enum and the tables say the same."""
+    kinds = [*COUNTERS, *GAUGES, *HISTOGRAMS]
+    assert sorted(kinds) == sorted(Metric)
+
+
+def test_metrics_are_shown_as_text() -> None:
+    """Counters, gauges and histograms appear under their names."""
+    metrics = Metrics()
+    metrics.add(Metric.MESSAGES_ACCEPTED, "call", amount=2)
+    metrics.level(Metric.QUEUE_READY, 7, "bulk")
+    metrics.observe(Metric.HTTP_SECONDS, 0.004, "/v1/messages")
+    text = metrics.exposition().decode()
+    assert 'clarion_messages_accepted_total{lane="call"} 2.0' in text
+    assert 'clarion_queue_ready_batches{lane="bulk"} 7.0' in text
+    assert 'clarion_http_request_seconds_bucket{le="0.005",route="/v1/messages"} 1.0' in text
+
+
+def test_processes_that_share_a_directory_are_added_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever serves /metrics shows everybody's numbers."""
+    monkeypatch.setattr(values, "ValueClass", values.ValueClass)
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    first = Metrics(tmp_path)
+    first.add(Metric.MESSAGES_ACCEPTED, "call")
+    first.add(Metric.MESSAGES_ACCEPTED, "call")
+    assert 'lane="call"} 2.0' in first.exposition().decode()
+    values.close_all_multiprocess_files()  # type: ignore[no-untyped-call]
