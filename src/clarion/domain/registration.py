@@ -193,16 +193,6 @@ def _presence_rules() -> list[_Rule]:
             detail="give either the id of the user or an external id, not both",
             broken=pl.col("user").is_not_null() & pl.col("external_id").is_not_null(),
         ),
-        *(
-            _Rule(
-                column=name,
-                code="field_unknown",
-                detail="only a user named by an external id is described along with a device",
-                broken=pl.col(name).is_not_null() & pl.col("external_id").is_null(),
-            )
-            for name in RAW_COLUMNS
-            if name.startswith("user_")
-        ),
         _Rule(
             column="token",
             code="field_missing",
@@ -291,18 +281,17 @@ def _token_rules() -> list[_Rule]:
         _Rule(
             column="token",
             code="token_invalid",
-            detail="an APNs token is 2 to 200 hexadecimal digits, an even number of them",
+            detail="an APNs token is 2 to 400 hexadecimal digits, an even number of them",
             broken=(network == Network.APNS.label)
-            & ~token.str.contains(r"^(?:[0-9a-f]{2}){1,100}$"),
+            & ~token.str.contains(r"^(?:[0-9a-f]{2}){1,200}$"),
         ),
         _Rule(
             column="token",
             code="token_invalid",
-            detail=f"an FCM token is 8 to {MAX_FCM_OCTETS} letters, digits, colons, dashes, dots "
-            "and underscores",
+            detail=f"an FCM token is up to {MAX_FCM_OCTETS} letters, digits and characters - _ . ~ : %",
             broken=(network == Network.FCM.label)
             & ~(
-                token.str.contains(r"^[A-Za-z0-9_:.\-]{8,}$")
+                token.str.contains(r"^[A-Za-z0-9_:.~%\-]+$")
                 & (token.str.len_bytes() <= MAX_FCM_OCTETS)
             ),
         ),

@@ -1,0 +1,1 @@
+"""What comes in: registrations of devices and people, one or millions."""

@@ -1,0 +1,175 @@
+"""Registrations of devices and people: judged as columns, stored in one unit of work."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from clarion.domain.attributes import MAX_ATTRIBUTES, MAX_TOTAL_OCTETS, FieldProblem
+from clarion.domain.handoffs import Int64s
+from clarion.domain.ids import AppId
+from clarion.domain.network import Network
+from clarion.domain.registration import COLUMNS, POINTERS, RowProblem, check
+from clarion.ports.registry import Devices
+from clarion.wire.endpoint import AllowList, Refused, decide
+from clarion.wire.webpush_keys import SubscriptionKeys, WebPushError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """What registrations are judged by besides the rules of the domain."""
+
+    zones: frozenset[str]
+    """Names of the time zones that exist (IANA)."""
+    allow: AllowList
+    """Web Push hosts that the operator trusts although they are private or odd."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """The rows that may be stored, and what is wrong with the others."""
+
+    rows: pl.DataFrame
+    """Columns of `clarion.domain.registration.COLUMNS`."""
+    index: Int64s
+    """Where each of `rows` stood in what was given."""
+    problems: Sequence[RowProblem]
+    """In order of the row."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Registration:
+    """What became of each row that was given; the columns have a value for every one of them."""
+
+    device: Int64s
+    """Its device, 0 where the row has no token or was refused."""
+    user: Int64s
+    """Its person, 0 where the row was refused."""
+    created: Sequence[bool]
+    """The device was not known before."""
+    problems: Sequence[RowProblem]
+    """Why rows were refused; a row whose only problem is `attributes_too_large` with a pointer
+    to the attributes was stored without these, where `device` or `user` is not 0."""
+    stored: int
+    """How many rows were stored."""
+    xid: int
+    """The transaction that stored them; 0 when none was."""
+
+
+async def register(
+    devices: Devices, app: AppId, raw: pl.DataFrame, *, rules: Rules, now: datetime
+) -> Registration:
+    """Judge the rows and store the good ones in one unit of work.
+
+    Args:
+        devices: the registry.
+        app: whose devices.
+        raw: columns of `clarion.domain.registration.RAW_COLUMNS`; absent ones count as null.
+        rules: zones and trusted hosts.
+        now: the present instant.
+
+    Raises:
+        StoreUnavailableError: nothing was stored.
+    """
+    judged = judge(raw, rules=rules, now=now)
+    device, user = np.zeros(raw.height, np.int64), np.zeros(raw.height, np.int64)
+    created = np.zeros(raw.height, np.bool_)
+    if not judged.rows.height:
+        return Registration(
+            device=device,
+            user=user,
+            created=created.tolist(),
+            problems=judged.problems,
+            stored=0,
+            xid=0,
+        )
+    done = await devices.register(app, judged.rows, now)
+    device[judged.index], user[judged.index] = done.device, done.user
+    created[judged.index] = done.created
+    late = [
+        *(_too_large(int(judged.index[row])) for row in done.attributes_refused),
+        *(_unknown(int(judged.index[row])) for row in done.user_unknown),
+    ]
+    return Registration(
+        device=device,
+        user=user,
+        created=created.tolist(),
+        problems=sorted([*judged.problems, *late], key=lambda problem: problem.row),
+        stored=judged.rows.height - len(done.user_unknown),
+        xid=done.xid,
+    )
+
+
+def judge(raw: pl.DataFrame, *, rules: Rules, now: datetime) -> Judged:
+    """Judge the rows by the domain's rules, and Web Push subscriptions by their address and keys."""
+    checked = check(raw, zones=rules.zones, now=now)
+    rows, index = checked.rows, checked.index.to_numpy().astype(np.int64)
+    problems = [*checked.problems, *_of_nobody(rows, index)]
+    web = (rows["network"] == Network.WEBPUSH).fill_null(value=False)
+    if web.any():
+        rows, found = _read_keys(rows, web.arg_true().to_list(), rules.allow)
+        problems += [
+            RowProblem(row=int(index[broken.row]), problem=broken.problem) for broken in found
+        ]
+    if len(problems) > len(checked.problems):
+        bad = {problem.row for problem in problems}
+        good = np.array([row not in bad for row in index.tolist()], np.bool_)
+        rows, index = rows.filter(pl.Series(good)), index[good]
+        problems.sort(key=lambda problem: problem.row)
+    return Judged(rows=rows.select(COLUMNS), index=index, problems=problems)
+
+
+def _read_keys(
+    rows: pl.DataFrame, web: Sequence[int], allow: AllowList
+) -> tuple[pl.DataFrame, list[RowProblem]]:
+    """The keys of Web Push rows as 65 + 16 octets; points are proven to be on the curve."""
+    keys: list[bytes | None] = [None] * rows.height
+    problems: list[RowProblem] = []
+    given = rows[list(web)].select("token", "p256dh", "auth")
+    for row, token, p256dh, auth in zip(web, *given.to_dict(as_series=False).values(), strict=True):
+        decision = decide(token, allow)
+        if isinstance(decision, Refused):
+            problems.append(_problem(row, "token", "endpoint_forbidden", decision.detail))
+            continue
+        try:
+            read = SubscriptionKeys.parse(p256dh, auth)
+        except WebPushError as error:
+            column = "auth" if str(error).startswith("auth") else "p256dh"
+            problems.append(_problem(row, column, "keys_invalid", str(error)))
+        else:
+            keys[row] = read.p256dh + read.auth
+    return rows.with_columns(pl.Series("keys", keys, pl.Binary)), problems
+
+
+def _of_nobody(rows: pl.DataFrame, index: Int64s) -> list[RowProblem]:
+    """What is said about a person needs a person who is named by an external id."""
+    problems: list[RowProblem] = []
+    for name in (name for name in COLUMNS if name.startswith("user_")):
+        if rows[name].null_count() == rows.height:
+            continue
+        orphans = rows[name].is_not_null() & rows["external_id"].is_null()
+        detail = "only a user named by an external id is described along with a device"
+        problems += [
+            _problem(int(index[row]), name, "field_unknown", detail)
+            for row in orphans.arg_true().to_list()
+        ]
+    return problems
+
+
+def _problem(row: int, column: str, code: str, detail: str) -> RowProblem:
+    path = POINTERS.get(column, f"/{column}")
+    return RowProblem(row=row, problem=FieldProblem(path=path, code=code, detail=detail))
+
+
+def _too_large(row: int) -> RowProblem:
+    detail = (
+        f"with those already known there would be more than {MAX_ATTRIBUTES} attributes or "
+        f"{MAX_TOTAL_OCTETS} octets of them; all else of the row was stored"
+    )
+    return _problem(row, "attributes", "attributes_too_large", detail)
+
+
+def _unknown(row: int) -> RowProblem:
+    return _problem(row, "user", "user_unknown", "the app has no user of that id")
