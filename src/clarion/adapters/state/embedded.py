@@ -41,6 +41,7 @@ from clarion.adapters.state.pg_user import ServerUser, server_user
 _LARGEST_LOG: Final = 8 << 20
 _LOG_TAIL: Final = 8192
 _POLL_S: Final = 0.005
+_SURVIVORS_S: Final = 20.0
 _FULL: Final = 1 << 20
 _RETRY_S: Final = 0.1
 _SURVIVORS: Final = "pre-existing shared memory block"
@@ -64,7 +65,9 @@ class EmbeddedSettings:
         durability: FULL unless this is a test.
         run_as: the system user of the server when we are root.
         start_timeout_s: how long recovery after a crash may take.
-        stop_timeout_s: how long a fast shutdown may take before the immediate one.
+        stop_timeout_s: how long a fast shutdown may take before the immediate one, which loses
+            nothing either but leaves recovery to the next start. A fast shutdown that falls into
+            recovery can hang in PostgreSQL 18.6, so this is short.
     """
 
     shared_buffers_mib: int = 96
@@ -72,7 +75,7 @@ class EmbeddedSettings:
     durability: Durability = Durability.FULL
     run_as: str = "nobody"
     start_timeout_s: float = 120.0
-    stop_timeout_s: float = 20.0
+    stop_timeout_s: float = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -314,7 +317,7 @@ def _launch(
     Backends of a killed server finish their work in a moment or two; until then PostgreSQL
     refuses to start beside them, so that refusal is retried.
     """
-    patience = time.monotonic() + settings.stop_timeout_s
+    patience = time.monotonic() + _SURVIVORS_S
     while True:
         child = _Child(lock, stop_timeout_s=settings.stop_timeout_s)
         child.start(command, data.log)
