@@ -1,6 +1,7 @@
 """Simulators served on loopback sockets, asked by `h2` and by a plain HTTP/1.1 client."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -33,6 +34,7 @@ from clarion.ports.simulator import SimulatedAnswer, SimulatedRequest, Simulator
 from clarion.wire.http2 import ErrorCode, frames, literal_field
 
 CLOCK = SystemClock()
+LONG = bytes(1_100_000)
 
 
 @dataclass
@@ -214,6 +216,11 @@ async def exchange(port: int, octets: bytes) -> bytes:
         (b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 70_000 + b"\r\n\r\n", b"431"),
         (b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", b"200"),
         (b"GET / HTTP/1.0\r\nhost: a\r\n\r\n", b"200"),
+        (b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n", b"200"),
+        (
+            b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2000000\r\n\r\n" + b"x" * 1_100_000,
+            b"413",
+        ),
     ],
 )
 async def test_http1_faults_get_an_answer_and_an_end(octets: bytes, status: bytes) -> None:
@@ -222,6 +229,25 @@ async def test_http1_faults_get_an_answer_and_an_end(octets: bytes, status: byte
         answer = await exchange(handle.port, octets)
     assert answer.startswith(b"HTTP/1.1 " + status), answer[:100]
     assert answer.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.001])
+@pytest.mark.parametrize("octets", [b"GET /%d HTTP/1.1\r\nhost: a\r\n\r\n", None])
+async def test_a_fault_of_the_simulator_cuts_the_connection_and_is_reported(
+    octets: bytes | None, delay_s: float
+) -> None:
+    """Neither the client waits for ever nor does the fault pass for the client's."""
+    reported: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: reported.append(str(what)))
+    broken = SimulatedAnswer(headers=((b"a", b"b\nc"),), delay_s=delay_s)
+    http2 = frames.PREFACE + frames.settings_frame({}) + request_frame(1, b"/")
+    async with serving(Judge(lambda _: broken)) as handle:
+        with contextlib.suppress(ConnectionResetError):
+            answer = await exchange(handle.port, octets or http2)
+            assert b"HTTP/1.1" not in answer
+            assert not answer.endswith(b"\x88")
+    assert len(reported) == 1
+    assert "forbidden octet" in reported[0]
 
 
 async def test_http1_answers_keep_the_order_of_pipelined_requests() -> None:

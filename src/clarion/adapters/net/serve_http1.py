@@ -1,5 +1,6 @@
 """HTTP/1.1 for simulators of networks that take it besides HTTP/2 (RFC 9112)."""
 
+import re
 from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
@@ -10,6 +11,7 @@ import httptools
 from clarion.ports.simulator import SimulatedAnswer
 from clarion.wire.http2.server_events import RequestRead
 
+_BAD_VALUE = re.compile(rb"[\x00\r\n]")
 _LONGEST_BODY = 1 << 20
 _LONGEST_HEAD = 65_536
 
@@ -57,7 +59,12 @@ class Http1Connection:
         """Read octets, cut anywhere."""
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+        except httptools.HttpParserUpgrade:
+            self._driver.finish()  # answered already; what follows would be another protocol
+        except httptools.HttpParserCallbackError as error:
+            # A fault of ours or of the simulator, not of the client; the parser only wraps it.
+            raise (error.__context__ or error) from None
+        except httptools.HttpParserError as error:
             if not self._ended:
                 self._refuse(HTTPStatus.BAD_REQUEST, str(error))
 
@@ -149,6 +156,9 @@ class Http1Connection:
 
     def _refuse(self, status: HTTPStatus, sentence: str) -> None:
         self._ended = True
+        if self._answering:
+            self._driver.abort()  # or the refusal would pass for the answer to an earlier request
+            return
         answer = SimulatedAnswer(status=status, body=sentence.encode())
         self._driver.write(_write_answer(answer, "", ends=True))
         self._driver.finish()
@@ -160,7 +170,10 @@ def _write_answer(answer: SimulatedAnswer, method: str, *, ends: bool) -> bytes:
     except ValueError:
         phrase = ""  # RFC 9112 section 4: the reason phrase may be empty
     lines = [b"HTTP/1.1 %d %s" % (answer.status, phrase.encode())]
-    lines += [b"%s: %s" % field for field in answer.headers]
+    for name, value in answer.headers:
+        if _BAD_VALUE.search(value):
+            raise ValueError(f"the value of {name!r} holds a forbidden octet")
+        lines.append(b"%s: %s" % (name, value))
     if answer.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
         lines.append(b"content-length: %d" % len(answer.body))
     if ends:

@@ -195,7 +195,13 @@ class _Driver(asyncio.Protocol):
 
     async def _wait(self, delay_s: float, act: Callable[[], None]) -> None:
         await self.clock.sleep(delay_s)
-        act()
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - reported like a fault in data_received
+            self.abort()  # rather than leave the client waiting
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "the simulator's answer failed", "exception": error, "protocol": self}
+            )
 
     def write(self, data: bytes) -> None:
         """Send octets."""
