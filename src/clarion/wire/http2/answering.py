@@ -54,6 +54,7 @@ class Answering:
         self._begun: dict[int, _Begun] = {}
         self._cancelled: set[int] = set()
         self._unacknowledged = 0
+        self._owing: set[int] = set()
 
     @property
     def must_look(self) -> bool:
@@ -151,12 +152,22 @@ class Answering:
             ProtocolError: FLOW_CONTROL_ERROR when the server sent more than the window.
         """
         self._unacknowledged += octets
-        window = max(self._local.connection_window, frames.DEFAULT_WINDOW)
-        if self._unacknowledged > window:
+        if self._unacknowledged > self._local.connection_window:
             raise ProtocolError(ErrorCode.FLOW_CONTROL_ERROR, "the connection window was exceeded")
-        if self._unacknowledged > window >> 1:
-            self.control.append(frames.window_frame(0, self._unacknowledged))
+
+    def window_updates(self) -> list[bytes]:
+        """WINDOW_UPDATE for each window of which more than half is used (section 6.9)."""
+        out: list[bytes] = []
+        if self._unacknowledged > self._local.connection_window >> 1:
+            out.append(frames.window_frame(0, self._unacknowledged))
             self._unacknowledged = 0
+        for stream_id in self._owing:
+            begun = self._begun.get(stream_id)
+            if begun is not None:
+                out.append(frames.window_frame(stream_id, begun.unacknowledged))
+                begun.unacknowledged = 0
+        self._owing.clear()
+        return out
 
     def _head(self, segment: Segment, stream_id: int, block: bytes, *, end_stream: bool) -> None:
         keep_all = segment.batch.keep_bodies
@@ -192,8 +203,7 @@ class Answering:
         if begun.unacknowledged > window:
             raise StreamError(ErrorCode.FLOW_CONTROL_ERROR, "a stream's window was exceeded")
         if begun.unacknowledged > window >> 1:
-            self.control.append(frames.window_frame(stream_id, begun.unacknowledged))
-            begun.unacknowledged = 0
+            self._owing.add(stream_id)
 
     def _end(self, stream_id: int) -> None:
         """The server has ended the stream: the answer is whole."""

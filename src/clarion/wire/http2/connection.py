@@ -153,6 +153,8 @@ class Connection:
         """The octets to write now: control frames, then as many requests as the limits allow."""
         out = self._control[:]
         self._control.clear()
+        if self.state is not State.CLOSED:
+            out += self._answering.window_updates()
         if self.state is State.OPEN or (self.state is State.DRAINING and self._segments.open):
             limit = self.limit if self.state is State.OPEN else 0
             before = self._sender.uploads.window

@@ -15,7 +15,8 @@ class LocalSettings:
         stateful_headers: Announce a header table and decode with full HPACK; for hosts that
             ignore a table of size 0.
         stream_window: Octets of answer body a stream may send ahead.
-        connection_window: Octets of answer bodies all streams together may send ahead.
+        connection_window: Octets of answer bodies all streams together may send ahead; it can't
+            be less than 65,535 (RFC 9113, section 6.9.2).
         max_header_list: Octets of header fields in one answer (RFC 9113, section 10.5.1).
         max_body: Octets of an answer's body we keep; a longer one breaks its stream off.
         stall_s: Watchdog: work is open and nothing has come of it for so long.
@@ -34,6 +35,12 @@ class LocalSettings:
     settings_s: float = 10.0
     ping_after_s: float = 30.0
     ping_patience_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.connection_window < frames.DEFAULT_WINDOW:
+            raise ValueError("a connection's window can't be less than 65,535 octets")
+        if self.stream_window < frames.DEFAULT_MAX_FRAME:
+            raise ValueError("a stream's window must hold one frame of 16,384 octets")
 
     def announcement(self) -> bytes:
         """The frames that follow the preface: SETTINGS, and the connection's window."""
