@@ -1,12 +1,13 @@
 """What a message becomes under the encryption, and which fields stand beside it."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.providers.webpush.local_service import PUBLIC, SECRET, START, make_message
 
@@ -16,6 +17,23 @@ from clarion.domain.network import Network
 from clarion.providers.webpush import payload
 from clarion.wire.push_headers import PushFields
 
+LINKS = (
+    st.none()
+    | st.text(max_size=40)
+    | st.sampled_from(
+        [
+            "https://shop.example.org/a",
+            "https://shop.example.org/a?",
+            "/orders",
+            "orders",
+            "?q",
+            "//host/x",
+            "//[",
+            "https://[::1",
+            "https:x",
+        ]
+    )
+)
 SITE = "https://shop.example.org/"
 
 
@@ -194,19 +212,30 @@ def test_a_lone_surrogate_is_named_by_its_field() -> None:
     assert [(problem.path, problem.code) for problem in problems] == [("/body", "field_invalid")]
 
 
+@settings(max_examples=50)
 @given(
-    title=st.text(max_size=2500),
-    body=st.text(max_size=2500),
-    link=st.none() | st.just("https://shop.example.org/a") | st.text(max_size=40),
-    site=st.none() | st.just("https://shop.example.org/" + "x" * 200),
+    title=st.text(max_size=300),
+    link=LINKS,
+    other=LINKS,
+    site=st.none()
+    | st.sampled_from(["https://", "http://a.b/", "https://a.b/c/"]).map(
+        lambda lead: lead.ljust(payload.MAX_SITE, "x")
+    )
+    | st.just("https://a.b/c/" + "x" * 241 + "/"),
 )
 def test_what_check_passes_fits_whatever_the_site(
-    title: str, body: str, link: str | None, site: str | None
+    title: str, link: str | None, other: str | None, site: str | None
 ) -> None:
-    """The check does not know the credential, and must still be right."""
-    message = with_content(Content(title=title, body=body, link=link))
-    if not payload.check(message):
-        assert len(payload.render(message, site)) <= payload.MAX_PLAINTEXT
+    """The check does not know the credential, and must still be right: at the longest body."""
+    actions = (Action(id="a", title="A", link=other), Action(id="b", title="B"))
+
+    def message(octets: int) -> Message:
+        body = "x" * octets
+        return with_content(Content(title=title, body=body, link=link, actions=actions))
+
+    lengths = range(payload.MAX_PLAINTEXT)
+    too_long = bisect_left(lengths, 1, key=lambda octets: len(payload.check(message(octets))))
+    assert len(payload.render(message(too_long - 1), site)) <= payload.MAX_PLAINTEXT
 
 
 @pytest.mark.parametrize(
@@ -271,6 +300,7 @@ def test_the_fields_obey_the_grammar_of_rfc_8030(
         ({"site": "https://shop.example.org"}, {}, []),
         ({"site": "shop.example.org"}, {}, ["/public/site"]),
         ({"site": "https://a.example/" + "x" * 300}, {}, ["/public/site"]),
+        ({"site": 'https://a.example/"'}, {}, ["/public/site"]),
         ({"subject": "ops"}, {}, ["/public/subject"]),
         ({"subject": ""}, {}, ["/public/subject"]),
         ({"public_key": "B" * 87}, {}, ["/public/public_key"]),

@@ -45,7 +45,8 @@ VAPID_SETTLED: Final = timedelta(hours=1)
 _POINT_OCTETS: Final = 65
 _SALT_OCTETS: Final = 16
 _MAX_CREDENTIALS: Final = 256
-_MAX_ORIGINS: Final = 4096
+_MAX_ORIGINS: Final = 1024
+_MAX_KEPT: Final = 4  # credentials whose sender key is kept: the secrets of one may take 60 MB
 _WORTH_INDEXING: Final = 8
 _ENDPOINT: Final = re.compile(rb"(https://[^/?#@]+)/[!\"$-~]*")
 """Origin, then what follows it: visible ASCII without a fragment, as `:path` needs it."""
@@ -82,7 +83,6 @@ class _Sender:
     subject: str
     site: str | None
     signed: dict[bytes, VapidHeader] = field(default_factory=dict)
-    kept: KeptSenderKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +119,10 @@ class WebPushProvider:
         self._transport = transport
         self._clock = clock
         self._chance = chance
-        self._settings = WebPushSettings() if settings is None else settings
+        self._settings = settings or WebPushSettings()
         self._senders: dict[tuple[CredentialId, int], _Sender] = {}
         self._origins: dict[bytes, Origin | str] = {}
+        self._kept_keys: dict[str, KeptSenderKey] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self._under_way = 0
@@ -272,9 +273,12 @@ class WebPushProvider:
         lifetime = timedelta(seconds=self._settings.sender_key_lifetime_s)
         if not lifetime:
             return None
-        if sender.kept is None or not sender.kept.is_current(now):
-            sender.kept = KeptSenderKey(SenderKey.generate(), made_at=now, lifetime=lifetime)
-        return sender.kept
+        kept = self._kept_keys.pop(sender.key.public, None)
+        if kept is None or not kept.is_current(now):
+            _make_room(self._kept_keys, _MAX_KEPT)
+            kept = KeptSenderKey(SenderKey.generate(), made_at=now, lifetime=lifetime)
+        self._kept_keys[sender.key.public] = kept  # the last one is the most recently used
+        return kept
 
     def _batch(self, run: _Run, group: _Group, rows: list[int], bodies: list[bytes]) -> Batch:
         request = run.request
@@ -350,11 +354,9 @@ class WebPushProvider:
         sender = self._senders.get(name)
         if sender is None:
             key = VapidKey.parse(credential.secret.get("private_key", ""))
-            subject = check_subject(
-                credential.public.get("subject") or self._settings.subject or ""
-            )
+            contact = credential.public.get("subject") or self._settings.subject or ""
             _make_room(self._senders, _MAX_CREDENTIALS)
-            sender = _Sender(key, subject, credential.public.get("site"))
+            sender = _Sender(key, check_subject(contact), credential.public.get("site"))
             self._senders[name] = sender
         return sender
 

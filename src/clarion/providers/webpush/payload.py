@@ -17,6 +17,7 @@ credential's `site`; where there is none either, the `web_push` mark and the add
 and the message is an ordinary push.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -42,6 +43,10 @@ MAX_SITE: Final = 256
 
 DECLARED: Final = 8030
 """The number by which a user agent knows a declared notification."""
+
+_LONGEST_SITE: Final = "https://".ljust(MAX_SITE, "x")
+_SITE: Final = re.compile(r"https?://[!#-\[\]-~]+", re.ASCII)
+"""Visible ASCII that JSON need not escape."""
 
 _MAX_BADGE: Final = 2**63 - 1
 _SHOWN: Final = frozenset({PushType.ALERT, PushType.VOIP, PushType.PUSHTOTALK})
@@ -81,10 +86,10 @@ def check(message: Message) -> list[PayloadProblem]:
     ]
     if problems:
         return problems
-    # Without a link any credential's site may be put in: assume the longest.
-    site = "https://site.invalid/".ljust(MAX_SITE, "x")
-    problems.extend(_broken_declaration(message, site))
-    excess = len(render(message, site)) - MAX_PLAINTEXT
+    # Any credential's site may be put in, or none: assume what takes more room. A long host is
+    # the longest of all, because it stays in front of every relative link.
+    problems.extend(_broken_declaration(message, _LONGEST_SITE))
+    excess = max(len(render(message, site)) for site in (None, _LONGEST_SITE)) - MAX_PLAINTEXT
     if excess > 0:
         problems.append(too_large(content, excess))
     return problems
@@ -126,8 +131,10 @@ def check_credential(
     except VapidError as error:
         found.append(("/public/subject", "field_invalid", f"{error}."))
     site = public.get("site", "")
-    if site and (len(site.encode("utf-8", "replace")) > MAX_SITE or not is_web_address(site)):
-        detail = f"The site is an absolute http or https address of at most {MAX_SITE} bytes."
+    if site and not (len(site) <= MAX_SITE and _SITE.fullmatch(site) and is_web_address(site)):
+        detail = (
+            f"The site is an absolute http or https address of at most {MAX_SITE} plain characters."
+        )
         found.append(("/public/site", "field_invalid", detail))
     return [CredentialProblem(path=path, code=code, detail=why) for path, code, why in found]
 
@@ -163,8 +170,8 @@ def urgency(message: Message) -> bytes:
 
 def navigate_for(link: str | None, site: str | None) -> str | None:
     """The absolute http(s) address that a click opens, or None where there is none."""
-    for candidate in (urljoin(site or "", link) if link else None, site):
-        if candidate is not None and is_web_address(candidate):
+    for candidate in (link, _joined(site, link), site):
+        if candidate and is_web_address(candidate):
             return candidate
     return None
 
@@ -251,13 +258,22 @@ def _dump(value: Json) -> bytes:
         raise PayloadError(str(error)) from error
 
 
+def _joined(site: str | None, link: str | None) -> str | None:
+    """A relative link as the site's pages would follow it (RFC 3986 section 5)."""
+    try:
+        return urljoin(site, link) if site and link else None
+    except ValueError:  # such as an IPv6 address without its second bracket
+        return None
+
+
 def is_web_address(text: str) -> bool:
     """Whether a browser could open it."""
     try:
         parts = urlsplit(text)
     except ValueError:
         return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+    plain = text.isprintable() and " " not in text
+    return plain and parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def _fields(content: Content) -> Iterator[tuple[str, Json]]:
