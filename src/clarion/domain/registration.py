@@ -288,7 +288,7 @@ def _token_rules() -> list[_Rule]:
         _Rule(
             column="token",
             code="token_invalid",
-            detail=f"an FCM token is up to {MAX_FCM_OCTETS} letters, digits and characters - _ . ~ : %",
+            detail=f"an FCM token is up to {MAX_FCM_OCTETS} letters, digits and - _ . ~ : %",
             broken=(network == Network.FCM.label)
             & ~(
                 token.str.contains(r"^[A-Za-z0-9_:.~%\-]+$")

@@ -103,7 +103,7 @@ async def register(
 
 
 def judge(raw: pl.DataFrame, *, rules: Rules, now: datetime) -> Judged:
-    """Judge the rows by the domain's rules, and Web Push subscriptions by their address and keys."""
+    """Judge rows by the domain's rules, and Web Push subscriptions by address and keys."""
     checked = check(raw, zones=rules.zones, now=now)
     rows, index = checked.rows, checked.index.to_numpy().astype(np.int64)
     problems = [*checked.problems, *_of_nobody(rows, index)]
@@ -118,7 +118,7 @@ def judge(raw: pl.DataFrame, *, rules: Rules, now: datetime) -> Judged:
         good = np.array([row not in bad for row in index.tolist()], np.bool_)
         rows, index = rows.filter(pl.Series(good)), index[good]
         problems.sort(key=lambda problem: problem.row)
-    return Judged(rows=rows.select(COLUMNS), index=index, problems=problems)
+    return Judged(rows=rows.select(list(COLUMNS)), index=index, problems=problems)
 
 
 def _read_keys(

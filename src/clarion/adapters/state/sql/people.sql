@@ -53,9 +53,10 @@ where app_id = $1 and id = $2 and external_id is null;
 -- name: move_belongings
 -- Devices and aliases of the person $2 go to the person $3.
 with moved as (
-    update user_alias set user_id = $3 where user_id = $2
+    update user_alias set user_id = $3 where app_id = $1 and user_id = $2
 )
-update device set user_id = $3, updated_at = $4, xid = pg_current_xact_id() where user_id = $2;
+update device set user_id = $3, updated_at = $4, xid = pg_current_xact_id()
+where app_id = $1 and user_id = $2;
 
 -- name: drop_aliases
 -- Takes the aliases of these labels from a person.
