@@ -7,10 +7,13 @@ ratios come from rounds taken in turns, ours and the peer's, in one run.
 import json
 import os
 import platform
+import re
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,20 +86,45 @@ def cpu_of_child(argv: Sequence[str], *, core: int | None = None) -> ChildRun:
 
 
 @contextmanager
-def server(argv: Sequence[str], *, core: int | None = None) -> Iterator[str]:
-    """A child that serves; yields the first line it prints once it listens, then stops it."""
+def server(
+    argv: Sequence[str], *, core: int | None = None, port: int | None = None
+) -> Iterator[int]:
+    """A child that serves on loopback; yields its port once it listens, and stops it at the end.
+
+    Args:
+        argv: The command. Without a given port, the last number on its first line is the port.
+        core: The only core it may use, where the system can pin.
+        port: The port it was told to use, if it does not say so itself.
+
+    Raises:
+        RuntimeError: It ended, or did not listen in time.
+    """
     with _pinned(core):
         child = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     try:
-        line = child.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{argv[0]} ended before it listened")
-        yield line.strip()
+        if port is None:
+            numbers = re.findall(r"\d+", child.stdout.readline())
+            if not numbers:
+                raise RuntimeError(f"{argv[0]} ended before it listened")
+            port = int(numbers[-1])
+        _await_port(port, child)
+        yield port
     finally:
         child.terminate()
         child.wait(10)
         child.stdout.close()
+
+
+def _await_port(port: int, child: "subprocess.Popen[str]") -> None:
+    for _ in range(200):
+        if child.poll() is not None:
+            raise RuntimeError(f"the server ended with {child.returncode}")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise RuntimeError(f"nothing listens on port {port}")
 
 
 @contextmanager
@@ -126,6 +154,15 @@ def median_of_rounds(runs: Mapping[str, Callable[[], float]], rounds: int) -> di
 def program(name: str) -> str | None:
     """Where a peer's program is installed, or None."""
     return shutil.which(name)
+
+
+def program_version(name: str) -> str | None:
+    """The first line of what an installed program says of its version, or None."""
+    path = program(name)
+    if path is None:
+        return None
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    return said.stdout.partition("\n")[0].strip() or "unknown"
 
 
 def distribution(name: str) -> str | None:

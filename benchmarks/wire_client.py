@@ -53,10 +53,12 @@ async def _run(options: argparse.Namespace) -> None:
         settings=LocalSettings(max_streams=options.streams),
     )
     headers = HeaderSet(
-        path_prefix=b"/3/device/", headers=HEADERS, literal=frozenset({b"authorization"})
+        path_prefix=options.path.encode() or b"/3/device/",
+        headers=HEADERS,
+        literal=frozenset({b"authorization"}),
     )
     pool = Http2Pool(config, SystemClock(), SystemChance())
-    tokens = [b"%064x" % at for at in range(options.count)]
+    tokens = [b"" if options.path else b"%064x" % at for at in range(options.count)]
     await _send(pool, headers, tokens[: 2 * options.streams])
     cpu_s, started = _cpu_s(), time.perf_counter()
     accepted = await _send(pool, headers, tokens)
@@ -73,6 +75,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--streams", type=int, default=1000)
+    parser.add_argument("--path", default="", help="one path for all requests")
     parser.add_argument("--ca-file", type=Path, required=True)
     options = parser.parse_args()
     if sys.platform == "win32":
