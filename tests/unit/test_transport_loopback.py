@@ -242,7 +242,9 @@ async def test_failures_over_http1_say_what_may_be_sent_again(tls: LoopbackTls) 
     )
     async with serving(tls, judge, ("http/1.1",)) as handle, transporting(tls) as transport:
         batch = batch_of(b"silent", b"cut", b"long", b"fine", deadline_s=0.5)
-        await transport.send(Origin(host="localhost", port=handle.port), batch, urgent=False)
+        origin = Origin(host="localhost", port=handle.port)
+        await transport.send(origin, batch, urgent=False)
+        assert transport.last_error(origin) is not None
     assert batch.failures == {0: Failure.DEADLINE, 1: Failure.CONNECTION_LOST, 2: Failure.RESET}
     assert list(batch.statuses) == [0, 0, 0, 200]
     assert batch.done

@@ -17,6 +17,20 @@ from clarion.wire.http2 import Answer, Batch, Failure, Field
 _LONGEST_BODY = 1 << 18
 _READ_OCTETS = 16_384
 
+_NEVER_WRITTEN = (
+    httpcore.ConnectError,
+    httpcore.ConnectTimeout,
+    httpcore.PoolTimeout,
+    EgressForbiddenError,
+)
+_FAULTS = (
+    *_NEVER_WRITTEN,
+    TimeoutError,
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+)
+
 Find = Callable[[], Awaitable[tuple[str, ...]]]
 
 
@@ -90,7 +104,11 @@ class Http1Limits:
 
 
 class Http1Host:
-    """One origin spoken to over HTTP/1.1, each connection carrying one request at a time."""
+    """One origin spoken to over HTTP/1.1, each connection carrying one request at a time.
+
+    Attributes:
+        last_error: why the last failed request failed, if one did.
+    """
 
     def __init__(
         self,
@@ -100,6 +118,7 @@ class Http1Host:
         clock: Clock,
         limits: Http1Limits,
     ) -> None:
+        self.last_error: str | None = None
         self._origin = origin
         self._clock = clock
         self._limits = limits
@@ -140,17 +159,10 @@ class Http1Host:
         try:
             async with asyncio.timeout(batch.deadline_s):
                 return await self._ask(batch, index)
-        except (
-            httpcore.ConnectError,
-            httpcore.ConnectTimeout,
-            httpcore.PoolTimeout,
-            EgressForbiddenError,
-        ):
-            return Failure.REFUSED
-        except (TimeoutError, httpcore.TimeoutException):
-            return Failure.DEADLINE
-        except (httpcore.NetworkError, httpcore.ProtocolError):
-            return Failure.CONNECTION_LOST
+        except _FAULTS as error:
+            failure = _failure_of(error)
+            self.last_error = f"{type(error).__name__}: {error}"
+            return failure
 
     async def _ask(self, batch: Batch, index: int) -> Answer | Failure:
         shared = batch.headers
@@ -185,6 +197,14 @@ class Http1Host:
                     return Failure.RESET
             fields = tuple((name.lower(), value) for name, value in response.headers)
             return Answer(response.status, fields, bytes(body))
+
+
+def _failure_of(error: Exception) -> Failure:
+    if isinstance(error, _NEVER_WRITTEN):
+        return Failure.REFUSED
+    if isinstance(error, (TimeoutError, httpcore.TimeoutException)):
+        return Failure.DEADLINE
+    return Failure.CONNECTION_LOST
 
 
 def _is_unsent(batch: Batch, index: int) -> bool:

@@ -137,9 +137,12 @@ class NetTransport:
         return HttpAnswer(status=answer.status_code, headers=fields, body=answer.content)
 
     def last_error(self, origin: Origin) -> str | None:
-        """Why the last HTTP/2 connection to the origin could not open or ended, if one did."""
+        """Why the origin's last failed connection, or request over HTTP/1.1, failed, if one did."""
         host = self._hosts.get(origin)
-        return None if host is None else host.pool.snapshot().last_error
+        if host is None:
+            return None
+        spoken = [http1.last_error for http1 in host.http1.values() if http1.last_error]
+        return spoken[-1] if spoken else host.pool.snapshot().last_error
 
     async def close(self) -> None:
         """Finish what is under way, then close every connection."""
