@@ -1,0 +1,1 @@
+"""Firebase Cloud Messaging, the HTTP v1 API."""
