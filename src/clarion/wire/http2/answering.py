@@ -18,7 +18,7 @@ from clarion.wire.http2.settings import LocalSettings
 _OK: Final = 200
 
 
-class _Begun:
+class Begun:
     """An answer whose headers have come and whose end has not."""
 
     __slots__ = ("body", "fields", "keep", "status", "unacknowledged")
@@ -31,13 +31,17 @@ class _Begun:
         self.unacknowledged = 0
 
 
+PLAIN: Final = Begun(_OK, (), keep=False)
+"""Stands for every 200 whose headers and body nobody reads; shared, so never changed."""
+
+
 class Answering:
     """Answers in progress on one connection.
 
     Attributes:
         decoder: The header block decoder.
         control: Frames to write, oldest first.
-        plain: Streams whose headers said 200 and whose body will be dropped.
+        begun: Stream → the answer it is in the middle of; `PLAIN` for a 200 to be dropped.
     """
 
     def __init__(
@@ -47,11 +51,10 @@ class Answering:
             stateful=local.stateful_headers, max_list=local.max_header_list
         )
         self.control = control
-        self.plain: set[int] = set()
         self._local = local
         self._segments = segments
         self._sender = sender
-        self._begun: dict[int, _Begun] = {}
+        self.begun: dict[int, Begun] = {}
         self._cancelled: set[int] = set()
         self._unacknowledged = 0
         self._owing: set[int] = set()
@@ -59,7 +62,7 @@ class Answering:
     @property
     def must_look(self) -> bool:
         """Whether every frame needs a closer look: a table to keep, or bodies to cut short."""
-        return self.decoder.stateful or bool(self._begun) or bool(self._sender.uploads)
+        return self.decoder.stateful or len(self._sender.uploads) > 0
 
     def live(self, stream_id: int) -> Segment | None:
         """The segment of a stream whose request has not ended, or None when it has.
@@ -83,7 +86,7 @@ class Answering:
         if segment is None:
             self.decoder.pass_over(block)
             return
-        if stream_id in self.plain or stream_id in self._begun:
+        if stream_id in self.begun:
             self._trailers(stream_id, block, end_stream=end_stream)
         else:
             self._head(segment, stream_id, block, end_stream=end_stream)
@@ -94,12 +97,11 @@ class Answering:
         content = frames.unpadded(flags, payload)
         if self.live(stream_id) is None:
             return
-        begun = self._begun.get(stream_id)
+        begun = self.begun.get(stream_id)
         if begun is None:
-            if stream_id not in self.plain:
-                raise StreamError(ErrorCode.PROTOCOL_ERROR, "a body before its headers")
-            self.plain.discard(stream_id)
-            begun = self._begun[stream_id] = _Begun(_OK, (), keep=False)
+            raise StreamError(ErrorCode.PROTOCOL_ERROR, "a body before its headers")
+        if begun is PLAIN:
+            begun = self.begun[stream_id] = Begun(_OK, (), keep=False)
         self._count(stream_id, begun, len(payload))
         if begun.keep:
             begun.body += content
@@ -135,8 +137,7 @@ class Answering:
 
     def forget(self, stream_id: int) -> None:
         """Drops all that is kept about an unfinished stream."""
-        self._begun.pop(stream_id, None)
-        self.plain.discard(stream_id)
+        self.begun.pop(stream_id, None)
         self._sender.uploads.stop(stream_id)
 
     def ignore(self, stream_ids: list[int]) -> None:
@@ -162,7 +163,7 @@ class Answering:
             out.append(frames.window_frame(0, self._unacknowledged))
             self._unacknowledged = 0
         for stream_id in self._owing:
-            begun = self._begun.get(stream_id)
+            begun = self.begun.get(stream_id)
             if begun is not None:
                 out.append(frames.window_frame(stream_id, begun.unacknowledged))
                 begun.unacknowledged = 0
@@ -184,7 +185,7 @@ class Answering:
         keep = keep_all or not _is_success(status)
         if keep and not fields and not self.decoder.stateful:
             fields = self.decoder.fields(block)[1]
-        self._begun[stream_id] = _Begun(status, fields, keep=keep)
+        self.begun[stream_id] = Begun(status, fields, keep=keep)
         if end_stream:
             self._end(stream_id)
 
@@ -192,12 +193,12 @@ class Answering:
         fields = self.decoder.trailers(block)
         if not end_stream:
             raise StreamError(ErrorCode.PROTOCOL_ERROR, "a trailer that does not end its stream")
-        begun = self._begun.setdefault(stream_id, _Begun(_OK, (), keep=False))
+        begun = self.begun[stream_id]
         if begun.keep:
             begun.fields += fields
         self._end(stream_id)
 
-    def _count(self, stream_id: int, begun: _Begun, octets: int) -> None:
+    def _count(self, stream_id: int, begun: Begun, octets: int) -> None:
         begun.unacknowledged += octets
         window = self._local.stream_window
         if begun.unacknowledged > window:
@@ -207,8 +208,7 @@ class Answering:
 
     def _end(self, stream_id: int) -> None:
         """The server has ended the stream: the answer is whole."""
-        begun = self._begun.pop(stream_id)
-        self.plain.discard(stream_id)
+        begun = self.begun.pop(stream_id)
         segment = self._segments.find(stream_id)
         if segment is None:
             return

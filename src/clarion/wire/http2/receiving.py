@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clarion.wire.http2 import frames
-from clarion.wire.http2.answering import Answering
+from clarion.wire.http2.answering import PLAIN, Answering
 from clarion.wire.http2.errors import ErrorCode, ProtocolError, StreamError
 from clarion.wire.http2.segments import Segment, Segments
 
@@ -84,7 +84,7 @@ class Receiver:
 
     def _frames(self, data: bytes | memoryview, size: int) -> int:
         """Handles all whole frames, and returns where the first incomplete one starts."""
-        plain = self._answering.plain
+        begun = self._answering.begun
         last = size - frames.HEADER_OCTETS - 1
         position = self._columns(data, 0, size)
         lo, hi, base, statuses = self._cursor()
@@ -103,7 +103,7 @@ class Receiver:
             if (
                 flags == _ALL and first == _STATUS_200 and word & _TYPE_AND_EXCESS == 1
                 and lo <= stream_id < hi and not statuses[base + (stream_id >> 1)]
-                and stream_id & 1
+                and stream_id & 1 and stream_id not in begun
             ):  # fmt: skip
                 statuses[base + (stream_id >> 1)] = _OK
                 settled += 1
@@ -111,14 +111,14 @@ class Receiver:
                 flags == frames.END_HEADERS and first == _STATUS_200
                 and word & _TYPE_AND_EXCESS == 1 and lo <= stream_id < hi
                 and not statuses[base + (stream_id >> 1)] and stream_id & 1
-                and stream_id not in plain
+                and stream_id not in begun
             ):  # fmt: skip
-                plain.add(stream_id)
+                begun[stream_id] = PLAIN
             elif (
                 flags == frames.END_STREAM and not word & _TYPE_AND_EXCESS
-                and stream_id in plain and lo <= stream_id < hi
+                and begun.get(stream_id) is PLAIN and lo <= stream_id < hi
             ):  # fmt: skip
-                plain.discard(stream_id)
+                del begun[stream_id]
                 statuses[base + (stream_id >> 1)] = _OK
                 dropped += word >> 8
                 settled += 1
@@ -266,6 +266,8 @@ class Receiver:
         ids = np.sort(np.ascontiguousarray(rows[:run, 5:9]).view(">u4")[:, 0].astype(np.int64))
         if run < _COLUMN_FROM or (np.diff(ids) == 0).any() or not (ids & 1).all():
             return 0  # one by one, by all the rules
+        if self._answering.begun and not self._answering.begun.keys().isdisjoint(ids.tolist()):
+            return 0
         claims: list[tuple[Segment, npt.NDArray[np.int64]]] = []
         at = 0
         while at < run:
