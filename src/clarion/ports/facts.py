@@ -65,3 +65,7 @@ class Facts(Protocol):
     async def rate(self, app: AppId, message: MessageId) -> Sequence[tuple[datetime, int]]:
         """Final outcomes per second of sending, for progress and for reports."""
         ...
+
+
+class FactsUnavailableError(Exception):
+    """The owner of the facts does not answer, or lags too far behind; the sentence says which."""

@@ -1,0 +1,1 @@
+"""The columnar engines: the audience copy and what was recorded about every recipient."""

@@ -1,0 +1,130 @@
+"""Answers askers: each connection asks one thing after another."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import orjson
+import pyarrow as pa
+
+from clarion.adapters.facts.duckdb import queries
+from clarion.adapters.facts.duckdb.framing import Kind, read_frame, write_frame
+
+if TYPE_CHECKING:
+    from clarion.adapters.facts.duckdb.owner import Owner
+
+_log = logging.getLogger(__name__)
+
+LAG_LIMIT_S: Final = 10.0
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation and its arguments."""
+
+    what: str
+    app: int = 0
+    message: str = ""
+    user: int = 0
+    low: int = 0
+    high: int = 0
+    at_least: int = 0
+
+
+_QUESTION = msgspec.json.Decoder(Question)
+
+
+async def serve_asker(
+    owner: "Owner", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Answer until the asker goes."""
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        while True:
+            kind, payload = await read_frame(reader)
+            if kind is not Kind.ASK:
+                break
+            try:
+                await _answer(owner, _QUESTION.decode(payload), writer)
+            except ConnectionError:
+                raise
+            except Exception as error:  # noqa: BLE001  # the edge: told to the asker, logged once
+                _log.exception("facts.question_failed")
+                await write_frame(writer, Kind.REFUSED, orjson.dumps({"why": str(error)}))
+    writer.close()
+
+
+async def _answer(owner: "Owner", question: Question, writer: asyncio.StreamWriter) -> None:
+    if question.what == "version":
+        await _tell(writer, {"registry": owner.registry_xid, "outcomes": owner.outcome_xid})
+        return
+    if question.what == "sizes":
+        await _tell(writer, await owner.in_thread(partial(queries.sizes, owner.store)))
+        return
+    if question.what == "rebuild":
+        await owner.rebuild()
+        await _tell(writer, {})
+        return
+    if not await _reached(owner, question):
+        why = (
+            f"the columns lag more than {LAG_LIMIT_S:.0f} s behind the state store: a transaction "
+            "stays open there, or the facts process is overloaded"
+        )
+        await write_frame(writer, Kind.REFUSED, orjson.dumps({"why": why, "lag": True}))
+        return
+    if question.what == "scan":
+        await _stream(owner, question, writer)
+        return
+    await _tell(writer, await _asked(owner, question))
+
+
+async def _reached(owner: "Owner", question: Question) -> bool:
+    if question.what == "scan":
+        return await owner.reach(registry=question.at_least, limit_s=LAG_LIMIT_S)
+    return await owner.reach(outcomes=question.at_least, limit_s=LAG_LIMIT_S)
+
+
+async def _asked(owner: "Owner", question: Question) -> Mapping[str, object]:
+    of = {"app": question.app, "message": question.message}
+    match question.what:
+        case "counts":
+            return await owner.in_thread(partial(queries.counts, owner.store, **of))  # type: ignore[arg-type]  # app and message by name
+        case "trace":
+            rows = await owner.in_thread(
+                partial(queries.trace, owner.store, **of, user=question.user)  # type: ignore[arg-type]  # as above
+            )
+        case "rate":
+            rows = await owner.in_thread(partial(queries.rate, owner.store, **of))  # type: ignore[arg-type]  # as above
+        case "doubled":
+            rows = await owner.in_thread(partial(queries.doubled, owner.store, **of))  # type: ignore[arg-type]  # as above
+        case _:
+            raise ValueError(f"nothing is known of {question.what!r}")
+    return {"rows": rows}
+
+
+async def _stream(owner: "Owner", question: Question, writer: asyncio.StreamWriter) -> None:
+    """Send the pieces as they come; a slow asker holds the scan, not the memory."""
+    version = owner.registry_xid
+    pieces = queries.scan(owner.store, app=question.app, low=question.low, high=question.high)
+    try:
+        while (piece := await owner.in_thread(partial(_next_piece, pieces))) is not None:
+            await write_frame(writer, Kind.ROWS, piece)
+    finally:
+        await owner.in_thread(pieces.close)  # type: ignore[attr-defined]  # a generator
+    await _tell(writer, {"registry": version})
+
+
+def _next_piece(pieces: Iterator[pa.RecordBatch]) -> bytes | None:
+    """The next piece as an Arrow stream."""
+    for piece in pieces:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, piece.schema) as stream:
+            stream.write_batch(piece)
+        return bytes(sink.getvalue())
+    return None
+
+
+async def _tell(writer: asyncio.StreamWriter, answer: Mapping[str, object]) -> None:
+    await write_frame(writer, Kind.ANSWER, orjson.dumps(answer))

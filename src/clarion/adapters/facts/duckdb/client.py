@@ -1,0 +1,222 @@
+"""Asks the owner of the facts. Implements `ports.audience.Audience` and `ports.facts.Facts`."""
+
+import asyncio
+import contextlib
+import io
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import polars as pl
+
+from clarion.adapters.facts.duckdb.framing import Kind, read_frame, write_frame
+from clarion.domain.ids import AppId, DeviceId, MessageId, UserId
+from clarion.domain.network import Network
+from clarion.domain.outcome import Outcome, Reason
+from clarion.ports.audience import (
+    AUDIENCE_SCHEMA,
+    AudiencePiece,
+    AudienceScan,
+    AudienceUnavailableError,
+)
+from clarion.ports.facts import AttemptFact, FactsUnavailableError, MessageCounts, OutcomeCount
+from clarion.ports.system import Clock
+
+CONNECT_PATIENCE_S: Final = 8.0
+IDLE_CONNECTIONS: Final = 4
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class _RefusedError(Exception):
+    """The owner can't answer; the sentence is its own."""
+
+
+class FactsClient:
+    """One per process; connections are kept and reused."""
+
+    def __init__(self, socket: Path, clock: Clock) -> None:
+        self._socket = socket
+        self._clock = clock
+        self._idle: list[Stream] = []
+
+    async def scan(self, scan: AudienceScan) -> AsyncIterator[AudiencePiece]:
+        """See `ports.audience.Audience.scan`."""
+        question = {
+            "what": "scan",
+            "app": scan.app,
+            "low": scan.low,
+            "high": scan.high,
+            "at_least": scan.at_least_xid,
+        }
+        version = await self.version()
+        got = False
+        try:
+            async for payload in self._rows(question):
+                got = True
+                rows = pl.read_ipc_stream(io.BytesIO(payload)).cast(AUDIENCE_SCHEMA)
+                yield AudiencePiece(xid=max(version, scan.at_least_xid), rows=rows)
+        except (_RefusedError, OSError, asyncio.IncompleteReadError) as error:
+            raise AudienceUnavailableError(str(error)) from error
+        if not got:
+            yield AudiencePiece(
+                xid=max(version, scan.at_least_xid), rows=pl.DataFrame(schema=AUDIENCE_SCHEMA)
+            )
+
+    async def version(self) -> int:
+        """See `ports.audience.Audience.version`."""
+        try:
+            answer = await self._ask({"what": "version"})
+        except FactsUnavailableError as error:
+            raise AudienceUnavailableError(str(error)) from error
+        return int(answer["registry"])
+
+    async def counts(self, app: AppId, message: MessageId, *, at_least_xid: int) -> MessageCounts:
+        """See `ports.facts.Facts.counts`."""
+        answer = await self._ask(
+            {"what": "counts", "app": app, "message": message, "at_least": at_least_xid}
+        )
+        return MessageCounts(
+            outcomes=[
+                OutcomeCount(
+                    network=Network(network) if network else None,
+                    outcome=Outcome(outcome),
+                    reason=Reason(reason),
+                    count=count,
+                )
+                for network, outcome, reason, count in answer["outcomes"]
+            ],
+            retried=answer["retried"],
+            first_at=_instant(answer["first_us"]),
+            last_at=_instant(answer["last_us"]),
+        )
+
+    async def trace(
+        self, app: AppId, message: MessageId, user: UserId, *, at_least_xid: int
+    ) -> Sequence[AttemptFact]:
+        """See `ports.facts.Facts.trace`."""
+        answer = await self._ask(
+            {
+                "what": "trace",
+                "app": app,
+                "message": message,
+                "user": user,
+                "at_least": at_least_xid,
+            }
+        )
+        return [_attempt(row) for row in answer["rows"]]
+
+    async def rate(self, app: AppId, message: MessageId) -> Sequence[tuple[datetime, int]]:
+        """See `ports.facts.Facts.rate`."""
+        answer = await self._ask({"what": "rate", "app": app, "message": message})
+        return [(datetime.fromtimestamp(second, UTC), n) for second, n in answer["rows"]]
+
+    async def verify(self, app: AppId, message: MessageId) -> Sequence[str]:
+        """What contradicts one final outcome per device of a message; empty when all is well."""
+        answer = await self._ask({"what": "doubled", "app": app, "message": message})
+        return [f"device {device} has {n} final outcomes" for device, _, n in answer["rows"]]
+
+    async def rebuild(self) -> None:
+        """Have the audience read anew from the state store."""
+        await self._ask({"what": "rebuild"})
+
+    async def sizes(self) -> Mapping[str, int]:
+        """Rows of users, device and outcome."""
+        return await self._ask({"what": "sizes"})
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for _, writer in self._idle:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+        self._idle.clear()
+
+    async def _ask(self, question: Mapping[str, object]) -> dict[str, Any]:
+        try:
+            return await self._answer(question)
+        except (_RefusedError, OSError, asyncio.IncompleteReadError) as error:
+            raise FactsUnavailableError(str(error) or "the owner of the facts went away") from error
+
+    async def _answer(self, question: Mapping[str, object]) -> dict[str, Any]:
+        """Ask; once more on a new connection where a kept one turns out to be dead."""
+        while True:
+            kept = bool(self._idle)
+            stream = self._idle.pop() if kept else await self._connect()
+            try:
+                await write_frame(stream[1], Kind.ASK, orjson.dumps(question))
+                kind, payload = await read_frame(stream[0])
+            except (OSError, asyncio.IncompleteReadError):
+                stream[1].close()
+                if kept:
+                    continue
+                raise
+            self._keep(stream)
+            return _unpacked(kind, payload)
+
+    async def _rows(self, question: Mapping[str, object]) -> AsyncIterator[bytes]:
+        """The frames of a streamed answer. A stream left early closes its connection."""
+        reader, writer = await self._connect()
+        finished = False
+        try:
+            await write_frame(writer, Kind.ASK, orjson.dumps(question))
+            while True:
+                kind, payload = await read_frame(reader)
+                if kind is not Kind.ROWS:
+                    finished = True
+                    _unpacked(kind, payload)
+                    return
+                yield payload
+        finally:
+            if finished:
+                self._keep((reader, writer))
+            else:
+                writer.close()
+
+    def _keep(self, stream: Stream) -> None:
+        if len(self._idle) < IDLE_CONNECTIONS:
+            self._idle.append(stream)
+        else:
+            stream[1].close()
+
+    async def _connect(self) -> Stream:
+        """Connect, patiently: the owner may be starting."""
+        give_up = self._clock.monotonic() + CONNECT_PATIENCE_S
+        while True:
+            try:
+                return await asyncio.open_unix_connection(self._socket, limit=2**20)
+            except (ConnectionRefusedError, FileNotFoundError) as error:
+                if self._clock.monotonic() > give_up:
+                    raise ConnectionRefusedError(
+                        f"the owner of the facts does not listen on {self._socket}: "
+                        "is the facts role running?"
+                    ) from error
+                await self._clock.sleep(0.1)
+
+
+def _unpacked(kind: Kind, payload: bytes) -> dict[str, Any]:
+    answer: dict[str, Any] = orjson.loads(payload)
+    if kind is Kind.REFUSED:
+        raise _RefusedError(str(answer["why"]))
+    return answer
+
+
+def _instant(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else datetime.fromtimestamp(microseconds / 1e6, UTC)
+
+
+def _attempt(row: Sequence[int | str | None]) -> AttemptFact:
+    device, network, at_us, attempt, outcome, reason, status, words, provider_id = row
+    return AttemptFact(
+        device=DeviceId(int(device)) if device else None,
+        network=Network(int(network)) if network else None,
+        at=datetime.fromtimestamp(int(at_us or 0) / 1e6, UTC),
+        attempt=int(attempt or 0),
+        outcome=Outcome(int(outcome)) if outcome else None,
+        reason=Reason(int(reason or 0)),
+        status=int(status or 0),
+        note=None if words is None else str(words),
+        provider_id=None if provider_id is None else str(provider_id),
+    )

@@ -1,0 +1,121 @@
+"""What askers may ask, as SQL over the columns."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+
+from clarion.adapters.facts.duckdb.outcome_feed import halves
+from clarion.adapters.facts.duckdb.store import FactsStore
+from clarion.domain.ids import BUCKETS
+
+PIECE: Final = 65_536
+
+_SCAN: Final = f"""
+select coalesce(d.id, 0) as device, u.id as "user",
+       coalesce(d.network, 0)::utinyint as network,
+       coalesce(d.environment, 0)::utinyint as environment,
+       coalesce(d.registered_us, 0) as registered_us,
+       coalesce(d.dead, false) as dead,
+       coalesce(d.opted_out, false) as device_opted_out,
+       u.opted_out as user_opted_out,
+       case when d.dead then null else encode(d.token) end as token,
+       d.keys
+from (select id, opted_out from users
+      where app = $app and id % {BUCKETS} >= $low and id % {BUCKETS} < $high) u
+left join (select * from device
+           where app = $app and user_id % {BUCKETS} >= $low and user_id % {BUCKETS} < $high) d
+       on d.user_id = u.id
+"""
+
+_MINE: Final = "app = $app and message_high = $high and message_low = $low"
+
+_COUNTS: Final = f"""
+select network, outcome, reason, count(*) as n
+from outcome where {_MINE} and outcome <> 0
+group by all order by all
+"""
+
+_SPAN: Final = f"""
+select count(distinct device) filter (attempt > 0 or outcome = 0), min(at_us), max(at_us)
+from outcome where {_MINE}
+"""
+
+_TRACE: Final = """
+select o.device, o.network, o.at_us, o.attempt, o.outcome, o.reason, o.status, n.words, p.id
+from outcome o
+left join note n on n.id = o.note
+left join provider_id p on p.message_high = o.message_high and p.message_low = o.message_low
+                       and p.device = o.device and p.attempt = o.attempt
+where o.app = $app and o.message_high = $high and o.message_low = $low and o.user_id = $user
+order by o.at_us, o.device, o.attempt
+"""
+
+_RATE: Final = f"""
+select at_us // 1000000 as second, count(*) as n
+from outcome where {_MINE} and outcome <> 0
+group by second order by second
+"""
+
+_DOUBLED: Final = f"""
+select device, user_id, count(*) as n from outcome
+where {_MINE} and outcome <> 0 and device <> 0
+group by all having n > 1 limit 100
+"""
+
+
+def scan(store: FactsStore, *, app: int, low: int, high: int) -> Iterator[pa.RecordBatch]:
+    """The rows of an audience scan, streamed; one transaction, hence one version."""
+    cursor = store.cursor()
+    cursor.begin()
+    try:
+        relation = cursor.sql(_SCAN, params={"app": app, "low": low, "high": high})
+        yield from relation.to_arrow_reader(PIECE)
+    finally:
+        cursor.rollback()
+
+
+def _of_message(
+    store: FactsStore, sql: str, *, app: int, message: str, **more: int
+) -> list[tuple[int, ...]]:
+    upper, lower = halves(message)
+    parameters = {"app": app, "high": upper, "low": lower, **more}
+    rows: list[tuple[int, ...]] = store.cursor().execute(sql, parameters).fetchall()
+    return rows
+
+
+def counts(store: FactsStore, *, app: int, message: str) -> dict[str, object]:
+    """Final outcomes by network and reason, and the span of time they took."""
+    span = _of_message(store, _SPAN, app=app, message=message)[0]
+    return {
+        "outcomes": _of_message(store, _COUNTS, app=app, message=message),
+        "retried": span[0],
+        "first_us": span[1],
+        "last_us": span[2],
+    }
+
+
+def trace(store: FactsStore, *, app: int, message: str, user: int) -> list[tuple[int, ...]]:
+    """Every attempt of one person's part."""
+    return _of_message(store, _TRACE, app=app, message=message, user=user)
+
+
+def rate(store: FactsStore, *, app: int, message: str) -> list[tuple[int, ...]]:
+    """Final outcomes per second."""
+    return _of_message(store, _RATE, app=app, message=message)
+
+
+def doubled(store: FactsStore, *, app: int, message: str) -> list[tuple[int, ...]]:
+    """Devices with more than one final outcome: there must be none."""
+    return _of_message(store, _DOUBLED, app=app, message=message)
+
+
+def sizes(store: FactsStore) -> dict[str, int]:
+    """Rows of each table."""
+    cursor: duckdb.DuckDBPyConnection = store.cursor()
+    found = {}
+    for table in ("users", "device", "outcome"):
+        row = cursor.execute(f"select count(*) from {table}").fetchone()  # our own names
+        found[table] = 0 if row is None else int(row[0])
+    return found

@@ -1,0 +1,235 @@
+"""The columnar copy follows the state store, and facts are taken in exactly once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import numpy as np
+import polars as pl
+import pytest
+
+from clarion.adapters.facts.duckdb import FactsClient, OwnerSettings, run_owner
+from clarion.adapters.state.pool import open_pool
+from clarion.adapters.system import SystemClock
+from clarion.domain.handoffs import OUTCOME_ROW
+from clarion.domain.ids import BUCKETS, AppId, MessageId, UserId
+from clarion.domain.outcome import Outcome, Reason
+from clarion.ports.audience import AudienceScan
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+MESSAGE = MessageId(str(UUID(int=2**100 + 5)))
+
+
+@asynccontextmanager
+async def owner(pool: asyncpg.Pool, folder: Path) -> AsyncIterator[FactsClient]:
+    """A running owner, and a client of it."""
+    stop = asyncio.Event()
+    clock = SystemClock()
+    settings = OwnerSettings(path=folder / "facts.duckdb", socket=folder / "facts.sock")
+    task = asyncio.create_task(run_owner(pool, settings, clock, stop))
+    client = FactsClient(settings.socket, clock)
+    try:
+        yield client
+    finally:
+        await client.close()
+        stop.set()
+        await task
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
+    """Connections to a fresh store with one app."""
+    pool = await open_pool(database_url)
+    await pool.execute("insert into app (name, created_at) values ('shop', $1)", NOW)
+    yield pool
+    await pool.close()
+
+
+async def add_people(pool: asyncpg.Pool, count: int) -> int:
+    """Users with a device each; the transaction that made them."""
+    return int(
+        await pool.fetchval(
+            """with people as (
+                insert into users (app_id, external_id, attributes, created_at, updated_at)
+                select 1, 'u' || g, '{"plan": "pro"}', $1, $1 from generate_series(1, $2::int) g
+                returning id),
+            devices as (
+                insert into device (app_id, user_id, network, token, token_key, os, registered_at,
+                                    created_at, updated_at)
+                select 1, id, 1, 'token "quoted", ' || id, sha256(id::text::bytea), '', $1, $1, $1
+                from people)
+            select pg_current_xact_id()::text::bigint from people limit 1""",
+            NOW,
+            count,
+        )
+    )
+
+
+async def everybody(
+    client: FactsClient, xid: int, low: int = 0, high: int = BUCKETS
+) -> pl.DataFrame:
+    """All rows of a scan that has everything up to a transaction."""
+    scan = AudienceScan(app=AppId(1), low=low, high=high, at_least_xid=xid)
+    return pl.concat([piece.rows async for piece in client.scan(scan)])
+
+
+async def add_chunk(pool: asyncpg.Pool, number: int, devices: list[int], **fields: int) -> int:
+    """A recorded chunk of accepted rows; its transaction."""
+    rows = np.zeros(len(devices), OUTCOME_ROW)
+    rows["device"] = devices
+    rows["user"] = devices
+    rows["network"] = 1
+    rows["outcome"] = Outcome.ACCEPTED
+    rows["at_us"] = np.arange(len(devices)) * 1000
+    for name, value in fields.items():
+        rows[name] = value
+    return int(
+        await pool.fetchval(
+            """insert into chunk (key, app_id, kind, message_ids, rows, notes, provider_ids,
+                                  created_at)
+               values ($1, 1, 1, $2, $3, '{gone}', '{"0": "id-of-row-0"}', $4)
+               returning xid::text::bigint""",
+            f"k{number}",
+            [MESSAGE],
+            rows.tobytes(),
+            NOW,
+        )
+    )
+
+
+async def test_a_scan_has_what_was_committed_before_it_was_asked(
+    pool: asyncpg.Pool, short_dir: Path
+) -> None:
+    """Read your writes: no registration is missed by the message that follows it."""
+    async with owner(pool, short_dir) as client:
+        xid = await add_people(pool, 500)
+        rows = await everybody(client, xid)
+
+    assert len(rows) == 500
+    assert rows["token"].to_list()[0].startswith(b'token "quoted", ')
+    assert rows["registered_us"].unique().to_list() == [int(NOW.timestamp() * 1e6)]
+
+
+async def test_shards_of_a_scan_add_up(pool: asyncpg.Pool, short_dir: Path) -> None:
+    """Each user is in exactly one range of buckets."""
+    async with owner(pool, short_dir) as client:
+        xid = await add_people(pool, 3000)
+        parts = [await everybody(client, xid, low, low + 256) for low in range(0, BUCKETS, 256)]
+
+    users = pl.concat(parts)["user"]
+    assert len(users) == 3000
+    assert users.n_unique() == 3000
+
+
+async def test_changes_removals_and_deaths_arrive(pool: asyncpg.Pool, short_dir: Path) -> None:
+    """The copy follows updates and deletions."""
+    async with owner(pool, short_dir) as client:
+        await everybody(client, await add_people(pool, 3))
+        first, second, third = [row["id"] for row in await pool.fetch("select id from users")]
+        bump = "xid = pg_current_xact_id()"
+        await pool.execute(f"update users set opted_out = true, {bump} where id = $1", first)
+        await pool.execute(f"update device set state = 2, {bump} where user_id = $1", second)
+        await pool.execute("delete from device where user_id = $1", third)
+        xid = await pool.fetchval(
+            """insert into removal (kind, id, app_id) select 2, id, 1 from device
+               where user_id = $1 returning xid::text::bigint""",
+            second,
+        )
+        rows = await everybody(client, xid)
+
+    by_user = {row["user"]: row for row in rows.to_dicts()}
+    assert by_user[first]["user_opted_out"]
+    assert by_user[second]["device"] == 0
+    assert by_user[third]["network"] == 1
+
+
+async def test_a_user_without_a_device_is_a_row_of_device_zero(
+    pool: asyncpg.Pool, short_dir: Path
+) -> None:
+    """So that an outcome can be recorded for them."""
+    async with owner(pool, short_dir) as client:
+        xid = await pool.fetchval(
+            """insert into users (app_id, external_id, created_at, updated_at)
+               values (1, 'lonely', $1, $1) returning xid::text::bigint""",
+            NOW,
+        )
+        rows = await everybody(client, xid)
+
+    assert rows["device"].to_list() == [0]
+    assert rows["token"].to_list() == [None]
+
+
+async def test_outcomes_are_counted_and_traced(pool: asyncpg.Pool, short_dir: Path) -> None:
+    """Retries are attempts, not outcomes; notes and ids come back with them."""
+    async with owner(pool, short_dir) as client:
+        await add_chunk(pool, 1, [1, 2, 3])
+        await add_chunk(pool, 2, [4], outcome=0, reason=int(Reason.THROTTLED), status=429, note=1)
+        xid = await add_chunk(pool, 3, [4], attempt=1, at_us=9_000_000)
+        counts = await client.counts(AppId(1), MESSAGE, at_least_xid=xid)
+        trace = await client.trace(AppId(1), MESSAGE, UserId(4), at_least_xid=xid)
+        other = await client.counts(AppId(2), MESSAGE, at_least_xid=xid)
+        rate = await client.rate(AppId(1), MESSAGE)
+        wrong = await client.verify(AppId(1), MESSAGE)
+
+    assert [(c.outcome, c.reason, c.count) for c in counts.outcomes] == [
+        (Outcome.ACCEPTED, Reason.ACCEPTED, 4)
+    ]
+    assert counts.retried == 1
+    assert [(a.outcome, a.reason, a.status, a.note) for a in trace] == [
+        (None, Reason.THROTTLED, 429, "gone"),
+        (Outcome.ACCEPTED, Reason.ACCEPTED, 0, None),
+    ]
+    assert trace[1].provider_id == "id-of-row-0"
+    assert not other.outcomes
+    assert sum(n for _, n in rate) == 4
+    assert wrong == []
+
+
+async def test_a_restart_takes_nothing_in_twice(pool: asyncpg.Pool, short_dir: Path) -> None:
+    """The watermark moved with the rows."""
+    async with owner(pool, short_dir) as client:
+        xid = await add_chunk(pool, 1, list(range(1, 1001)))
+        await client.counts(AppId(1), MESSAGE, at_least_xid=xid)
+        await everybody(client, await add_people(pool, 10))
+    async with owner(pool, short_dir) as client:
+        xid = await add_chunk(pool, 2, [5000])
+        counts = await client.counts(AppId(1), MESSAGE, at_least_xid=xid)
+        sizes = await client.sizes()
+
+    assert sum(c.count for c in counts.outcomes) == 1001
+    assert sizes == {"users": 10, "device": 10, "outcome": 1001}
+
+
+async def test_the_audience_is_rebuilt_from_the_store(pool: asyncpg.Pool, short_dir: Path) -> None:
+    """Nothing in the columns is the only copy."""
+    async with owner(pool, short_dir) as client:
+        xid = await add_people(pool, 200)
+        before = await everybody(client, xid)
+        await client.rebuild()
+        after = await everybody(client, xid)
+
+    assert after.sort("device").equals(before.sort("device"))
+
+
+async def test_a_slow_transaction_does_not_lose_its_rows(
+    pool: asyncpg.Pool, short_dir: Path
+) -> None:
+    """Rows of an older transaction that commits later than a newer one still arrive."""
+    async with owner(pool, short_dir) as client:
+        async with pool.acquire() as slow, slow.transaction():
+            await slow.execute(
+                """insert into users (app_id, external_id, created_at, updated_at)
+                   values (1, 'slow', $1, $1)""",
+                NOW,
+            )
+            quick = await add_people(pool, 5)
+            waiting = asyncio.create_task(everybody(client, quick))
+            await asyncio.sleep(0.3)
+            assert not waiting.done()
+        rows = await waiting
+
+    assert len(rows) == 6
