@@ -13,6 +13,7 @@ from clarion.ports.messages import Acceptor, Messages
 from clarion.ports.provider import Provider
 from clarion.ports.registry import Apps, Devices, People
 from clarion.ports.system import Chance, Clock
+from clarion.stages.intake.register import Rules
 from clarion.telemetry.metrics import Metrics
 
 
@@ -56,8 +57,8 @@ class ApiDependencies:
     metrics: Metrics
     cursor_key: bytes = field(repr=False)
     """At least 32 octets, the same in every process: cursors are sealed with it."""
-    zones: frozenset[str]
-    """Names of the time zones that exist (IANA)."""
+    rules: Rules
+    """What registrations are judged by: time zones, trusted push services."""
     limits: ApiLimits = field(default_factory=ApiLimits)
     operator_app: AppId | None = None
     """Admin keys of this app may make and list apps."""

@@ -8,7 +8,9 @@ import polars as pl
 from msgspec import UNSET, UnsetType
 
 from clarion.api.decoding import refuse, utc
-from clarion.api.problems import FieldProblem, field_problem
+from clarion.api.exchange import Answer, Exchange, json_answer
+from clarion.api.problems import FieldProblem, field_problem, invalid
+from clarion.api.routing import Api
 from clarion.api.shapes.people import (
     AttributeChanges,
     DevicePatch,
@@ -18,6 +20,9 @@ from clarion.api.shapes.people import (
     PersonBody,
     PersonRow,
     PersonView,
+    RefusedRow,
+    RegisteredList,
+    RegisteredView,
 )
 from clarion.domain.attributes import (
     MAX_TEXT_OCTETS,
@@ -26,11 +31,13 @@ from clarion.domain.attributes import (
     encode_attributes,
 )
 from clarion.domain.device import KEEP, DeviceChange, DeviceState, Keep
-from clarion.domain.ids import UserId
+from clarion.domain.errors import FieldCode
+from clarion.domain.ids import AppId, UserId
 from clarion.domain.network import Environment, Network, TokenKind
 from clarion.domain.person import PersonChange
 from clarion.domain.registration import RAW_COLUMNS, check
 from clarion.ports.registry import DeviceRecord, PersonRecord
+from clarion.stages.intake.register import Registration, register
 
 Cell = str | int | float | bool | datetime | None
 Row = Mapping[str, Cell]
@@ -60,6 +67,32 @@ def judge(row: Row, zones: frozenset[str], now: datetime, *, strip: str = "") ->
         ]
     )
     return judged.rows.row(0, named=True)
+
+
+async def register_rows(
+    api: Api, call: Exchange, rows: Sequence[Row], *, strip: str = ""
+) -> Answer:
+    """Store the good rows of a batch in one unit of work; the answer tells of the others."""
+    if len(rows) > api.deps.limits.max_rows:
+        raise invalid("", f"At most {api.deps.limits.max_rows} rows.", FieldCode.TOO_LARGE)
+    done = await registered(api, call.caller.app, rows)
+    refused = [
+        RefusedRow(p.row, p.problem.path.removeprefix(strip), p.problem.code, p.problem.detail)
+        for p in done.problems
+    ]
+    items = [
+        RegisteredView(device, user, created)
+        for device, user, created in zip(
+            done.device.tolist(), done.user.tolist(), done.created, strict=True
+        )
+    ]
+    return json_answer(RegisteredList(items, refused))
+
+
+async def registered(api: Api, app: AppId, rows: Sequence[Row]) -> Registration:
+    """Judge and store rows."""
+    now = api.deps.clock.now()
+    return await register(api.deps.devices, app, frame(rows), rules=api.deps.rules, now=now)
 
 
 def person_change(

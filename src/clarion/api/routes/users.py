@@ -7,15 +7,23 @@ from clarion.api.cursor import number_after, number_cursor
 from clarion.api.decoding import number
 from clarion.api.exchange import Answer, Exchange, json_answer
 from clarion.api.problems import ProblemError, field_problem, invalid, not_found, pointer
-from clarion.api.registering import device_view, person_change, person_view
+from clarion.api.registering import (
+    device_view,
+    person_change,
+    person_row,
+    person_view,
+    register_rows,
+)
 from clarion.api.routing import Api, Route
 from clarion.api.shapes.people import (
     DeviceList,
     MergeBody,
     PageQuery,
+    PersonBatch,
     PersonBody,
     PersonPage,
     PersonView,
+    RegisteredList,
 )
 from clarion.domain.errors import ErrorCode, FieldCode
 from clarion.domain.ids import UserId
@@ -42,6 +50,13 @@ async def put(api: Api, call: Exchange) -> Answer:
     except RegistryError as error:
         raise registry_refusal(error) from None
     return json_answer(person_view(record), 201 if created else 200)
+
+
+async def put_many(api: Api, call: Exchange) -> Answer:
+    """Create or change many people. Good rows are stored, bad ones reported by their index."""
+    body = await call.json(PersonBatch, api.deps.limits.max_batch_body)
+    rows = [person_row(row) for row in body.users]
+    return await register_rows(api, call, rows, strip="/user")
 
 
 async def create_anonymous(api: Api, call: Exchange) -> Answer:
@@ -150,7 +165,7 @@ def registry_refusal(error: RegistryError) -> ProblemError:
 
 async def _change(api: Api, call: Exchange, external_id: str | None) -> PersonChange:
     body = await call.json(PersonBody, api.deps.limits.max_body)
-    return person_change(body, external_id, api.deps.zones, api.deps.clock.now())
+    return person_change(body, external_id, api.deps.rules.zones, api.deps.clock.now())
 
 
 def _ref(call: Exchange) -> PersonRef:
@@ -238,6 +253,16 @@ ROUTES: Final = (
         body=PersonBody,
         answers={201: PersonView},
         errors=(ErrorCode.NAME_TAKEN,),
+    ),
+    Route(
+        method="POST",
+        path="/v1/users:batch",
+        handle=put_many,
+        summary="Create or change many people",
+        tag="Users",
+        scope=Scope.SEND,
+        body=PersonBatch,
+        answers={200: RegisteredList},
     ),
     Route(
         method="POST",

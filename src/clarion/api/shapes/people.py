@@ -116,7 +116,7 @@ class DeviceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DeviceBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Many devices; all of them are stored, or none."""
+    """Many devices."""
 
     devices: Annotated[list[DeviceRow], msgspec.Meta(min_length=1, max_length=5_000)]
 
@@ -129,10 +129,23 @@ class RegisteredView(msgspec.Struct, frozen=True):
     created: bool
 
 
+class RefusedRow(msgspec.Struct, frozen=True):
+    """What is wrong with one row; it was not stored (or, where so said, all but its attributes)."""
+
+    index: int
+    path: str
+    code: str
+    detail: str
+
+
 class RegisteredList(msgspec.Struct, frozen=True):
-    """What became of each row, in order. `id` is 0 for a row that described a person only."""
+    """What became of each row, in order.
+
+    `id` is 0 for a row that described a person only, both are 0 for a row that was refused.
+    """
 
     items: list[RegisteredView]
+    refused: list[RefusedRow]
 
 
 class DevicePatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

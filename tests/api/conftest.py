@@ -1,0 +1,126 @@
+"""The API on real engines: PostgreSQL for the state, providers that are never asked to send."""
+
+import asyncio
+import zoneinfo
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from clarion.adapters.net.transport import NetTransport, TransportSettings
+from clarion.adapters.state.credentials import PostgresCredentials, PostgresSharedTokens
+from clarion.adapters.state.journal import PostgresJournal
+from clarion.adapters.state.keys import PostgresKeys
+from clarion.adapters.state.messages import PostgresMessages
+from clarion.adapters.state.pool import open_pool
+from clarion.adapters.state.registry_apps import PostgresApps
+from clarion.adapters.state.registry_devices import PostgresDevices
+from clarion.adapters.state.registry_people import PostgresPeople
+from clarion.adapters.state.sealing import Seal
+from clarion.adapters.system import SystemChance, SystemClock
+from clarion.api import ApiDependencies, ApiLimits, create_app
+from clarion.domain.ids import AppId
+from clarion.domain.network import Network
+from clarion.ports.facts import Facts
+from clarion.ports.keys import Scope
+from clarion.providers.apns.client import ApnsProvider
+from clarion.providers.fcm.client import FcmProvider
+from clarion.providers.webpush.client import WebPushProvider
+from clarion.stages.intake.register import Rules
+from clarion.telemetry.metrics import Metrics
+from clarion.wire.endpoint import NOBODY
+
+CLOCK = SystemClock()
+ZONES = frozenset(zoneinfo.available_timezones())
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """The API, its dependencies, and keys of two apps."""
+
+    deps: ApiDependencies
+    app: AppId
+    other: AppId
+    keys: Mapping[str, str]
+    """`admin`, `send`, `device` of the app; `other` is the other app's admin."""
+
+    def client(self, key: str | None = "admin", **changes: object) -> httpx.AsyncClient:
+        """A client with that key; `changes` are made to the dependencies."""
+        app = create_app(replace(self.deps, **cast("Any", changes)) if changes else self.deps)
+        headers = {} if key is None else {"authorization": f"Bearer {self.keys[key]}"}
+        transport = httpx.ASGITransport(app=cast("Any", app), raise_app_exceptions=False)
+        return httpx.AsyncClient(
+            transport=transport, base_url="http://clarion.test", headers=headers
+        )
+
+
+async def _ready() -> Mapping[str, bool]:
+    return {"store": True}
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    """Two apps with their keys on a fresh database."""
+    pool = await open_pool(database_url)
+    chance = SystemChance()
+    seal = Seal(bytes(32), chance.token)
+    transport = NetTransport(TransportSettings(), CLOCK, chance)
+    tokens = PostgresSharedTokens(pool, seal)
+    apps, keys, now = PostgresApps(pool), PostgresKeys(pool, chance), CLOCK.now()
+    first = await apps.create("default", now=now)
+    second = await apps.create("other", now=now)
+    texts = {
+        scope.value: (await keys.create(first.id, scope, "test", expires_at=None, now=now)).text
+        for scope in Scope
+    }
+    texts["other"] = (
+        await keys.create(second.id, Scope.ADMIN, "test", expires_at=None, now=now)
+    ).text
+    old = await keys.create(
+        first.id, Scope.ADMIN, "old", expires_at=now - timedelta(days=1), now=now
+    )
+    texts["expired"] = old.text
+    deps = ApiDependencies(
+        clock=CLOCK,
+        chance=chance,
+        apps=apps,
+        people=PostgresPeople(pool),
+        devices=PostgresDevices(pool),
+        keys=keys,
+        credentials=PostgresCredentials(pool, seal),
+        acceptor=PostgresJournal(pool),
+        messages=PostgresMessages(pool),
+        facts=_facts(),
+        providers={
+            Network.APNS: ApnsProvider(
+                transport=transport, tokens=tokens, clock=CLOCK, chance=chance
+            ),
+            Network.FCM: FcmProvider(transport=transport, tokens=tokens, clock=CLOCK),
+            Network.WEBPUSH: WebPushProvider(transport, CLOCK, chance),
+        },
+        metrics=Metrics(),
+        cursor_key=bytes(32),
+        rules=Rules(zones=ZONES, allow=NOBODY),
+        limits=ApiLimits(body_time_s=0.2),
+        operator_app=first.id,
+        ready=_ready,
+        stopping=asyncio.Event(),
+    )
+    yield World(deps=deps, app=first.id, other=second.id, keys=texts)
+    await transport.close()
+    await pool.close()
+
+
+def _facts() -> Facts:
+    """No test here reads facts; the ones that do are with the engine that keeps them."""
+    return cast("Facts", None)
+
+
+@pytest.fixture
+async def admin(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with the app's admin key."""
+    async with world.client() as client:
+        yield client
