@@ -240,7 +240,7 @@ class MakeStage(Protocol):
         *,
         tokens: Mapping[str, str] | None = None,
         key: KeyPair = KEY,
-        projects: frozenset[str] = frozenset({"demo"}),
+        token_url: str = TOKEN_URL,
     ) -> Stage:
         """Without `tokens`, every token exists in every project."""
         ...
@@ -255,13 +255,13 @@ def make_stage() -> MakeStage:
         *,
         tokens: Mapping[str, str] | None = None,
         key: KeyPair = KEY,
-        projects: frozenset[str] = frozenset({"demo"}),
+        token_url: str = TOKEN_URL,
     ) -> Stage:
-        account = FcmAccount(email=EMAIL, public_pem=KEY.public_pem, projects=projects)
+        account = FcmAccount(email=EMAIL, public_pem=KEY.public_pem, projects=frozenset({"demo"}))
         judge = FcmSimulator(
             accounts=[account],
             tokens=tokens,
-            token_url=TOKEN_URL,
+            token_url=token_url,
             any_token=tokens is None,
             faults=faults,
             record=True,

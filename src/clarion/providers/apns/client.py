@@ -29,7 +29,7 @@ from clarion.ports.provider import (
 from clarion.ports.system import Chance, Clock
 from clarion.ports.transport import ClientCertificate, Origin, Transport, TransportError
 from clarion.providers.apns import payload
-from clarion.providers.apns.errors import Columns, Ruling, misconfigured, unreachable
+from clarion.providers.apns.errors import Columns, Ruling, misconfigured
 from clarion.wire.http2 import Batch, HeaderSet, literal_field
 from clarion.wire.jose import JoseError, Json, build_jwt, load_es256_key, parse_jwt
 
@@ -270,8 +270,8 @@ class ApnsProvider:
         )
         try:
             await self._transport.send(origin, batch, urgent=job.request.urgent)
-        except TransportError as error:
-            job.columns.put(rows, unreachable(str(error)))
+        except TransportError as error:  # the certificate can't be used
+            job.columns.put(rows, misconfigured(str(error)))
             return {}
         rulings = job.columns.record(rows, batch, ~job.unknown[rows], job.request.now)
         learnt = rows[job.unknown[rows] & (job.columns.status[rows] == 200)]  # noqa: PLR2004 - OK

@@ -217,12 +217,6 @@ def after_refresh(ruling: Ruling) -> Ruling:
     return Ruling(verdict=Verdict.ALERT_CONFIG, reason=ruling.reason, note=ruling.note)
 
 
-def unreachable(sentence: str) -> Ruling:
-    """The ruling when no connection could be made."""
-    note = sentence[:LONGEST_NOTE]
-    return Ruling(verdict=Verdict.RETRY, reason=Reason.CONNECTION_REFUSED, note=note)
-
-
 def misconfigured(sentence: str) -> Ruling:
     """The ruling when the credential itself is of no use."""
     note = sentence[:LONGEST_NOTE]

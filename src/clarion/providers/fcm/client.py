@@ -271,8 +271,8 @@ class FcmProvider:
         )
         try:
             await self._transport.send(self._origin, batch, urgent=job.request.urgent)
-        except TransportError as error:
-            job.columns.put(rows, unreachable(str(error)))
+        except TransportError as error:  # the settings forbid the base URL
+            job.columns.put(rows, misconfigured(str(error)))
             return rows[:0]
         rulings = job.columns.record(rows, batch, job.request.now)
         again = [row for row, r in rulings.items() if r.verdict is Verdict.REFRESH_AUTH]
