@@ -4,19 +4,23 @@ Paths are matched segment by segment before percent-decoding, so that an externa
 character (`/` as `%2F`). A template may end in `:verb`.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from clarion.api.decoding import FORBIDDEN
 from clarion.api.dependencies import ApiDependencies
 from clarion.api.exchange import Answer, Exchange, Stream
 from clarion.api.networks import ConfiguredNetworks
 from clarion.api.problems import ProblemError
 from clarion.domain.errors import ErrorCode
 from clarion.ports.keys import Scope
+
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +169,6 @@ def _text(segment: str) -> str:
         text = unquote_to_bytes(segment).decode()
     except UnicodeDecodeError:
         raise ProblemError(ErrorCode.NOT_FOUND, "The path is not UTF-8.") from None
-    if not text or FORBIDDEN.search(text):
+    if not text or _CONTROL.search(text):
         raise ProblemError(ErrorCode.NOT_FOUND, "No name in the path can be empty or have that.")
     return text
