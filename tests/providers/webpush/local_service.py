@@ -14,7 +14,7 @@ from clarion.domain.handoffs import Answers, Recipients
 from clarion.domain.ids import AppId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
-from clarion.ports.provider import Credential, SendRequest
+from clarion.ports.provider import Credential, Provider, SendRequest
 from clarion.ports.simulator import SimulatedAnswer, SimulatedRequest
 from clarion.ports.system import Clock
 from clarion.ports.transport import (
@@ -118,7 +118,9 @@ class LocalService:
 
     def __post_init__(self) -> None:
         self.transport = InMemoryTransport(self.judge, self.clock)
-        self.provider = WebPushProvider(self.transport, self.clock, SystemChance(), self.settings)
+        self.provider: Provider = WebPushProvider(
+            self.transport, self.clock, SystemChance(), self.settings
+        )
 
     async def send(
         self,

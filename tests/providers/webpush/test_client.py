@@ -23,6 +23,7 @@ from tests.providers.webpush.local_service import (
 )
 
 from clarion.domain.content import Content
+from clarion.domain.ids import CredentialId
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason, Verdict
 from clarion.ports.simulator import SimulatedAnswer, SimulatedRequest
@@ -262,6 +263,28 @@ async def test_a_kept_sender_key_is_replaced_when_its_lifetime_ends() -> None:
     assert await key_id() == first
     service.clock.at += timedelta(seconds=61)
     assert await key_id() != first
+
+
+async def test_kept_sender_keys_of_many_credentials_take_bounded_memory() -> None:
+    """Only the few most recently used are kept: each may hold the secrets of 200,000 people."""
+    settings = WebPushSettings(allow=ALLOW, sender_key_lifetime_s=3600)
+    service = LocalService(judge=always(201), settings=settings)
+    credentials = [
+        replace(make_credential(public=public, secret=secret), id=CredentialId(number))
+        for number, (public, secret) in enumerate(
+            make_vapid_credential("mailto:ops@example.org") for _ in range(6)
+        )
+    ]
+
+    async def key_id(number: int) -> bytes:
+        recipients = recipients_of([f"{ORIGIN}/p/1"], [KEYS])
+        await service.send(recipients, [make_message()], credential=credentials[number])
+        return service.transport.batches[-1][1].body_of(0)[21:86]
+
+    first = [await key_id(number) for number in range(6)]
+    assert len(set(first)) == 6
+    assert await key_id(5) == first[5]
+    assert await key_id(0) != first[0]
 
 
 async def test_by_default_no_two_messages_share_a_sender_key() -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.providers.webpush.local_service import (
     ALLOW,
     ORIGIN,
@@ -271,6 +273,46 @@ def test_the_record_of_an_endpoint_stays_small() -> None:
     assert simulator.record is not None
     assert len(simulator.record.deliveries[path]) == KEPT_PER_ENDPOINT
     assert simulator.record.accepted[path] == KEPT_PER_ENDPOINT + 5
+
+
+@given(
+    profile=st.sampled_from(Profile),
+    path=st.text(max_size=60),
+    authority=st.text(max_size=20) | st.sampled_from(["xn--a", "xn--\u00e9", "[::1", "a:b"]),
+    headers=st.lists(
+        st.tuples(
+            st.sampled_from([b"ttl", b"topic", b"urgency", b"authorization", b"crypto-key"]),
+            st.binary(max_size=40) | st.just(b"vapid t=a.b.c, k=d"),
+        ),
+        max_size=4,
+    ),
+    valid=st.booleans(),
+)
+def test_no_request_can_make_the_simulator_stumble(
+    profile: Profile,
+    path: str,
+    authority: str,
+    headers: list[tuple[bytes, bytes]],
+    *,
+    valid: bool,
+) -> None:
+    """Whatever a client under test sends, it gets a refusal to look at."""
+    simulator = WebPushSimulator(profile=profile, decrypt=True)
+    (subscription,) = simulator.subscribe(1, ORIGIN)
+    answer = simulator.answer(
+        SimulatedRequest(
+            connection=1,
+            stream=1,
+            method="POST",
+            path=subscription.endpoint.removeprefix(ORIGIN) if valid else path,
+            authority=authority,
+            headers=headers,
+            body=b"x",
+            peer_certificate=None,
+            now=START,
+        )
+    )
+    assert 400 <= answer.status < 500
 
 
 @pytest.mark.parametrize("protocols", [["h2", "http/1.1"], ["http/1.1"]])

@@ -255,10 +255,10 @@ class WebPushSimulator:
         try:
             status, headers, body = self._accept(request, fate - cut)
         except _RefusedError as error:
-            status, headers, body = self._say(error.refusal, str(error))
+            detail = str(error).encode(errors="replace").decode()
+            status, headers, body = self._say(error.refusal, detail)
         self._by_status[status] += 1
-        low, high = faults.latency_s
-        every = faults.goaway_every
+        (low, high), every = faults.latency_s, faults.goaway_every
         return SimulatedAnswer(
             status=status,
             headers=headers,
