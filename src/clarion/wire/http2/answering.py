@@ -59,11 +59,6 @@ class Answering:
         self._unacknowledged = 0
         self._owing: set[int] = set()
 
-    @property
-    def must_look(self) -> bool:
-        """Whether every frame needs a closer look: a table to keep, or bodies to cut short."""
-        return self.decoder.stateful or len(self._sender.uploads) > 0
-
     def live(self, stream_id: int) -> Segment | None:
         """The segment of a stream whose request has not ended, or None when it has.
 

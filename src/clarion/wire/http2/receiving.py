@@ -151,7 +151,7 @@ class Receiver:
             self._begun
             and self._section is None
             and not segment.exact
-            and not self._answering.must_look
+            and not self._answering.decoder.stateful
         )
 
     def _bare(self, data: bytes | memoryview, position: int, size: int) -> int:
@@ -240,7 +240,7 @@ class Receiver:
     def _columns(self, data: bytes | memoryview, position: int, size: int) -> int:
         """Settles runs of equally long 200 answers as columns, and returns where they end."""
         self._long_runs = False
-        if not self._begun or self._section is not None or self._answering.must_look:
+        if not self._begun or self._section is not None or self._answering.decoder.stateful:
             return position
         while size - position > frames.HEADER_OCTETS:
             word, flags, _, first = _HEAD(data, position)

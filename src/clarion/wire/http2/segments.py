@@ -28,8 +28,8 @@ class Segment:
         self.left = count
         self.opened_at = now
         self.deadline = now + batch.deadline_s
-        # True: each answer must be looked at (bodies are kept, or some stream has failed), so
-        # the fast path of the receiver stays away.
+        # True: each answer must be looked at (bodies are kept, or some stream has failed or is
+        # still sending its body), so the fast path of the receiver stays away.
         self.exact = batch.keep_bodies
 
     def pending(self, stream_id: int) -> bool:
@@ -73,11 +73,18 @@ class Segments:
         self._starts.append(stream_id)
         self._items.append(Segment(batch, index, stream_id, count, now))
 
+    def watch(self, stream_id: int) -> None:
+        """The answer on this stream must be looked at: it may come before the body is sent."""
+        segment = self.find(stream_id)
+        if segment is not None:
+            segment.exact = True
+
     @staticmethod
     def _continues(last: Segment, batch: Batch, stream_id: int, now: float) -> bool:
         return (
             last.batch is batch
             and last.hi == stream_id
+            and last.exact == batch.keep_bodies
             and now - last.opened_at < _MERGE_WITHIN_S
             and last.hi - last.lo < 2 * _MERGE_UP_TO
         )

@@ -138,6 +138,9 @@ class Sender:
         """One request whose body takes several DATA frames, if a window lets it begin."""
         if self.uploads.window <= 0 or (self.uploads and self._peer.initial_window <= 0):
             return 0
+        one_frame = min(self._peer.initial_window, self._peer.max_frame)
+        if len(batch.body_of(batch.claimed)) <= one_frame and self._segments.open:
+            return 0  # the connection's window is spent: what is open will let it grow again
         template, _ = self.encoder.next_block(batch.headers, 1)
         self._write_split(batch, template, out, now)
         return 1
@@ -158,6 +161,7 @@ class Sender:
             self.uploads.start(stream_id, body, self._peer.initial_window)
             out += self.uploads.pump(self._peer.max_frame)
         self._open(batch, 1, now)
+        self._segments.watch(stream_id)
 
     def _open(self, batch: Batch, count: int, now: float) -> None:
         self._segments.opened(batch, self.next_stream_id, count, now)
