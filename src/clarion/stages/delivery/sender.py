@@ -16,7 +16,7 @@ import numpy as np
 from clarion.domain.credential_health import Diagnosis
 from clarion.domain.handoffs import BatchToSend, Int64s, UInt16s
 from clarion.domain.ids import CredentialId, MessageId
-from clarion.domain.lanes import Lane
+from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason
 from clarion.ports.line import ChunkAck, ChunkCommit, ClaimedBatch, SendLine
@@ -109,8 +109,9 @@ async def _send_batch(
     batch = claimed.batch
     credential = await ports.credential(batch.credential)
     canceled: Collection[MessageId] = claimed.canceled
-    for low in range(batch.cursor, len(batch.recipients), slot.chunk):
-        high = min(low + slot.chunk, len(batch.recipients))
+    step = min(slot.chunk, CHUNK_RECIPIENTS[batch.lane])
+    for low in range(batch.cursor, len(batch.recipients), step):
+        high = min(low + step, len(batch.recipients))
         chunk = Chunk(batch=batch, low=low, high=high, now=ports.clock.now())
         changed = await ports.overlay.reasons(batch.app, chunk.recipients, batch.planned_xid)
         commit = await send_chunk(ports, chunk, credential, changed, canceled)

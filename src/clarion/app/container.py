@@ -1,0 +1,245 @@
+"""The composition root: every port gets its adapter here, and nowhere else."""
+
+import zoneinfo
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+import asyncpg
+
+from clarion.adapters.facts.duckdb.client import FactsClient
+from clarion.adapters.net.transport import NetTransport, TransportSettings
+from clarion.adapters.state.credentials import PostgresCredentials, PostgresSharedTokens
+from clarion.adapters.state.journal import PostgresJournal
+from clarion.adapters.state.keys import PostgresKeys
+from clarion.adapters.state.messages import PostgresMessages
+from clarion.adapters.state.plan_line import PostgresPlanLine
+from clarion.adapters.state.pool import open_pool
+from clarion.adapters.state.registry_apps import PostgresApps
+from clarion.adapters.state.registry_devices import PostgresDevices
+from clarion.adapters.state.registry_people import PostgresPeople
+from clarion.adapters.state.sealing import Seal, load_master_key
+from clarion.adapters.state.send_line import PostgresHousekeeping, PostgresSendLine
+from clarion.adapters.system import SystemChance, SystemClock
+from clarion.app.settings import Settings, SettingsError
+from clarion.domain.credential_health import FaultPolicy
+from clarion.domain.ids import CredentialId
+from clarion.domain.network import Network
+from clarion.ports.provider import Credential, Provider
+from clarion.ports.system import Clock
+from clarion.providers.apns.client import ApnsHosts, ApnsProvider
+from clarion.providers.fcm.client import FcmHosts, FcmProvider
+from clarion.providers.webpush.client import WebPushProvider, WebPushSettings
+from clarion.stages.delivery.health import CredentialHealth
+from clarion.stages.delivery.overlay import Overlay
+from clarion.stages.delivery.pacing import Pacer
+from clarion.stages.delivery.sender import DeliveryPorts
+from clarion.wire.endpoint import AllowList
+
+CREDENTIAL_FRESH = timedelta(seconds=2)
+"""A replaced credential is used at the latest this long after the change."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Paths:
+    """Where things lie in the data directory."""
+
+    root: Path
+
+    @property
+    def postgres(self) -> Path:
+        """The embedded server's own directory."""
+        return self.root / "postgres"
+
+    @property
+    def facts(self) -> Path:
+        """The facts file."""
+        return self.root / "facts" / "facts.duckdb"
+
+    @property
+    def facts_socket(self) -> Path:
+        """Where the owner of the facts listens."""
+        return self.root / "facts" / "facts.sock"
+
+    @property
+    def metrics(self) -> Path:
+        """Where the processes share their numbers."""
+        return self.root / "metrics"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Container:
+    """Everything a role may need, ready to use."""
+
+    settings: Settings
+    paths: Paths
+    pool: asyncpg.Pool
+    clock: SystemClock
+    chance: SystemChance
+    apps: PostgresApps
+    people: PostgresPeople
+    devices: PostgresDevices
+    keys: PostgresKeys
+    credentials: PostgresCredentials
+    messages: PostgresMessages
+    journal: PostgresJournal
+    plan_line: PostgresPlanLine
+    housekeeping: PostgresHousekeeping
+    facts: FactsClient
+    transport: NetTransport
+    providers: Mapping[Network, Provider]
+    delivery: DeliveryPorts
+    master_key: bytes
+
+
+@asynccontextmanager
+async def open_container(settings: Settings, *, connections: int) -> AsyncIterator[Container]:
+    """Open what one process needs.
+
+    Args:
+        settings: with `database.url` set (the supervisor sets it for the embedded server).
+        connections: how many connections to the state store the process may hold.
+
+    Raises:
+        SettingsError: no state store is named.
+        StoreUnavailableError: the state store can't be reached.
+        MasterKeyError: the key that seals credentials can't be read.
+    """
+    if settings.database.url is None:
+        raise SettingsError(["database.url is not set: start with `clarion serve`, or set it"])
+    clock, chance = SystemClock(), SystemChance()
+    paths = Paths(root=settings.data_dir)
+    key_file = settings.data.master_key_file or paths.root / "master.key"
+    master_key = load_master_key(key_file, chance.token)
+    async with AsyncExitStack() as stack:
+        pool = await open_pool(
+            settings.database.url.reveal(),
+            max_size=connections,
+            command_timeout_s=settings.database.statement_s,
+        )
+        stack.push_async_callback(pool.close)
+        seal = Seal(master_key, chance.token)
+        transport = NetTransport(_transport_settings(settings), clock, chance)
+        stack.push_async_callback(transport.close)
+        tokens = PostgresSharedTokens(pool, seal)
+        providers = _providers(settings, transport, tokens, clock, chance)
+        for provider in providers.values():
+            stack.push_async_callback(provider.close)
+        facts = FactsClient(paths.facts_socket, clock)
+        stack.push_async_callback(facts.close)
+        credentials = PostgresCredentials(pool, seal)
+        send_line = PostgresSendLine(pool)
+        yield Container(
+            settings=settings,
+            paths=paths,
+            pool=pool,
+            clock=clock,
+            chance=chance,
+            apps=PostgresApps(pool),
+            people=PostgresPeople(pool),
+            devices=PostgresDevices(pool),
+            keys=PostgresKeys(pool, chance),
+            credentials=credentials,
+            messages=PostgresMessages(pool),
+            journal=PostgresJournal(pool),
+            plan_line=PostgresPlanLine(pool),
+            housekeeping=PostgresHousekeeping(pool),
+            facts=facts,
+            transport=transport,
+            providers=providers,
+            delivery=DeliveryPorts(
+                line=send_line,
+                providers=providers,
+                credential=remembering(credentials.load, clock),
+                clock=clock,
+                chance=chance,
+                health=CredentialHealth(policy=_fault_policy(settings)),
+                overlay=Overlay(send_line),
+                pacer=Pacer(line=send_line, clock=clock),
+            ),
+            master_key=master_key,
+        )
+
+
+def remembering(
+    load: Callable[[CredentialId], Awaitable[Credential | None]], clock: Clock
+) -> Callable[[CredentialId], Awaitable[Credential | None]]:
+    """Credentials as they were at most two seconds ago: the hot path does not ask each time."""
+    known: dict[CredentialId, tuple[datetime, Credential | None]] = {}
+
+    async def credential(wanted: CredentialId) -> Credential | None:
+        now = clock.now()
+        held = known.get(wanted)
+        if held is None or not timedelta(0) <= now - held[0] < CREDENTIAL_FRESH:
+            held = known[wanted] = (now, await load(wanted))
+        return held[1]
+
+    return credential
+
+
+def allow_list(settings: Settings) -> AllowList:
+    """Hosts that the egress guard lets pass."""
+    return AllowList.parse(settings.egress.allow_hosts)
+
+
+@cache
+def zone_names() -> frozenset[str]:
+    """The IANA time zones that exist here."""
+    return frozenset(zoneinfo.available_timezones())
+
+
+def _transport_settings(settings: Settings) -> TransportSettings:
+    egress = settings.egress
+    return TransportSettings(
+        ca_file=egress.ca_file,
+        proxy=None if egress.proxy_url is None else egress.proxy_url.reveal(),
+        allow=allow_list(settings),
+        max_connections=egress.connections,
+        connect_s=egress.connect_s,
+        request_s=egress.request_s,
+    )
+
+
+def _providers(
+    settings: Settings,
+    transport: NetTransport,
+    tokens: PostgresSharedTokens,
+    clock: SystemClock,
+    chance: SystemChance,
+) -> Mapping[Network, Provider]:
+    """The registry of networks: one line each."""
+    return {
+        Network.APNS: ApnsProvider(
+            transport=transport,
+            tokens=tokens,
+            clock=clock,
+            chance=chance,
+            hosts=ApnsHosts(
+                production=settings.apns.production_url, sandbox=settings.apns.sandbox_url
+            ),
+        ),
+        Network.FCM: FcmProvider(
+            transport=transport,
+            tokens=tokens,
+            clock=clock,
+            hosts=FcmHosts(base=settings.fcm.base_url, token=settings.fcm.token_url),
+        ),
+        Network.WEBPUSH: WebPushProvider(
+            transport,
+            clock,
+            chance,
+            WebPushSettings(
+                allow=allow_list(settings),
+                subject=settings.webpush.subject,
+                sender_key_lifetime_s=settings.webpush.sender_key_lifetime_s,
+            ),
+        ),
+    }
+
+
+def _fault_policy(settings: Settings) -> FaultPolicy:
+    faults = settings.faults
+    return FaultPolicy(share=faults.share, at_least=faults.at_least, window_s=faults.window_s)

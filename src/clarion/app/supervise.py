@@ -1,0 +1,251 @@
+"""`clarion serve`: the engines, the roles as child processes, and what to do when one dies."""
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from clarion.adapters.state.embedded import EmbeddedSettings, running
+from clarion.adapters.state.keys import PostgresKeys
+from clarion.adapters.state.migrate import migrate
+from clarion.adapters.state.pool import open_pool
+from clarion.adapters.state.registry_apps import PostgresApps
+from clarion.adapters.state.send_line import PostgresHousekeeping
+from clarion.adapters.system import SystemChance, SystemClock
+from clarion.app.container import Paths
+from clarion.app.settings import Secret, Settings
+from clarion.ports.keys import Scope
+from clarion.telemetry.logs import log
+from clarion.telemetry.names import LogEvent
+
+_log = logging.getLogger(__name__)
+
+RESTART_FIRST_S = 0.2
+RESTART_LONGEST_S = 10.0
+STEADY_S = 30.0
+"""A child that lived this long starts with a clean slate."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FirstKey:
+    """The key of a platform that was started for the first time; shown once, stored hashed."""
+
+    app: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Started:
+    """What the command line tells."""
+
+    url: str
+    data_dir: Path
+    first_key: FirstKey | None
+
+
+@dataclass(kw_only=True, slots=True)
+class _Child:
+    role: str
+    number: int
+    starts: int = 0
+    process: asyncio.subprocess.Process | None = None
+    owner: str = ""
+
+
+async def serve(
+    settings: Settings,
+    stop: asyncio.Event,
+    *,
+    started: Callable[[Started], None],
+    config: Path | None = None,
+) -> None:
+    """Run the whole platform until told to stop, then drain every role.
+
+    Args:
+        settings: as loaded; `database.url` chooses between our own server and another.
+        stop: set by whoever handles signals.
+        started: called once the API answers.
+        config: the settings file, which the children read too.
+
+    Raises:
+        EmbeddedPostgresError: the embedded server can't run here; the sentence says what to do.
+        StoreUnavailableError: the configured server can't be reached.
+    """
+    paths = Paths(root=settings.data_dir)
+    prepare_data_dir(paths.root)
+    async with _state_store(settings, paths) as dsn:
+        await migrate(dsn)
+        wired = with_database(settings, dsn)
+        first_key = await first_start(wired)
+        environment = _environment(dsn, config)
+        children = [_Child(role=role, number=n) for role, n in _plan(settings)]
+        keepers = [
+            asyncio.create_task(_keep(child, environment, wired, stop)) for child in children
+        ]
+        try:
+            url = f"http://{settings.server.host}:{settings.server.port}"
+            if await _answers(settings, stop):
+                started(Started(url=url, data_dir=paths.root, first_key=first_key))
+            await stop.wait()
+        finally:
+            stop.set()
+            await asyncio.gather(*keepers)
+
+
+def prepare_data_dir(root: Path) -> None:
+    """Make the data directory. As root, others may pass through it (never list it): the embedded
+    server runs as an ordinary user below it.
+    """
+    as_root = os.geteuid() == 0
+    root.mkdir(parents=True, exist_ok=True, mode=0o711 if as_root else 0o700)
+    (root / "facts").mkdir(exist_ok=True, mode=0o700)
+
+
+@asynccontextmanager
+async def _state_store(settings: Settings, paths: Paths) -> AsyncIterator[str]:
+    if settings.database.url is not None:
+        yield settings.database.url.reveal()
+        return
+    embedded = EmbeddedSettings(shared_buffers_mib=settings.database.shared_buffers_mib)
+    async with running(paths.postgres, settings=embedded) as server:
+        log(_log, logging.INFO, LogEvent.STORE_STARTED, pid=server.pid)
+        yield server.dsn
+    log(_log, logging.INFO, LogEvent.STORE_STOPPED)
+
+
+def with_database(settings: Settings, dsn: str) -> Settings:
+    """The same settings with the state store named."""
+    database = msgspec.structs.replace(settings.database, url=Secret(dsn))
+    return msgspec.structs.replace(settings, database=database)
+
+
+async def first_start(settings: Settings) -> FirstKey | None:
+    """Make the operator's app and its admin key where there is none yet."""
+    url = settings.database.url
+    if url is None:
+        return None
+    chance, clock = SystemChance(), SystemClock()
+    pool = await open_pool(url.reveal(), max_size=2)
+    try:
+        apps, keys = PostgresApps(pool), PostgresKeys(pool, chance)
+        name = settings.api.operator_app
+        if await apps.find(name) is not None:
+            return None
+        now: datetime = clock.now()
+        app = await apps.create(name, time_zone="UTC", language="en", now=now)
+        key = await keys.create(app.id, Scope.ADMIN, "first key", expires_at=None, now=now)
+        return FirstKey(app=name, text=key.text)
+    finally:
+        await pool.close()
+
+
+def _plan(settings: Settings) -> Sequence[tuple[str, int]]:
+    """The child processes: one sender per core unless said otherwise."""
+    workers = settings.workers
+    senders = workers.senders or os.cpu_count() or 1
+    counts = {
+        "facts": 1,
+        "planner": workers.planners,
+        "sender": senders,
+        "api": settings.server.processes,
+    }
+    return [(role, n) for role, count in counts.items() for n in range(count)]
+
+
+def _environment(dsn: str, config: Path | None) -> Mapping[str, str]:
+    """What children are told: the store's address travels in the environment, not in `ps`."""
+    environment = dict(os.environ)  # noqa: TID251  # handed on to our own children
+    environment["CLARION_DATABASE_URL"] = dsn
+    if config is not None:
+        environment["CLARION_CONFIG"] = str(config)
+    return environment
+
+
+async def _keep(
+    child: _Child, environment: Mapping[str, str], settings: Settings, stop: asyncio.Event
+) -> None:
+    """Start a child, start it again when it dies, and give back at once what it had leased."""
+    clock = SystemClock()
+    wait = RESTART_FIRST_S
+    while not stop.is_set():
+        born = clock.monotonic()
+        status = await _live(child, environment, settings, stop)
+        if stop.is_set():
+            return
+        log(_log, logging.ERROR, LogEvent.ROLE_DIED, role=child.role, status=status)
+        await _give_back(settings, child.owner)
+        if clock.monotonic() - born > STEADY_S:
+            wait = RESTART_FIRST_S
+        await clock.sleep(wait)
+        wait = min(2 * wait, RESTART_LONGEST_S)
+
+
+async def _live(
+    child: _Child, environment: Mapping[str, str], settings: Settings, stop: asyncio.Event
+) -> int:
+    """Run a child from start to end; its exit status."""
+    child.starts += 1
+    child.owner = f"{child.role}-{child.number}-{os.getpid()}-{child.starts}"
+    process = child.process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "clarion.cli",
+        "worker",
+        "--role",
+        child.role,
+        "--owner",
+        child.owner,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C reaches the parent alone, which drains the children
+    )
+    ended = asyncio.create_task(process.wait())
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not ended.done():
+        process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(settings.server.drain_s + 5):
+                return await ended
+        except TimeoutError:
+            process.kill()
+    return await process.wait()
+
+
+async def _give_back(settings: Settings, owner: str) -> None:
+    """Work of a child that is known to be dead goes back to the queue without waiting."""
+    url = settings.database.url
+    if url is None:
+        return
+    try:
+        pool = await open_pool(url.reveal(), max_size=1)
+        try:
+            await PostgresHousekeeping(pool).abandon(owner)
+        finally:
+            await pool.close()
+    except Exception as error:  # noqa: BLE001  # the lease runs out by itself
+        log(_log, logging.WARNING, LogEvent.STORE_UNAVAILABLE, cause=str(error))
+
+
+async def _answers(settings: Settings, stop: asyncio.Event) -> bool:
+    """Wait until the API takes connections; False when told to stop before."""
+    clock = SystemClock()
+    while not stop.is_set():
+        try:
+            _, writer = await asyncio.open_connection(settings.server.host, settings.server.port)
+        except OSError:
+            await clock.sleep(0.05)
+            continue
+        writer.close()
+        return True
+    return False
