@@ -248,8 +248,11 @@ class ApnsProvider:
             shape[at] = shapes.setdefault(key, len(shapes))
         code = (shape[job.message[rows]] * 4 + job.world[rows]) * 2 + job.unknown[rows]
         parts = [rows[code == value] for value in np.unique(code)]
-        answered = await asyncio.gather(*(self._part(job, part, bearer) for part in parts))
-        rulings = {row: ruling for part in answered for row, ruling in part.items()}
+        if len(parts) == 1:  # the usual case needs no task
+            rulings = await self._part(job, parts[0], bearer)
+        else:
+            answered = await asyncio.gather(*(self._part(job, part, bearer) for part in parts))
+            rulings = {row: ruling for part in answered for row, ruling in part.items()}
         again, refused = job.columns.again(rulings, job.unknown, job.world)
         if refused:
             await self._renew(job.session, bearer, generation, refused)
@@ -360,7 +363,8 @@ def _job(request: SendRequest, session: _Session, columns: Columns) -> _Job:
 
 def _sendable(job: _Job, rows: Int64s) -> Int64s:
     """The rows with a writable message and a token that fits into a path."""
-    rows = rows[np.isin(job.message[rows], list(job.prepared))]
+    if len(job.prepared) < len(job.request.messages):
+        rows = rows[np.isin(job.message[rows], list(job.prepared))]
     tokens = job.request.recipients.tokens
     if all(tokens) and not b"".join(tokens).translate(None, HEX):
         return rows
@@ -381,9 +385,11 @@ def _batch(job: _Job, rows: Int64s, bearer: _Bearer | None) -> Batch:
         headers.insert(0, (b"authorization", b"bearer " + bearer.text.encode()))
     paths = [job.request.recipients.tokens[row] for row in rows.tolist()]
     extra = payload.id_fields(job.request.messages, message, job.request.recipients.device[rows])
-    if (message == message[0]).all():
-        headers += some.own_fields()
-        return Batch(_shared(headers), paths, body=some.body, extra=extra)
+    alike = bool((message == message[0]).all())
+    headers += some.own_fields() if alike else []
+    shared = HeaderSet(path_prefix=b"/3/device/", headers=tuple(headers), literal=_LITERAL)
+    if alike:
+        return Batch(shared, paths, body=some.body, extra=extra)
     # Many messages in one batch: what differs travels as literals, so that the peer's header
     # table is not filled with values that never come again.
     own = {
@@ -393,8 +399,4 @@ def _batch(job: _Job, rows: Int64s, bearer: _Bearer | None) -> Batch:
     which = message.tolist()
     extra = [own[at] + field for at, field in zip(which, extra, strict=True)]
     bodies = [job.prepared[at].body for at in which]
-    return Batch(_shared(headers), paths, bodies=bodies, extra=extra)
-
-
-def _shared(headers: list[tuple[bytes, bytes]]) -> HeaderSet:
-    return HeaderSet(path_prefix=b"/3/device/", headers=tuple(headers), literal=_LITERAL)
+    return Batch(shared, paths, bodies=bodies, extra=extra)

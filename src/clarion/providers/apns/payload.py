@@ -67,8 +67,7 @@ OUR_KEY: Final = "clarion"
 """The key beside `aps` under which our SDK finds the message's id, link, image and buttons."""
 
 _ID_PREFIX: Final = literal_field(b"apns-id", b"0" * 36)[:-36]
-_DASHES: Final = (8, 13, 18, 23)
-_HEX: Final = np.frombuffer(b"0123456789abcdef", np.uint8)
+_GROUPS: Final = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
 
 
 class UnwritableError(ValueError):
@@ -340,20 +339,19 @@ def _ids(
 ) -> npt.NDArray[np.uint8]:
     digests = (hashlib.blake2b(m.id.encode("utf-8", "replace"), digest_size=16) for m in messages)
     seeds = np.frombuffer(b"".join(d.digest() for d in digests), "<u8").reshape(-1, 2)[message]
-    high, low = seeds[:, 0], seeds[:, 1]
     wide = devices.astype(np.uint64)
     halves = np.empty((len(devices), 2), ">u8")
-    halves[:, 0] = _mixed(wide + high)
-    halves[:, 1] = _mixed(_mixed(wide) ^ low)
+    halves[:, 0] = _mixed(wide + seeds[:, 0])
+    halves[:, 1] = _mixed(_mixed(wide) ^ seeds[:, 1])
     octets = halves.view(np.uint8)
     octets[:, 6] = octets[:, 6] & 0x0F | 0x80  # RFC 9562 section 5.8: version 8, our own layout
     octets[:, 8] = octets[:, 8] & 0x3F | 0x80
-    text = np.empty((len(devices), len(prefix) + 36), np.uint8)
+    digits = np.frombuffer(octets.tobytes().hex().encode(), np.uint8).reshape(-1, 32)
+    text = np.full((len(devices), len(prefix) + 36), ord("-"), np.uint8)
     text[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
-    digits = [len(prefix) + at for at in range(36) if at not in _DASHES]
-    text[:, digits[0::2]] = _HEX[octets >> 4]
-    text[:, digits[1::2]] = _HEX[octets & 0x0F]
-    text[:, [len(prefix) + at for at in _DASHES]] = ord("-")
+    for dashes, (low, high) in enumerate(_GROUPS):
+        at = len(prefix) + low + dashes
+        text[:, at : at + high - low] = digits[:, low:high]
     return text
 
 

@@ -376,7 +376,8 @@ def _job(request: SendRequest, session: _Session, columns: Columns) -> _Job:
 
 def _sendable(job: _Job, rows: Int64s) -> Int64s:
     """The rows with a writable message and a token that needs no escape in JSON."""
-    rows = rows[np.isin(job.message[rows], list(job.prepared))]
+    if len(job.prepared) < len(job.request.messages):
+        rows = rows[np.isin(job.message[rows], list(job.prepared))]
     tokens, octets = job.request.recipients.tokens, payload.TOKEN_OCTETS
     if all(tokens) and not b"".join(tokens).translate(None, octets):
         return rows

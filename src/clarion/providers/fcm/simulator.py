@@ -254,9 +254,9 @@ class FcmSimulator:
         self._requests += 1
         if request.path == "/token":
             return self._token(request)
-        if self._fate("silent") < self.faults.silent:
+        if self._hit("silent", self.faults.silent):
             return SimulatedAnswer(silent=True)
-        if self._fate("dropped") < self.faults.dropped:
+        if self._hit("dropped", self.faults.dropped):
             return SimulatedAnswer(drop_connection=True)
         status, headers = 200, [JSON]
         try:
@@ -282,6 +282,9 @@ class FcmSimulator:
 
     def _fate(self, what: str) -> float:
         return _fraction(self.faults.seed, f"{what} {self._requests}")
+
+    def _hit(self, what: str, share: float) -> bool:
+        return share > 0 and self._fate(what) < share
 
     def _token(self, request: SimulatedRequest) -> SimulatedAnswer:
         """RFC 7523: verify the assertion and grant an access token."""
@@ -358,7 +361,7 @@ class FcmSimulator:
             tag = str(_block(android, "notification", "message.android").get("tag", ""))
             self.record.deliveries[target] += 1
             self.record.tags.setdefault(target, set()).add(tag)
-        number = f"0:{self._requests:016d}%{_fraction(0, target):.8f}"
+        number = f"0:{self._requests:016d}%31bd1c9631bd1c96"
         return orjson.dumps({"name": f"projects/{project}/messages/{number}"})
 
     def _authorise(self, request: SimulatedRequest, project: str) -> None:
@@ -378,19 +381,17 @@ class FcmSimulator:
         lot, faults = _fraction(self.faults.seed, target), self.faults
         if lot < faults.dead or target in self.unregistered:
             raise _RefusedError(404, "Requested entity was not found.", code="UNREGISTERED")
-        if not _TARGET.fullmatch(target) or lot < faults.dead + faults.invalid:
-            raise _RefusedError(400, bad, code="INVALID_ARGUMENT")
         home = project if self._any_token else self.tokens.get(target)
-        if home is None:
+        if home is None or not _TARGET.fullmatch(target) or lot < faults.dead + faults.invalid:
             raise _RefusedError(400, bad, code="INVALID_ARGUMENT")
         if home != project or lot < faults.dead + faults.invalid + faults.foreign:
             raise _RefusedError(403, "SenderId mismatch", code="SENDER_ID_MISMATCH")
 
     def _check_quota(self, project: str, now: float) -> None:
         full, wait = float(self.faults.quota_per_minute), self.faults.retry_after_s
-        if self._fate("throttle") < self.faults.throttle:
+        if self._hit("throttle", self.faults.throttle):
             raise _RefusedError(429, "Quota exceeded.", code="QUOTA_EXCEEDED", wait_s=wait)
-        if self._fate("unavailable") < self.faults.unavailable:
+        if self._hit("unavailable", self.faults.unavailable):
             raise _RefusedError(503, "Unavailable.", code="UNAVAILABLE", wait_s=wait)
         if full:
             left, since = self._buckets.get(project, (full, now))
