@@ -73,9 +73,19 @@ async def register(
     Raises:
         StoreUnavailableError: nothing was stored.
     """
-    judged = judge(raw, rules=rules, now=now)
-    device, user = np.zeros(raw.height, np.int64), np.zeros(raw.height, np.int64)
-    created = np.zeros(raw.height, np.bool_)
+    return await store(devices, app, judge(raw, rules=rules, now=now), raw.height, now)
+
+
+async def store(
+    devices: Devices, app: AppId, judged: Judged, count: int, now: datetime
+) -> Registration:
+    """Store rows that were judged; `count` is how many were given.
+
+    Raises:
+        StoreUnavailableError: nothing was stored.
+    """
+    device, user = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    created = np.zeros(count, np.bool_)
     if not judged.rows.height:
         return Registration(
             device=device,

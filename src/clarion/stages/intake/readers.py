@@ -1,0 +1,246 @@
+"""Reads files of registrations in batches; see `rows` for what a batch is."""
+
+import asyncio
+import csv
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Final, assert_never
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clarion.domain.registration import RAW_COLUMNS
+from clarion.stages.intake.rows import (
+    BadRow,
+    Format,
+    MalformedFileError,
+    RawBatch,
+    typed_frame,
+)
+from clarion.stages.intake.spread import Spread, gather, spread_of
+
+BLOCK_OCTETS: Final = 2 << 20
+"""Text is cut into pieces of about this size, at the end of a row: some 10,000 rows."""
+LONGEST_ROW: Final = 1 << 20
+PARQUET_ROWS: Final = 10_000
+_NESTED: Final = {"keys": ("p256dh", "auth"), "location": ("latitude", "longitude")}
+"""JSON objects whose members are columns, as in the API."""
+
+
+async def read_text(source: AsyncIterator[bytes], format_: Format) -> AsyncIterator[RawBatch]:
+    """Batches of a CSV or NDJSON file that arrives in pieces of any size.
+
+    Raises:
+        MalformedFileError: it can't be read on.
+    """
+    reader: CsvReader | NdjsonReader
+    match format_:
+        case Format.CSV:
+            reader = CsvReader()
+        case Format.NDJSON:
+            reader = NdjsonReader()
+        case Format.PARQUET:
+            raise ValueError("Parquet is not text: use read_parquet")
+        case _:
+            assert_never(format_)
+    held = bytearray()
+    async for piece in source:
+        held += piece
+        if len(held) >= BLOCK_OCTETS:
+            cut = reader.cut(held)
+            if cut:
+                yield await asyncio.to_thread(reader.read, bytes(held[:cut]))
+                del held[:cut]
+            elif len(held) > BLOCK_OCTETS + LONGEST_ROW:
+                raise MalformedFileError(reader.line + 1, reader.endless)
+    if held:
+        yield await asyncio.to_thread(reader.read, bytes(held))
+
+
+def read_parquet(path: Path) -> Iterator[RawBatch]:
+    """Batches of a Parquet file.
+
+    Raises:
+        MalformedFileError: it is no Parquet file, or damaged, or has an unknown column.
+    """
+    line = 1
+    try:
+        with pq.ParquetFile(path) as file:
+            spread = spread_of(file.schema_arrow.names)
+            for batch in file.iter_batches(batch_size=PARQUET_ROWS):
+                columns = [column.to_pylist() for column in batch.columns]
+                lines = range(line, line + batch.num_rows)
+                line += batch.num_rows
+                yield _batch(spread, columns, lines, [], batch.num_rows)
+    except (pa.ArrowException, OSError) as error:
+        raise MalformedFileError(line, f"the Parquet file can't be read: {error}") from error
+
+
+class CsvReader:
+    """RFC 4180 with a header; UTF-8, with or without a byte order mark."""
+
+    endless = "a quote is opened here or later and not closed within a mebibyte"
+
+    def __init__(self) -> None:
+        self.line = 0
+        """Lines read so far."""
+        self._spread: Spread | None = None
+
+    def cut(self, held: bytes | bytearray) -> int:
+        """Where the last whole row in `held` ends: at a line feed outside quotes; 0 if nowhere."""
+        end = held.rfind(b"\n") + 1
+        quotes = held.count(b'"', 0, end)
+        while end and quotes % 2:
+            before = held.rfind(b"\n", 0, end - 1) + 1
+            quotes -= held.count(b'"', before, end)
+            end = before
+        return end
+
+    def read(self, block: bytes) -> RawBatch:
+        """The rows of whole lines."""
+        # What is not UTF-8 becomes lone surrogates, which mark the row as bad below.
+        text = block.decode("utf-8", "surrogateescape")
+        first = self.line + 1
+        if self._spread is None:
+            text = text.removeprefix("\ufeff")
+        # Split at line feeds only: other line ends that str knows may stand inside fields.
+        rows, starts = self._rows([line + "\n" for line in text.removesuffix("\n").split("\n")])
+        if self._spread is None:
+            if not rows:
+                raise MalformedFileError(first, "the file has no header")
+            self._spread = spread_of([name.strip() for name in rows.pop(0)])
+            starts.pop(0)
+        return self._judged(rows, starts)
+
+    def _rows(self, lines: Sequence[str]) -> tuple[list[list[str]], list[int]]:
+        reader = csv.reader(lines, strict=True)
+        rows: list[list[str]] = []
+        starts: list[int] = []
+        base = self.line
+        start = base + 1
+        try:
+            for row in reader:
+                if row:
+                    rows.append(row)
+                    starts.append(start)
+                start = base + reader.line_num + 1
+        except csv.Error as error:
+            raise MalformedFileError(start, f"the row is not CSV: {error}") from error
+        self.line = base + reader.line_num
+        return rows, starts
+
+    def _judged(self, rows: list[list[str]], starts: list[int]) -> RawBatch:
+        spread = self._spread
+        if spread is None:
+            raise ValueError("the header comes first")
+        width = len(spread.names)
+        good = [place for place, row in enumerate(rows) if len(row) == width and _clean(row)]
+        kept = set(good)
+        bad = [
+            _malformed(starts[place], _csv_detail(row, width))
+            for place, row in enumerate(rows)
+            if place not in kept
+        ]
+        turned = zip(*(rows[place] for place in good), strict=True)
+        columns = [[cell or None for cell in column] for column in turned]
+        columns = columns or [[] for _ in spread.names]
+        return _batch(spread, columns, [starts[i] for i in good], bad, len(rows))
+
+
+class NdjsonReader:
+    """One JSON object a line."""
+
+    endless = "the line is longer than a mebibyte"
+
+    def __init__(self) -> None:
+        self.line = 0
+
+    def cut(self, held: bytes | bytearray) -> int:
+        """Where the last whole line in `held` ends; 0 if nowhere."""
+        return held.rfind(b"\n") + 1
+
+    def read(self, block: bytes) -> RawBatch:
+        """The rows of whole lines."""
+        bad: list[BadRow] = []
+        rows: list[dict[str, object]] = []
+        starts: list[int] = []
+        names: dict[str, None] = {}
+        count = 0
+        lines = block.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        for number, line in enumerate(lines, self.line + 1):
+            if not line.strip():
+                continue
+            count += 1
+            row = _object(line, number)
+            if isinstance(row, BadRow):
+                bad.append(row)
+                continue
+            names |= dict.fromkeys(row)
+            rows.append(row)
+            starts.append(number)
+        self.line += len(lines)
+        columns = [[row.get(name) for row in rows] for name in names]
+        return _batch(spread_of(list(names)), columns, starts, bad, count)
+
+
+def _object(line: bytes, number: int) -> dict[str, object] | BadRow:
+    """One line as flat columns."""
+    if len(line) > LONGEST_ROW:
+        return _malformed(number, "the line is longer than a mebibyte")
+    try:
+        found = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return _malformed(number, f"the line is not JSON: {error}")
+    if not isinstance(found, dict):
+        return _malformed(number, "the line is not a JSON object")
+    flat: dict[str, object] = {}
+    for name, value in found.items():
+        inner = _NESTED.get(name)
+        if inner is None and name in RAW_COLUMNS:
+            flat[name] = value
+        elif inner is not None and isinstance(value, dict) and value.keys() <= set(inner):
+            flat |= value
+        elif inner is None or value is not None:
+            wrong = name if inner is None else f"{name} must hold {' and '.join(inner)}"
+            return BadRow(
+                line=number, field=name, code="field_unknown", detail=f"unknown field: {wrong}"
+            )
+    for name in ("attributes", "user_attributes"):
+        if flat.get(name) is not None:
+            flat[name] = orjson.dumps(flat[name]).decode()
+    return flat
+
+
+def _batch(
+    spread: Spread,
+    columns: Sequence[Sequence[object]],
+    lines: Sequence[int],
+    bad: Sequence[BadRow],
+    read: int,
+) -> RawBatch:
+    gathered, refused = gather(spread, columns, lines)
+    frame, kept, mistyped = typed_frame(gathered, lines)
+    every = sorted([*bad, *refused, *mistyped], key=lambda row: row.line)
+    if refused:
+        lost = {row.line for row in refused}
+        chosen = [place for place, line in enumerate(kept) if line not in lost]
+        frame, kept = frame[chosen], [kept[place] for place in chosen]
+    return RawBatch(rows=frame, lines=kept, bad=every, read=read)
+
+
+def _clean(row: list[str]) -> bool:
+    text = "".join(row)
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _csv_detail(row: list[str], width: int) -> str:
+    if len(row) != width:
+        return f"the row has {len(row)} fields; the header has {width}"
+    return "the row is not UTF-8"
+
+
+def _malformed(line: int, detail: str) -> BadRow:
+    return BadRow(line=line, field="", code="row_malformed", detail=detail)

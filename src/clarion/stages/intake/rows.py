@@ -1,0 +1,161 @@
+"""Files of registrations as columns: CSV, NDJSON and Parquet, a batch at a time.
+
+A row that can't be read is reported by its line and the reading goes on; what breaks the whole
+file (no header, not Parquet, a quote that never closes) ends it with the line where it broke.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import polars as pl
+
+from clarion.domain.attributes import FieldProblem, parse_time
+from clarion.domain.registration import INSTANT, POINTERS, RAW_COLUMNS
+
+_TRUE: Final = ("true", "t", "1", "yes")
+_FALSE: Final = ("false", "f", "0", "no")
+
+
+class Format(StrEnum):
+    """What a file of registrations is."""
+
+    CSV = "csv"
+    NDJSON = "ndjson"
+    PARQUET = "parquet"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BadRow:
+    """A row that was not stored, or not all of it."""
+
+    line: int
+    """Counted from 1: the line of the file where the row starts, the row's number in Parquet."""
+    field: str
+    """JSON pointer, or the empty string when the row as a whole is meant."""
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RawBatch:
+    """Some rows as they were read."""
+
+    rows: pl.DataFrame
+    """Those of `RAW_COLUMNS` that the file has."""
+    lines: Sequence[int]
+    """Where each row starts."""
+    bad: Sequence[BadRow]
+    read: int
+    """Rows of the file that this batch used up, the bad ones included."""
+
+
+class MalformedFileError(Exception):
+    """The file can't be read on; what was read before is stored."""
+
+    def __init__(self, line: int, detail: str) -> None:
+        super().__init__(f"line {line}: {detail}" if line else detail)
+        self.line = line
+        self.detail = detail
+
+
+FIELD_BY_POINTER: Final[Mapping[str, str]] = {path: name for name, path in POINTERS.items()}
+
+
+def field_of(path: str) -> str:
+    """The column that a JSON pointer of a problem means: `attributes.plan`, `user_language`."""
+    if path in FIELD_BY_POINTER:
+        return FIELD_BY_POINTER[path]
+    for name in ("attributes", "user_attributes"):
+        pointer = POINTERS.get(name, f"/{name}")
+        if path.startswith(f"{pointer}/"):
+            return f"{name}.{path[len(pointer) + 1 :]}"
+    return path.removeprefix("/")
+
+
+def bad_row(line: int, problem: FieldProblem) -> BadRow:
+    """A problem of a row, in the words of the file."""
+    return BadRow(line=line, field=field_of(problem.path), code=problem.code, detail=problem.detail)
+
+
+def typed_frame(
+    columns: Mapping[str, Sequence[object]], lines: Sequence[int]
+) -> tuple[pl.DataFrame, list[int], list[BadRow]]:
+    """Columns of plain values (text from CSV, JSON values) as columns of `RAW_COLUMNS`.
+
+    Returns:
+        The rows whose values have the right types, their lines, and the others.
+    """
+    bad: list[BadRow] = []
+    broken: set[int] = set()
+    made: list[pl.Series] = []
+    for name, values in columns.items():
+        if RAW_COLUMNS[name] == pl.String() and all(type(v) is str or v is None for v in values):
+            made.append(pl.Series(name, values, pl.String()))
+            continue
+        typed = [_typed(name, value) for value in values]
+        for row, (value, given) in enumerate(zip(typed, values, strict=True)):
+            if value is None and given is not None:
+                broken.add(row)
+                bad.append(
+                    BadRow(line=lines[row], field=name, code=_code(name), detail=_wanted(name))
+                )
+        made.append(pl.Series(name, typed, RAW_COLUMNS[name]))
+    frame = pl.DataFrame(made or [pl.Series("external_id", [None] * len(lines), pl.String())])
+    if not broken:
+        return frame, list(lines), bad
+    good = [row for row in range(len(lines)) if row not in broken]
+    bad.sort(key=lambda problem: problem.line)
+    return frame[good], [lines[row] for row in good], bad
+
+
+def _typed(name: str, value: object) -> object:
+    """The value as the column takes it; None where it can't be."""
+    if value is None:
+        return None
+    kind = RAW_COLUMNS[name]
+    if kind == pl.String():
+        return value if isinstance(value, str) else None
+    if kind == INSTANT:
+        return parse_time(value) if isinstance(value, str) else None
+    if kind == pl.Boolean():
+        return to_truth(value)
+    return to_number(value, whole=kind == pl.Int64())
+
+
+def to_truth(value: object) -> bool | None:
+    """True or false, also as the words that spreadsheets write; None for all else."""
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else ""
+    return True if word in _TRUE else False if word in _FALSE else None
+
+
+def to_number(value: object, *, whole: bool) -> int | float | None:
+    """A number, also as text; None for all else, and for a fraction where `whole` is asked."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = int(value) if whole and not isinstance(value, float) else float(value)
+    except ValueError:
+        return None
+    if whole and (isinstance(number, float) or abs(number) >= _INT64):
+        return None
+    return number
+
+
+_INT64: Final = 2**63
+
+
+def _code(name: str) -> str:
+    return "time_invalid" if RAW_COLUMNS[name] == INSTANT else "type_invalid"
+
+
+def _wanted(name: str) -> str:
+    kind = RAW_COLUMNS[name]
+    if kind == INSTANT:
+        return "the time is not RFC 3339 with an offset, such as 2026-01-31T08:00:00Z"
+    if kind == pl.Boolean():
+        return "the value is not true or false"
+    return "the value is not a text" if kind == pl.String() else "the value is not a number"

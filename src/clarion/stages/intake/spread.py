@@ -1,0 +1,153 @@
+"""Attributes that a file spreads over columns: `attributes.plan`, `attributes.age:number`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import orjson
+
+from clarion.domain.registration import RAW_COLUMNS
+from clarion.stages.intake.rows import BadRow, MalformedFileError, to_number, to_truth
+
+_OWNERS: Final = ("attributes", "user_attributes")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpreadColumn:
+    """A column that holds one attribute."""
+
+    place: int
+    owner: str
+    """`attributes` or `user_attributes`."""
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spread:
+    """What the columns of a file are."""
+
+    names: Sequence[str]
+    plain: Mapping[str, int]
+    """Column of `RAW_COLUMNS` -> its place."""
+    attributes: Sequence[SpreadColumn]
+
+
+def spread_of(names: Sequence[str]) -> Spread:
+    """Understand the header of a file.
+
+    Raises:
+        MalformedFileError: a column is unknown or there twice.
+    """
+    plain: dict[str, int] = {}
+    attributes: list[SpreadColumn] = []
+    for place, name in enumerate(names):
+        if names.index(name) != place:
+            raise MalformedFileError(1, f"the column {name!r} is there twice")
+        owner, dot, rest = name.partition(".")
+        if name in RAW_COLUMNS:
+            plain[name] = place
+        elif dot and owner in _OWNERS:
+            attribute, _, kind = rest.rpartition(":") if ":" in rest else (rest, "", "")
+            if kind not in KINDS:
+                raise MalformedFileError(
+                    1, f"the column {name!r} has a kind that is none of {', '.join(KINDS)}"
+                )
+            attributes.append(SpreadColumn(place=place, owner=owner, name=attribute, kind=kind))
+        else:
+            known = ", ".join(RAW_COLUMNS)
+            raise MalformedFileError(
+                1, f"unknown column {name!r}; known are attributes.NAME and {known}"
+            )
+    return Spread(names=names, plain=plain, attributes=attributes)
+
+
+def gather(
+    spread: Spread, columns: Sequence[Sequence[object]], lines: Sequence[int]
+) -> tuple[Mapping[str, Sequence[object]], list[BadRow]]:
+    """The columns of `RAW_COLUMNS`, with spread attributes put together as JSON text."""
+    gathered: dict[str, Sequence[object]] = {
+        name: [value_of(value) for value in columns[place]]
+        if name in _OWNERS or name == "last_active_at"
+        else columns[place]
+        for name, place in spread.plain.items()
+    }
+    bad: list[BadRow] = []
+    for owner in _OWNERS:
+        chosen = [column for column in spread.attributes if column.owner == owner]
+        if chosen:
+            base = gathered.get(owner)
+            gathered[owner] = [
+                _joined(chosen, columns, row, None if base is None else base[row], lines[row], bad)
+                for row in range(len(lines))
+            ]
+    return gathered, bad
+
+
+def value_of(value: object) -> object:
+    """A cell of a typed file as a JSON value; objects and lists as JSON text."""
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+        return aware.astimezone(UTC).isoformat()
+    return orjson.dumps(value).decode() if isinstance(value, dict | list) else value
+
+
+def _joined(
+    chosen: Sequence[SpreadColumn],
+    columns: Sequence[Sequence[object]],
+    row: int,
+    base: object,
+    line: int,
+    bad: list[BadRow],
+) -> str | None:
+    cells = [(column, columns[column.place][row]) for column in chosen]
+    given = [(column, cell) for column, cell in cells if cell is not None]
+    if not given:
+        return base if isinstance(base, str) else None
+    try:
+        attributes = orjson.loads(base) if isinstance(base, str) else {}
+    except orjson.JSONDecodeError:
+        return str(base)  # the rules of attributes refuse it with the reason
+    if not isinstance(attributes, dict):
+        return str(base)
+    for column, cell in given:
+        value = KINDS[column.kind](cell)
+        if value is None:
+            field = f"{column.owner}.{column.name}"
+            detail = f"the value is no {column.kind or 'attribute'}"
+            bad.append(BadRow(line=line, field=field, code="type_invalid", detail=detail))
+        attributes[column.name] = value
+    return orjson.dumps(attributes).decode()
+
+
+def _as_given(cell: object) -> object:
+    if isinstance(cell, datetime):
+        return {"time": value_of(cell)}
+    return cell if isinstance(cell, str | int | float | bool | list | tuple) else None
+
+
+def _as_list(cell: object) -> object:
+    if not isinstance(cell, str):
+        return cell if isinstance(cell, list | tuple) else None
+    try:
+        found = orjson.loads(cell)
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, list) else None
+
+
+def _as_number(cell: object) -> object:
+    whole = to_number(cell, whole=True)
+    return to_number(cell, whole=False) if whole is None else whole
+
+
+KINDS: Final[Mapping[str, Callable[[object], object]]] = {
+    "": _as_given,
+    "string": lambda cell: cell if isinstance(cell, str) else None,
+    "number": _as_number,
+    "boolean": to_truth,
+    "time": lambda cell: {"time": value_of(cell)},
+    "list": _as_list,
+}
+"""How a cell becomes an attribute; the nameless kind is what the file itself says it is."""

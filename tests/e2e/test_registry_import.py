@@ -1,0 +1,232 @@
+"""Bulk import on a real database: three formats, bad rows by line, files that break."""
+
+import io
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tests.e2e.registry_world import RULES, World, open_world
+
+from clarion.adapters.system import SystemClock
+from clarion.domain.ids import DeviceId
+from clarion.domain.network import Network
+from clarion.ports.registry import ByExternalId
+from clarion.stages.intake.bulk import import_rows
+from clarion.stages.intake.rows import BadRow, Format, MalformedFileError
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    """A registry with one app."""
+    async with open_world(database_url) as world:
+        yield world
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The last progress, and all bad rows."""
+
+    rows_read: int
+    rows_in: int
+    rows_bad: int
+    bad: list[tuple[int, str, str]]
+
+
+async def pieces(octets: bytes, size: int = 1 << 16) -> AsyncIterator[bytes]:
+    """The octets as they might arrive."""
+    for start in range(0, len(octets), size):
+        yield octets[start : start + size]
+
+
+async def run(world: World, source: bytes | Path, format_: Format, size: int = 1 << 16) -> Result:
+    """Import, and sum up."""
+    bad: list[BadRow] = []
+    last = None
+    async for last in import_rows(
+        world.devices,
+        world.app,
+        source if isinstance(source, Path) else pieces(source, size),
+        format_,
+        rules=RULES,
+        clock=SystemClock(),
+    ):
+        bad += last.bad
+    return Result(
+        rows_read=0 if last is None else last.rows_read,
+        rows_in=0 if last is None else last.rows_in,
+        rows_bad=0 if last is None else last.rows_bad,
+        bad=[(row.line, row.field, row.code) for row in bad],
+    )
+
+
+async def test_csv_reports_bad_rows_by_line_and_stores_the_others(world: World) -> None:
+    """Short rows, wrong values, wrong types, a quoted line feed: each has its line."""
+    text = (
+        "\ufeffexternal_id,network,token,latitude,longitude,attributes.plan,attributes.age:number\n"
+        "ada,fcm,token-1,,,gold,7\n"
+        "bob,fcm\n"
+        '"cy\n1",fcm,token-2,,,,\n'
+        "dan,carrier-pigeon,token-3,,,,\n"
+        "eve,fcm,token-4,x,1,,\n"
+        "fay,fcm,token-5,,,silver,old\n"
+        "\n"
+        "gus,fcm,token-6,1,2,,1.5\n"
+    )
+    result = await run(world, text.encode(), Format.CSV)
+    assert (result.rows_read, result.rows_in, result.rows_bad) == (7, 2, 5)
+    assert result.bad == [
+        (3, "", "row_malformed"),
+        (4, "external_id", "text_invalid"),
+        (6, "network", "network_unknown"),
+        (7, "latitude", "type_invalid"),
+        (8, "attributes.age", "type_invalid"),
+    ]
+    ada = await world.devices.find(world.app, Network.FCM, "token-1")
+    gus = await world.devices.find(world.app, Network.FCM, "token-6")
+    assert ada is not None
+    assert gus is not None
+    assert ada.attributes == {"plan": "gold", "age": 7}
+    assert (gus.attributes, gus.latitude) == ({"age": 1.5}, 1.0)
+
+
+async def test_csv_arrives_in_pieces_of_any_size(world: World) -> None:
+    """One octet at a time is the same file, CRLF and a missing last line end included."""
+    text = 'network,token,model\r\nfcm,token-1,"a ""b"", ü"\r\nfcm,token-2,c'
+    result = await run(world, text.encode(), Format.CSV, size=1)
+    assert (result.rows_in, result.bad) == (2, [])
+    device = await world.devices.find(world.app, Network.FCM, "token-1")
+    assert device is not None
+    assert device.model == 'a "b", ü'
+
+
+async def test_ndjson_reports_bad_lines_and_stores_the_others(world: World) -> None:
+    """Not JSON, NaN, half a surrogate, no object, unknown fields, wrong types."""
+    good = {
+        "external_id": "ada",
+        "network": "fcm",
+        "token": "token-1",
+        "location": {"latitude": 1, "longitude": 2.5},
+        "attributes": {"n": 1, "l": [1, "x"]},
+        "last_active_at": "2026-01-02T03:04:05Z",
+        "user_language": "de",
+    }
+    lines = [
+        json.dumps(good),
+        '{"network":"fcm","token":"token-2"',
+        '{"network":"fcm","token":"token-3","latitude":NaN}',
+        '{"network":"fcm","token":"\\ud800"}',
+        "[]",
+        '{"network":"fcm","token":"token-4","colour":"red"}',
+        '{"network":"fcm","token":5}',
+        '{"network":"fcm","token":"token-5","attributes":{"a":{"b":1}}}',
+        "{}",
+        "",
+        '{"network":"fcm","token":"token-6","attributes":{"a":"\\u0000"}}',
+    ]
+    result = await run(world, "\n".join(lines).encode(), Format.NDJSON)
+    assert result.bad == [
+        (2, "", "row_malformed"),
+        (3, "", "row_malformed"),
+        (4, "", "row_malformed"),
+        (5, "", "row_malformed"),
+        (6, "colour", "field_unknown"),
+        (7, "token", "type_invalid"),
+        (8, "attributes.a", "type_invalid"),
+        (9, "token", "field_missing"),
+        (11, "attributes.a", "text_invalid"),
+    ]
+    assert (result.rows_read, result.rows_in, result.rows_bad) == (10, 1, 9)
+    device = await world.devices.find(world.app, Network.FCM, "token-1")
+    assert device is not None
+    assert (device.latitude, device.longitude) == (1.0, 2.5)
+    assert device.attributes == {"n": 1, "l": (1, "x")}
+    assert device.last_active_at == datetime.fromisoformat("2026-01-02T03:04:05Z")
+    person = await world.people.get(world.app, ByExternalId(external_id="ada"))
+    assert person is not None
+    assert person.language == "de"
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_parquet_is_read_with_its_own_types(
+    world: World, tmp_path: Path, *, streamed: bool
+) -> None:
+    """Numbers, truths and instants become attributes of these kinds."""
+    at = datetime.fromisoformat("2026-01-02T03:04:05Z")
+    frame = pl.DataFrame(
+        {
+            "external_id": ["ada", "bob"],
+            "network": ["fcm", "no"],
+            "token": ["token-1", "token-2"],
+            "attributes.n": [1.5, 2.0],
+            "attributes.at": [at, None],
+            "attributes.on": [True, None],
+            "opted_out": [True, False],
+            "last_active_at": [at, at],
+        }
+    )
+    octets = io.BytesIO()
+    frame.write_parquet(octets)
+    path = tmp_path / "devices.parquet"
+    path.write_bytes(octets.getvalue())
+    result = await run(world, octets.getvalue() if streamed else path, Format.PARQUET)
+    assert (result.rows_in, result.bad) == (1, [(2, "network", "network_unknown")])
+    device = await world.devices.find(world.app, Network.FCM, "token-1")
+    assert device is not None
+    assert device.attributes == {"n": 1.5, "at": at, "on": True}
+    assert (device.opted_out, device.last_active_at) == (True, at)
+
+
+@pytest.mark.parametrize(
+    ("octets", "format_", "line", "words"),
+    [
+        (b"", Format.CSV, 0, ""),
+        (b"\n\n", Format.CSV, 1, "no header"),
+        (b"network,colour\n", Format.CSV, 1, "unknown column 'colour'"),
+        (b"token,token\n", Format.CSV, 1, "twice"),
+        (b"attributes.a:colour\n", Format.CSV, 1, "kind"),
+        (b'network,token\nfcm,token-1\nfcm,"token-2\n', Format.CSV, 3, "not CSV"),
+        (b"no parquet at all", Format.PARQUET, 1, "Parquet"),
+    ],
+)
+async def test_a_file_that_cannot_be_read_on_says_where(
+    world: World, octets: bytes, format_: Format, line: int, words: str
+) -> None:
+    """The error names the line and the reason; an empty file is empty."""
+    if not octets:
+        assert (await run(world, octets, format_)).rows_read == 0
+        return
+    with pytest.raises(MalformedFileError, match=words) as error:
+        await run(world, octets, format_)
+    assert error.value.line == line
+
+
+async def test_text_that_is_not_utf8_is_a_bad_row(world: World) -> None:
+    """The rows around it go in."""
+    octets = b"network,token,model\nfcm,token-1,a\nfcm,token-2,\xff\nfcm,token-3,c\n"
+    result = await run(world, octets, Format.CSV)
+    assert (result.rows_in, result.bad) == (2, [(3, "", "row_malformed")])
+
+
+async def test_an_import_can_be_run_again(world: World) -> None:
+    """The second time every row goes in, and nothing is new."""
+    rows = "".join(f"u{i // 2},fcm,token-{i}\n" for i in range(3000))
+    octets = f"external_id,network,token\n{rows}".encode()
+    first, second = await run(world, octets, Format.CSV), await run(world, octets, Format.CSV)
+    assert (first.rows_in, second.rows_in) == (3000, 3000)
+    assert await world.count("device") == 3000
+    assert await world.count("users") == 1500
+
+
+async def test_of_two_rows_of_one_token_the_later_line_wins(world: World) -> None:
+    """Also where they name different users."""
+    rows = "".join(f"u{i},fcm,token-{i % 50},m{i}\n" for i in range(100))
+    await run(world, f"external_id,network,token,model\n{rows}".encode(), Format.CSV)
+    for number in range(50):
+        device = await world.devices.find(world.app, Network.FCM, f"token-{number}")
+        assert device is not None
+        assert device.model == f"m{number + 50}"
+        assert (await world.devices.get(world.app, DeviceId(device.id))) == device
