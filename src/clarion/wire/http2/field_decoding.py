@@ -10,7 +10,12 @@ from collections.abc import Sequence
 from typing import Final, TypeVar
 
 from hpack import Decoder
-from hpack.exceptions import HPACKError, InvalidTableIndexError, OversizedHeaderListError
+from hpack.exceptions import (
+    HPACKError,
+    InvalidTableIndexError,
+    InvalidTableSizeError,
+    OversizedHeaderListError,
+)
 
 from clarion.wire.http2.errors import (
     ErrorCode,
@@ -28,8 +33,6 @@ _INDEXED_STATUS: Final = {
 }
 _STATUS_NAME_INDEX: Final = STATIC_FIELDS.index((_STATUS, b"200")) + 1
 _LITERAL_STATUS: Final = frozenset(pattern | _STATUS_NAME_INDEX for pattern in (0x00, 0x10, 0x40))
-_SIZE_UPDATE: Final = 0x20
-_SIZE_UPDATE_MASK: Final = 0xE0
 _REMEMBERED: Final = 256
 _Value = TypeVar("_Value")
 
@@ -115,20 +118,14 @@ class AnswerDecoder:
             decoded = self._hpack.decode(block, raw=True)
         except OversizedHeaderListError as error:
             raise ProtocolError(ErrorCode.ENHANCE_YOUR_CALM, "the headers are too large") from error
-        except InvalidTableIndexError as error:
+        except (InvalidTableIndexError, InvalidTableSizeError) as error:
+            # A reference into our table of size 0, or an update that makes it grow (6.3).
             if self.stateful:
                 raise ProtocolError(ErrorCode.COMPRESSION_ERROR, str(error)) from error
             raise StatefulHeadersError from error
         except HPACKError as error:
-            if not self.stateful and block and _starts_with_growth(block):
-                raise StatefulHeadersError from error
             raise ProtocolError(ErrorCode.COMPRESSION_ERROR, str(error)) from error
         return [(bytes(name), bytes(value)) for name, value in decoded]
-
-
-def _starts_with_growth(block: bytes) -> bool:
-    """A table size update above 0, against our table of size 0 (RFC 7541, section 6.3)."""
-    return block[0] & _SIZE_UPDATE_MASK == _SIZE_UPDATE and block[0] != _SIZE_UPDATE
 
 
 def _response(fields: Sequence[Field]) -> tuple[int, tuple[Field, ...]]:
