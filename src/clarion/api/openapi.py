@@ -34,6 +34,11 @@ _BODY: Final = (
     ErrorCode.MEDIA_TYPE_UNSUPPORTED,
     ErrorCode.REQUEST_INVALID,
 )
+_UPLOAD: Final = (
+    ErrorCode.BODY_TIMEOUT,
+    ErrorCode.BODY_TOO_LARGE,
+    ErrorCode.MEDIA_TYPE_UNSUPPORTED,
+)
 
 Node = dict[str, Any]
 
@@ -211,8 +216,10 @@ def _responses(route: Route, known: dict[type[msgspec.Struct], Node]) -> Node:
 
 def _errors(route: Route) -> dict[int, list[ErrorCode]]:
     codes = [*route.errors, *(() if route.scope is None else _WHO)]
-    if route.body is not None or route.body_media:
+    if route.body is not None:
         codes += _BODY
+    elif route.body_media:
+        codes += _UPLOAD
     if route.query is not None:
         codes.append(ErrorCode.QUERY_INVALID)
     if "{" in route.path:

@@ -19,7 +19,6 @@ from clarion.api.problems import ProblemError
 from clarion.domain.errors import ErrorCode
 from clarion.ports.keys import Scope
 
-
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 

@@ -40,7 +40,7 @@ class KeyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scope: Scope
     name: Name
     expires_at: Instant | None = None
-    app: Annotated[int, msgspec.Meta(ge=1)] | UnsetType = UNSET
+    app: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] | UnsetType = UNSET
     """Another app than the caller's own: the server's operator only."""
 
 
