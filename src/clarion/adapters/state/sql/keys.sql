@@ -17,7 +17,7 @@ from api_key where app_id = $1 order by created_at desc, id;
 -- name: note_use
 -- Notes that a key was used at $2, unless another process noted it in the minute before.
 update api_key set last_used_at = $2
-where id = $1 and (last_used_at is null or last_used_at <= $2 - interval '1 minute');
+where id = $1 and (last_used_at is null or last_used_at <= $2::timestamptz - interval '1 minute');
 
 -- name: retire_key
 -- A living key ends at $4 at the latest; its scope and name go to its successor.
