@@ -6,8 +6,9 @@ costs the same.
 """
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 _ALPN: Final = ["h2", "http/1.1"]
 """http/1.1 is offered too, so that such a host says so instead of breaking the handshake off."""
@@ -54,6 +55,8 @@ class TlsPipe:
         self._session = context.wrap_bio(
             self._incoming, self._outgoing, server_hostname=server_name
         )
+        # With a buffer, `read` returns the number of octets; typeshed knows only the other form.
+        self._read = cast("Callable[[int, memoryview], int]", self._session.read)
         self.established = False
         self.ended = False
 
@@ -85,18 +88,19 @@ class TlsPipe:
         """
         filled = 0
         size = len(buffer)
-        session, incoming = self._session, self._incoming
-        while filled < size and (incoming.pending or session.pending()):
-            try:
-                count = _read(session, buffer[filled:])
-            except ssl.SSLWantReadError:
-                break
-            except ssl.SSLZeroReturnError:
-                count = 0
-            if not count:
-                self.ended = True
-                break
-            filled += count
+        read = self._read
+        try:
+            # One record at a time: with answers that trickle in, this loop is the client's cost.
+            while filled < size:
+                count = read(size - filled, buffer[filled:])
+                if not count:
+                    self.ended = True
+                    break
+                filled += count
+        except ssl.SSLWantReadError:
+            return filled
+        except ssl.SSLZeroReturnError:
+            self.ended = True
         return filled
 
     def write(self, plaintext: bytes) -> None:
@@ -113,9 +117,3 @@ class TlsPipe:
             self._session.unwrap()
         except ssl.SSLError:
             return
-
-
-def _read(session: ssl.SSLObject, buffer: memoryview) -> int:
-    # With a buffer, `read` returns the number of octets; typeshed knows only the other form.
-    count: object = session.read(len(buffer), buffer)
-    return count if isinstance(count, int) else 0
