@@ -102,8 +102,10 @@ async def serve(
 
 
 def prepare_data_dir(root: Path) -> None:
-    """Make the data directory. As root, others may pass through it (never list it): the embedded
-    server runs as an ordinary user below it.
+    """Make the data directory.
+
+    As root, others may pass through it (never list it): the embedded server runs as an ordinary
+    user below it.
     """
     as_root = os.geteuid() == 0
     root.mkdir(parents=True, exist_ok=True, mode=0o711 if as_root else 0o700)

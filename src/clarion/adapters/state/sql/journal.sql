@@ -21,15 +21,15 @@ with messages as (
     insert into message (id, app_id, lane, state, request, envelope, target, send_at, expires_at,
                          key_id, created_at, started_at, finished_at, recipients, open_batches)
     select id, app_id, lane, case when open_batches = 0 then 5 else 2 end, request::jsonb, envelope,
-           target::jsonb, send_at, expires_at, key_id, $1, $1,
-           case when open_batches = 0 then $1 end, recipients, open_batches
+           target::jsonb, send_at, expires_at, key_id, $1::timestamptz, $1::timestamptz,
+           case when open_batches = 0 then $1::timestamptz end, recipients, open_batches
     from unnest($2::text[]::uuid[], $3::int[], $4::smallint[], $5::text[], $6::bytea[], $7::text[],
                 $8::timestamptz[], $9::timestamptz[], $10::text[], $11::bigint[], $12::int[])
          as t (id, app_id, lane, request, envelope, target, send_at, expires_at, key_id,
                recipients, open_batches)
 ), keys as (
     insert into idempotency (app_id, key, body_hash, status, answer, created_at)
-    select app_id, key, body_hash, status, answer, $1
+    select app_id, key, body_hash, status, answer, $1::timestamptz
     from unnest($13::int[], $14::text[], $15::bytea[], $16::smallint[], $17::bytea[])
          as t (app_id, key, body_hash, status, answer)
 ), batches as (
@@ -38,16 +38,16 @@ with messages as (
                        recipients)
     overriding system value
     select id, 'urgent:' || id, app_id, lane, network, credential_id, message_ids::uuid[],
-           case when leased then 2 else 1 end, $1, case when leased then $18::text end,
+           case when leased then 2 else 1 end, $1::timestamptz, case when leased then $18::text end,
            case when leased then $19::timestamptz end, case when leased then 1 else 0 end,
-           case when leased then 1 else 0 end, size, $1, planned_xid, recipients
+           case when leased then 1 else 0 end, size, $1::timestamptz, planned_xid, recipients
     from unnest($20::bigint[], $21::int[], $22::smallint[], $23::smallint[], $24::int[],
                 $25::text[], $26::boolean[], $27::int[], $28::bigint[], $29::bytea[])
          as t (id, app_id, lane, network, credential_id, message_ids, leased, size, planned_xid,
                recipients)
 )
 insert into chunk (key, app_id, kind, message_ids, rows, notes, created_at)
-select key, app_id, 2, message_ids::uuid[], rows, notes::text[], $1
+select key, app_id, 2, message_ids::uuid[], rows, notes::text[], $1::timestamptz
 from unnest($30::text[], $31::int[], $32::text[], $33::bytea[], $34::text[])
      as t (key, app_id, message_ids, rows, notes)
 

@@ -1,0 +1,167 @@
+"""The whole platform in one process: every role, and strict simulators over TLS."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from clarion.adapters.net.loopback_tls import make_loopback_tls, server_context
+from clarion.adapters.net.serve_simulator import serve
+from clarion.adapters.system import SystemClock
+from clarion.app.roles import run_role
+from clarion.app.settings import Settings, load
+from clarion.app.supervise import first_start, prepare_data_dir
+from clarion.providers.apns.simulator import ApnsFaults, ApnsSimulator
+
+READY_S = 20.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def es256_pem() -> str:
+    """A new signing key as Apple hands them out."""
+    return (
+        ec.generate_private_key(ec.SECP256R1())
+        .private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        .decode()
+    )
+
+
+def apns_token(number: int) -> str:
+    """A device token in Apple's form."""
+    return f"{number:064x}"
+
+
+@dataclass(kw_only=True)
+class Platform:
+    """A running platform, and the far end of APNs."""
+
+    http: httpx.AsyncClient
+    apns: ApnsSimulator
+    settings: Settings
+    stop: asyncio.Event
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def post(self, path: str, body: object, status: int, **headers: str) -> dict[str, object]:
+        """A request that must be answered with `status`."""
+        answer = await self.http.post(path, json=body, headers=headers)
+        assert answer.status_code == status, answer.text
+        found: dict[str, object] = answer.json()
+        return found
+
+    async def get(self, path: str) -> dict[str, object]:
+        """A request that must succeed."""
+        answer = await self.http.get(path)
+        assert answer.status_code == httpx.codes.OK, answer.text
+        found: dict[str, object] = answer.json()
+        return found
+
+    async def finished(self, message: object) -> dict[str, object]:
+        """The message once every recipient has an outcome."""
+        async with asyncio.timeout(READY_S):
+            while True:
+                found = await self.get(f"/v1/messages/{message}")
+                if found["state"] in {"finished", "canceled"}:
+                    return found
+                await asyncio.sleep(0.05)
+
+    async def add_apns_credential(self) -> None:
+        """What the app sends to Apple with."""
+        body = {
+            "public": {"key_id": "ABCDEFGHIJ", "team_id": "TEAM123456", "topic": "com.example.app"},
+            "secret": {"private_key": es256_pem()},
+        }
+        answer = await self.http.put("/v1/credentials/apns", json=body)
+        assert answer.is_success, answer.text
+
+    async def add_people(self, count: int, *, start: int = 0) -> None:
+        """People `u0`, `u1`, ... with one APNs device each."""
+        rows = [
+            {"network": "apns", "token": apns_token(i), "external_id": f"u{i}"}
+            for i in range(start, start + count)
+        ]
+        for low in range(0, count, 1000):
+            await self.post("/v1/devices:batch", {"devices": rows[low : low + 1000]}, 200)
+
+
+@pytest.fixture
+def apns_faults() -> ApnsFaults:
+    """What goes wrong at Apple's end; a test may say otherwise."""
+    return ApnsFaults()
+
+
+@pytest.fixture
+async def platform(
+    database_url: str, short_dir: Path, apns_faults: ApnsFaults
+) -> AsyncIterator[Platform]:
+    """Every role in this process, an APNs simulator, and a client with the first admin key."""
+    clock = SystemClock()
+    tls_dir = short_dir / "tls"
+    tls_dir.mkdir()
+    tls = make_loopback_tls(tls_dir, clock.now())
+    apns = ApnsSimulator(any_token=True, any_key=True, faults=apns_faults, record=True)
+    async with AsyncExitStack() as stack:
+        context = server_context(tls.certificate, tls.key, alpn=("h2",))
+        handle = await serve(apns, host="127.0.0.1", port=0, tls=context, clock=clock)
+        stack.push_async_callback(handle.close)
+        port = free_port()
+        settings = load(
+            {
+                "CLARION_DATA_DIR": str(short_dir / "data"),
+                "CLARION_DATABASE_URL": database_url,
+                "CLARION_SERVER_PORT": str(port),
+                "CLARION_EGRESS_CA_FILE": str(tls.ca_file),
+                "CLARION_EGRESS_ALLOW_HOSTS": "127.0.0.1",
+                "CLARION_APNS_PRODUCTION_URL": f"https://127.0.0.1:{handle.port}",
+                "CLARION_APNS_SANDBOX_URL": f"https://127.0.0.1:{handle.port}",
+            }
+        )
+        prepare_data_dir(settings.data_dir)
+        key = await first_start(settings)
+        assert key is not None
+        stop = asyncio.Event()
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}",
+                headers={"authorization": f"Bearer {key.text}"},
+                timeout=30,
+            )
+        )
+        found = Platform(http=http, apns=apns, settings=settings, stop=stop)
+        for role in ("facts", "planner", "sender", "api"):
+            task = asyncio.create_task(run_role(settings, role, f"{role}-test", stop))
+            found.tasks.append(task)
+        await _ready(found)
+        yield found
+        stop.set()
+        await asyncio.gather(*found.tasks)
+
+
+async def _ready(platform: Platform) -> None:
+    async with asyncio.timeout(READY_S):
+        while True:
+            for task in platform.tasks:
+                if task.done():
+                    task.result()
+            try:
+                if (await platform.http.get("/readyz")).is_success:
+                    return
+            except httpx.ConnectError:
+                pass
+            await asyncio.sleep(0.02)
