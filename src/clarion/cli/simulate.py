@@ -42,7 +42,7 @@ from clarion.wire.jose import (
 
 app = App(
     name="simulate",
-    help="Run a push network on this machine: as strict as the real one, with faults on request."
+    help="Run a push network on this machine: as strict as the real one, with faults on request.",
 )
 
 _RANGE: Final = re.compile(r"(\d+(?:\.\d+)?)(?:-(\d+(?:\.\d+)?))?", re.ASCII)

@@ -1,0 +1,94 @@
+"""`clarion serve`: the whole platform on one machine."""
+
+from pathlib import Path
+
+from rich.markup import escape
+from rich.panel import Panel
+
+from clarion.app.settings import Settings
+from clarion.app.supervise import Started
+from clarion.app.supervise import serve as supervise
+from clarion.cli.exits import Exit
+from clarion.cli.options import AsJson, ConfigFile
+from clarion.cli.output import OUT
+from clarion.cli.reading_settings import read_settings
+from clarion.cli.running import engine_failures, run_loop, stop_on_signals
+from clarion.telemetry.logs import start_logging
+
+
+def serve(*, config: ConfigFile = None, json: AsJson = False) -> int:
+    """Start the platform: engines, API and workers. Ctrl-C drains and stops it.
+
+    The first start makes the app named by `api.operator_app` and its first admin key, and shows
+    the key once. With `--json` the first line of output tells address and key to a machine.
+    """
+    settings = read_settings(config)
+    start_logging(settings.log.level, settings.log.format)
+    with engine_failures():
+        run_loop(_serve(settings, config, as_json=json))
+    return Exit.OK
+
+
+async def _serve(settings: Settings, config: Path | None, *, as_json: bool) -> None:
+    stop = stop_on_signals()
+
+    def started(what: Started) -> None:
+        if as_json:
+            _tell_machine(what)
+        else:
+            _tell(what)
+
+    await supervise(settings, stop, started=started, config=config)
+
+
+def _tell_machine(what: Started) -> None:
+    import orjson  # noqa: PLC0415  (people need none)
+
+    key = None if what.first_key is None else what.first_key.text
+    said = {"event": "started", "url": what.url, "data_dir": str(what.data_dir), "key": key}
+    print(orjson.dumps(said).decode(), flush=True)
+
+
+def _tell(what: Started) -> None:
+    OUT.print()
+    OUT.print(f"[bold green]Clarion is running[/] at [bold]{what.url}[/]")
+    OUT.print(f"  data in {escape(str(what.data_dir))}", soft_wrap=True)
+    if what.first_key is None:
+        OUT.print("  another key: clarion keys create NAME --scope admin\n")
+        return
+    key = what.first_key.text
+    OUT.print(
+        Panel(
+            f"First admin key, shown this once (we keep only its hash):\n\n[bold]{key}[/]",
+            expand=False,
+            border_style="yellow",
+        )
+        if OUT.is_terminal
+        else f"\nFirst admin key, shown this once (we keep only its hash):\n{key}\n",
+        soft_wrap=True,
+    )
+    OUT.print("[bold]Try this next[/], in another terminal:\n")
+    print(TRY_NEXT.format(url=what.url, key=key), flush=True)
+
+
+TRY_NEXT = """\
+  export CLARION_URL={url}
+  export CLARION_KEY={key}
+
+  # a device of a person registers
+  curl -s $CLARION_URL/v1/devices -H "Authorization: Bearer $CLARION_KEY" \\
+    -H 'Content-Type: application/json' \\
+    -d '{{"network": "fcm", "token": "a-first-device", "external_id": "ada", "language": "en"}}'
+
+  # a message to that person
+  curl -s $CLARION_URL/v1/messages -H "Authorization: Bearer $CLARION_KEY" \\
+    -H 'Content-Type: application/json' \\
+    -d '{{"to": {{"users": ["ada"]}}, "title": "Hello", "body": "It works."}}'
+
+  # and what became of it (until you give a credential: suppressed, credential_missing)
+  clarion send --to ada --title Hello --wait
+
+  # or see it all at work, on simulated networks
+  clarion demo
+"""
+"""What a first start says; a test runs the curl lines."""
