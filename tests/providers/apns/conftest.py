@@ -23,7 +23,7 @@ from clarion.domain.handoffs import Answers, Recipients
 from clarion.domain.ids import AppId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Environment, Network
-from clarion.ports.provider import Credential, SendRequest
+from clarion.ports.provider import Credential, Provider, SendRequest
 from clarion.ports.simulator import SimulatedRequest, Simulator
 from clarion.ports.transport import HttpAnswer, Origin
 from clarion.providers.apns.client import ApnsHosts, ApnsProvider
@@ -194,7 +194,7 @@ class Stage:
     def __post_init__(self) -> None:
         judges = {"production.test": self.production, "sandbox.test": self.sandbox}
         self.transport = FacingTransport(dict(judges), self.clock)
-        self.provider = self.another_process()
+        self.provider: Provider = self.another_process()
         self.credential = Credential(
             id=CredentialId(1),
             app=AppId(1),
@@ -212,6 +212,7 @@ class Stage:
         claims: dict[str, Json] = {"iss": "TEAM000001", "iat": int(self.clock.now().timestamp())}
         text = build_jwt(claims, load_es256_key(self.key.private_pem), key_id="KEY0000001")
         self.shelf.stored[name] = (self.clock.now(), text)
+        assert isinstance(self.provider, ApnsProvider)
         session = self.provider._sessions[self.credential.id]
         session.refresh_at = self.clock.now()
 

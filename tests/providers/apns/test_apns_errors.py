@@ -156,13 +156,17 @@ def test_an_unreadable_retry_after_is_none(value: bytes) -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 60), 1 << 60)
+    | st.floats(allow_nan=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
 hostile = st.binary(max_size=200) | st.builds(
-    lambda reason, stamp: orjson.dumps({"reason": reason, "timestamp": stamp}, default=str),
-    json_values.filter(lambda v: not isinstance(v, int) or abs(v) < 1 << 53),
+    lambda reason, stamp: orjson.dumps({"reason": reason, "timestamp": stamp}),
+    json_values,
     st.integers(-(1 << 62), 1 << 62),
 )
 

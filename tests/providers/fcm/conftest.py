@@ -21,7 +21,7 @@ from clarion.domain.handoffs import Answers, Recipients
 from clarion.domain.ids import AppId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network, TokenKind
-from clarion.ports.provider import Credential, SendRequest
+from clarion.ports.provider import Credential, Provider, SendRequest
 from clarion.ports.simulator import SimulatedRequest
 from clarion.ports.transport import HttpAnswer, Origin, TransportError
 from clarion.providers.fcm.client import FcmHosts, FcmProvider
@@ -177,7 +177,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.transport = FacingTransport(self.judge, self.clock)
-        self.provider = self.another_process()
+        self.provider: Provider = self.another_process()
         account = {
             "client_email": EMAIL,
             "private_key": self.key.private_pem,

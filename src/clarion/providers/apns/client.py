@@ -154,11 +154,9 @@ class ApnsProvider:
         hosts: ApnsHosts | None = None,
     ) -> None:
         self._transport, self._tokens, self._clock, self._chance = transport, tokens, clock, chance
-        chosen = hosts or ApnsHosts()
-        self._hosts = {
-            int(Environment.PRODUCTION): urlsplit(chosen.production),
-            int(Environment.SANDBOX): urlsplit(chosen.sandbox),
-        }
+        urls = hosts or ApnsHosts()
+        production, sandbox = urlsplit(urls.production), urlsplit(urls.sandbox)
+        self._hosts = {Environment.PRODUCTION: production, Environment.SANDBOX: sandbox}
         self._sessions: dict[int, _Session] = {}
         self._under_way, self._idle = 0, asyncio.Event()
 
@@ -262,7 +260,7 @@ class ApnsProvider:
         """One batch: rows of one environment whose messages share their constant headers."""
         first = int(rows[0])
         batch = _batch(job, rows, bearer)
-        host, session = self._hosts[int(job.world[first])], job.session
+        host, session = self._hosts[Environment(int(job.world[first]))], job.session
         # An error drops MAX_CONCURRENT_STREAMS to 1: doubtful tokens slow nobody else down.
         suspect = " suspect" if job.unknown[first] else ""
         origin = Origin(

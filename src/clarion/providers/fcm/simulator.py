@@ -1,7 +1,4 @@
-"""A judge as strict as FCM: the token endpoint and `messages:send`, with faults on request.
-
-It checks in the order credentials, project, JSON and fields, target, quota.
-"""
+"""A judge as strict as FCM: credentials first, then project, JSON, fields, target, quota."""
 
 import re
 from collections import Counter
@@ -345,7 +342,7 @@ class FcmSimulator:
         try:
             whole = orjson.loads(request.body)
         except orjson.JSONDecodeError as error:
-            raise _wrong("", "Invalid JSON payload received.") from error
+            raise _wrong("message", "Invalid JSON payload received.") from error
         if not isinstance(whole, dict) or not isinstance(whole.get("message"), dict):
             raise _wrong("message", "Message is required.")
         only_checked = whole.get("validate_only", whole.get("validateOnly", False))
@@ -388,13 +385,13 @@ class FcmSimulator:
             raise _RefusedError(403, "SenderId mismatch", code="SENDER_ID_MISMATCH")
 
     def _check_quota(self, project: str, now: float) -> None:
-        full, wait = float(self.faults.quota_per_minute), self.faults.retry_after_s
+        full, wait = self.faults.quota_per_minute, self.faults.retry_after_s
         if self._hit("throttle", self.faults.throttle):
             raise _RefusedError(429, "Quota exceeded.", code="QUOTA_EXCEEDED", wait_s=wait)
         if self._hit("unavailable", self.faults.unavailable):
             raise _RefusedError(503, "Unavailable.", code="UNAVAILABLE", wait_s=wait)
         if full:
-            left, since = self._buckets.get(project, (full, now))
+            left, since = self._buckets.get(project, (float(full), now))
             left = min(full, left + (now - since) * full / 60)
             self._buckets[project] = max(0.0, left - 1), now
             if left < 1:
