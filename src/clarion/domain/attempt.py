@@ -111,7 +111,8 @@ def _settle_retries(
     into.delay_s[again] = delay[again]
     age_s = (situation.now_us - situation.first_attempt_us) / 1e6
     exhausted = situation.attempt + 1 >= policy.attempts
-    spent = again & (exhausted | (age_s + delay > policy.give_up_after_s))
+    # In 64 bits: a recipient that was held for weeks has an age that 32 bits round to seconds.
+    spent = again & (exhausted | (age_s + delay.astype(np.float64) > policy.give_up_after_s))
     into.outcome[spent] = Outcome.FAILED
     _expire(again & ~spent, situation, into)
 

@@ -28,6 +28,7 @@ class MessageInput(StrEnum):
     RESUME = "resume"
     CANCEL = "cancel"
     DONE = "done"
+    """The last piece of its work is recorded (what was on the wire when it was paused, too)."""
 
 
 MESSAGE_TABLE: dict[tuple[MessageState, MessageInput], MessageState] = {
@@ -39,6 +40,7 @@ MESSAGE_TABLE: dict[tuple[MessageState, MessageInput], MessageState] = {
     (MessageState.SENDING, MessageInput.DONE): MessageState.FINISHED,
     (MessageState.PAUSED, MessageInput.RESUME): MessageState.SENDING,
     (MessageState.PAUSED, MessageInput.CANCEL): MessageState.CANCELING,
+    (MessageState.PAUSED, MessageInput.DONE): MessageState.FINISHED,
     (MessageState.CANCELING, MessageInput.DONE): MessageState.CANCELED,
 }
 """What is absent is refused. A paused message that was never due resumes to `SENDING` only
@@ -63,6 +65,9 @@ class BatchInput(StrEnum):
     HOLD = "hold"
     RESUME = "resume"
     COMPLETE = "complete"
+    """All of it is recorded, or two halves took over."""
+    DROP = "drop"
+    """Its message was withdrawn before anybody was chosen (shards only)."""
 
 
 BATCH_TABLE: dict[tuple[BatchState, BatchInput], BatchState] = {
@@ -72,5 +77,7 @@ BATCH_TABLE: dict[tuple[BatchState, BatchInput], BatchState] = {
     (BatchState.LEASED, BatchInput.LEASE_EXPIRED): BatchState.READY,
     (BatchState.LEASED, BatchInput.HOLD): BatchState.HELD,
     (BatchState.LEASED, BatchInput.COMPLETE): BatchState.DONE,
+    (BatchState.READY, BatchInput.DROP): BatchState.DONE,
     (BatchState.HELD, BatchInput.RESUME): BatchState.READY,
+    (BatchState.HELD, BatchInput.DROP): BatchState.DONE,
 }

@@ -1,0 +1,82 @@
+"""Recipients come out of a batch row as they went in."""
+
+import numpy as np
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clarion.adapters.state.recipient_columns import decode, encode_frame, frame_of, recipients_of
+from clarion.domain.handoffs import Recipients
+
+IDS = st.integers(0, 2**63 - 1)
+
+
+@st.composite
+def recipients(draw: st.DrawFn) -> Recipients:
+    """Some recipients of any network, also none."""
+    n = draw(st.integers(0, 30))
+    ids = st.lists(IDS, min_size=n, max_size=n)
+    keys = st.lists(st.binary(min_size=81, max_size=81), min_size=n, max_size=n)
+    small = st.lists(st.integers(0, 2), min_size=n, max_size=n)
+    with_keys, with_messages = draw(st.booleans()) and n > 0, draw(st.booleans())
+    return Recipients(
+        device=np.array(draw(ids), np.int64),
+        user=np.array(draw(ids), np.int64),
+        registered_us=np.array(draw(ids), np.int64),
+        environment=np.array(draw(small), np.uint8),
+        tokens=draw(st.lists(st.binary(max_size=200), min_size=n, max_size=n)),
+        keys=draw(keys) if with_keys else None,
+        message=np.array(draw(small), np.uint16) if with_messages else None,
+    )
+
+
+def same(left: Recipients, right: Recipients) -> bool:
+    """Whether two sets of recipients are equal in every column and type."""
+    numeric = all(
+        np.array_equal(a, b) and a.dtype == b.dtype
+        for a, b in (
+            (left.device, right.device),
+            (left.user, right.user),
+            (left.registered_us, right.registered_us),
+            (left.environment, right.environment),
+        )
+    )
+    messages = (left.message is None) == (right.message is None) and (
+        left.message is None
+        or right.message is None
+        or (np.array_equal(left.message, right.message) and right.message.dtype == np.uint16)
+    )
+    return (
+        numeric and messages and list(left.tokens) == list(right.tokens) and left.keys == right.keys
+    )
+
+
+@given(some=recipients())
+def test_what_is_encoded_is_decoded(some: Recipients) -> None:
+    """Every column, byte by byte."""
+    assert same(decode(encode_frame(frame_of(some))), some)
+
+
+@given(some=recipients(), data=st.data())
+def test_a_slice_survives_the_way_too(some: Recipients, data: st.DataObject) -> None:
+    """Retries are encoded from slices: offsets into shared columns must not leak."""
+    low = data.draw(st.integers(0, len(some)))
+    high = data.draw(st.integers(low, len(some)))
+    part = recipients_of(frame_of(some).slice(low, high - low))
+    assert same(decode(encode_frame(frame_of(part))), some.rows(low, high))
+
+
+@given(some=recipients(), data=st.data())
+def test_chosen_rows_keep_their_order(some: Recipients, data: st.DataObject) -> None:
+    """`take` is what a retry of some rows is made of."""
+    rows = data.draw(st.lists(st.integers(0, max(0, len(some) - 1)), max_size=len(some)))
+    taken = some.take(np.array(rows, np.int64))
+    assert taken.device.tolist() == [some.device.tolist()[row] for row in rows]
+    assert list(taken.tokens) == [some.tokens[row] for row in rows]
+    assert same(decode(encode_frame(frame_of(taken))), taken)
+
+
+def test_columns_that_say_nothing_are_left_out() -> None:
+    """Only Web Push has keys: the others' batches do not carry a column of nulls."""
+    rows = pl.DataFrame({"device": [1, 2], "keys": pl.Series([None, None], dtype=pl.Binary)})
+    assert pl.read_ipc_stream(encode_frame(rows)).columns == ["device"]
