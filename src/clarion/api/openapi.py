@@ -150,16 +150,16 @@ def _operation_id(route: Route) -> str:
 
 def _path_parameters(route: Route) -> list[Node]:
     return [
-        {
-            "name": name,
-            "in": "path",
-            "required": True,
-            "schema": _DIGITS
-            if name == "id" and "messages" not in route.path and "keys" not in route.path
-            else _TEXT,
-        }
+        {"name": name, "in": "path", "required": True, "schema": _path_schema(route, name)}
         for name in _PARAM.findall(route.path)
     ]
+
+
+def _path_schema(route: Route, name: str) -> Node:
+    if name == "code":
+        return {"type": "string", "enum": [code.value for code in ErrorCode]}
+    numbered = name == "id" and route.tag in {"Users", "Devices"}
+    return _DIGITS if numbered else _TEXT
 
 
 def _query_parameters(route: Route) -> list[Node]:
