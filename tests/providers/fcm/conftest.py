@@ -65,9 +65,9 @@ class TokenShelf:
         return value if at >= not_older_than else None
 
     async def mint(self, name: str, *, older_than: datetime, value: str, now: datetime) -> str:
-        """Store it unless a newer one is there."""
-        at, present = self.stored.get(name, (older_than, ""))
-        if at > older_than:
+        """Store it unless one is there that is not older."""
+        at, present = self.stored.get(name, (older_than - timedelta(1), ""))
+        if at >= older_than:
             return present
         self.minted += 1
         self.stored[name] = (now, value)

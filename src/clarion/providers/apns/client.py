@@ -332,7 +332,7 @@ class ApnsProvider:
                 stored = await self._tokens.get(session.name, after)
                 young = timedelta(0) <= now - refused.minted_at < MINT_APART
                 if stored is None and not young:  # Apple forbids two within 20 minutes
-                    stored = await self._mint(session, session.key, refused.minted_at)
+                    stored = await self._mint(session, session.key, after)
                 if stored is not None:
                     self._adopt(session, stored)
 

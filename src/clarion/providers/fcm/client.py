@@ -45,6 +45,7 @@ GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 ASSERTION_LIFE_S: Final = 3600
 SPARE: Final = timedelta(minutes=5)
 """An access token is not used for its last five minutes."""
+SECOND: Final = timedelta(seconds=1)
 LONGEST_LIFE: Final = timedelta(hours=1)
 LONGEST_TOKEN: Final = 4096
 
@@ -296,10 +297,12 @@ class FcmProvider:
                 fresh = await self._exchange(session)
                 if isinstance(fresh, Ruling):
                     return fresh
+                # Whatever is as old as the useless one gives way; what came meanwhile stays.
+                since = now - LONGEST_LIFE if shared is None else shared.minted_at + SECOND
                 shared = _stored(
                     await self._tokens.mint(
                         session.name,
-                        older_than=now - LONGEST_LIFE if shared is None else shared.minted_at,
+                        older_than=since,
                         value=_storable(fresh),
                         now=fresh.minted_at,
                     )
@@ -309,10 +312,9 @@ class FcmProvider:
 
     async def _exchange(self, session: _Session) -> _Access | Ruling:
         """RFC 7523 section 2.1: an assertion for an access token; once more with a fresh clock."""
-        ruling = await self._exchange_once(session)
-        if isinstance(ruling, Ruling) and ruling.verdict is Verdict.ALERT_CONFIG:
-            return await self._exchange_once(session)
-        return ruling
+        first = await self._exchange_once(session)
+        refused = isinstance(first, Ruling) and first.verdict is Verdict.ALERT_CONFIG
+        return await self._exchange_once(session) if refused else first
 
     async def _exchange_once(self, session: _Session) -> _Access | Ruling:
         now = self._clock.now().replace(microsecond=0)
@@ -338,8 +340,7 @@ class FcmProvider:
         if grant is not None:
             lasts = timedelta(seconds=min(grant[1], ASSERTION_LIFE_S))
             return _Access(text=grant[0], minted_at=now, expires_at=now + lasts)
-        skew_s = clock_skew_s(answer.headers, now)
-        return rule_token_endpoint(answer.status, answer.body, skew_s)
+        return rule_token_endpoint(answer.status, answer.body, clock_skew_s(answer.headers, now))
 
 
 def _storable(access: _Access) -> str:
