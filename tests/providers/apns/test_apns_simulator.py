@@ -246,6 +246,14 @@ def test_a_dead_token_is_dated_in_milliseconds(case: Case) -> None:
     assert orjson.loads(answer.body)["timestamp"] == 1_763_726_400_000
 
 
+def test_a_share_of_tokens_dies_when_first_sent_to() -> None:
+    """After they were registered, and at the same instant ever after."""
+    case = Case(faults=ApnsFaults(dead=1.0))
+    first, later = case.ask(), case.ask(now=NOW + timedelta(minutes=5))
+    stamps = {orjson.loads(answer.body)["timestamp"] for answer in (first, later)}
+    assert stamps == {int(NOW.timestamp() * 1000)}
+
+
 def test_goaway_comes_as_json_after_so_many_requests_or_errors() -> None:
     """With the reason that a connection ended for."""
     case = Case(faults=ApnsFaults(goaway_every=3))

@@ -285,11 +285,10 @@ class ApnsSimulator:
         elsewhere = lot >= 1 - faults.sandbox
         if faults.sandbox and elsewhere != (self._environment is Environment.SANDBOX):
             raise _RefusedError("BadDeviceToken")
-        died = self.expired.get(device)
-        if died is None and lot < faults.dead:
-            died = now_ms - 3_600_000  # an hour ago
-        if died is not None:
-            raise _RefusedError("Unregistered", 410, died)
+        if lot < faults.dead:  # it dies when it is first sent to, after it was registered
+            self.expired.setdefault(device, now_ms)
+        if device in self.expired:
+            raise _RefusedError("Unregistered", 410, self.expired[device])
         return lot
 
     def _authorise(
