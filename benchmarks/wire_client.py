@@ -55,7 +55,7 @@ async def _run(options: argparse.Namespace) -> None:
     headers = HeaderSet(
         path_prefix=options.path.encode() or b"/3/device/",
         headers=HEADERS,
-        literal=frozenset({b"authorization"}),
+        literal=frozenset({b"authorization"} if options.literal else ()),
     )
     pool = Http2Pool(config, SystemClock(), SystemChance())
     tokens = [b"" if options.path else b"%064x" % at for at in range(options.count)]
@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--path", default="", help="one path for all requests")
+    parser.add_argument("--literal", action="store_true", help="authorization stays unindexed")
     parser.add_argument("--ca-file", type=Path, required=True)
     options = parser.parse_args()
     if sys.platform == "win32":

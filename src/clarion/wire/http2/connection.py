@@ -11,6 +11,7 @@ from clarion.wire.http2 import frames
 from clarion.wire.http2.answering import Answering
 from clarion.wire.http2.batch import Batch, Failure
 from clarion.wire.http2.errors import Cause, ErrorCode, ProtocolError
+from clarion.wire.http2.packing import Octets
 from clarion.wire.http2.receiving import Receiver
 from clarion.wire.http2.segments import Segments
 from clarion.wire.http2.sending import Sender
@@ -151,7 +152,7 @@ class Connection:
 
     def pull(self, now: float) -> bytes:
         """The octets to write now: control frames, then as many requests as the limits allow."""
-        out = self._control[:]
+        out: list[Octets] = [*self._control]
         self._control.clear()
         if self.state is not State.CLOSED:
             out += self._answering.window_updates()

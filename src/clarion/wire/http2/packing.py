@@ -16,6 +16,8 @@ from clarion.wire.http2 import frames
 from clarion.wire.http2.batch import Batch
 from clarion.wire.http2.header_tables import BlockTemplate
 
+Octets = bytes | memoryview
+
 _MATRIX_FROM: Final = 12
 """Requests from which on filling a matrix is cheaper than packing one by one (measured)."""
 _HEAD: Final = struct.Struct(">IBI").pack
@@ -31,7 +33,7 @@ class Run:
     stream_id: int
 
 
-def pack(run: Run, template: BlockTemplate) -> bytes:
+def pack(run: Run, template: BlockTemplate) -> Octets:
     """HEADERS and DATA of every request of a run; each block and body fits one frame."""
     batch = run.batch
     even = min(batch.path_octets, batch.extra_octets, batch.body_octets) >= 0
@@ -40,7 +42,7 @@ def pack(run: Run, template: BlockTemplate) -> bytes:
     return _pack_each(run, template)
 
 
-def _pack_matrix(run: Run, template: BlockTemplate) -> bytes:
+def _pack_matrix(run: Run, template: BlockTemplate) -> Octets:
     batch = run.batch
     stop = run.index + run.count
     head = template.head(batch.path_octets)
@@ -73,7 +75,7 @@ def _pack_matrix(run: Run, template: BlockTemplate) -> bytes:
         matrix[:, data_at + 5 : body_at] = id_octets
         if batch.bodies is not None:
             matrix[:, body_at:] = _column(batch.bodies[run.index : stop], body)
-    return matrix.tobytes()
+    return matrix.reshape(-1).data  # not copied: the caller joins it with the rest
 
 
 def _column(entries: list[bytes], octets: int) -> npt.NDArray[np.uint8]:

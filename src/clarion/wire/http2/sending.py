@@ -6,7 +6,7 @@ from typing import Final
 from clarion.wire.http2 import frames
 from clarion.wire.http2.batch import Batch, Failure
 from clarion.wire.http2.header_tables import BlockTemplate, RequestEncoder
-from clarion.wire.http2.packing import Run, pack
+from clarion.wire.http2.packing import Octets, Run, pack
 from clarion.wire.http2.segments import Segments
 from clarion.wire.http2.settings import PeerSettings
 from clarion.wire.http2.uploads import Uploads
@@ -46,14 +46,14 @@ class Sender:
         self._queue.append(batch)
         self.queued += len(batch) - batch.claimed
 
-    def write(self, limit: int, now: float) -> list[bytes]:
+    def write(self, limit: int, now: float) -> list[Octets]:
         """Frames of bodies on their way, then of as many requests as may be opened.
 
         Args:
             limit: Streams that may be open at once.
             now: The current time.
         """
-        out = self.uploads.pump(self._peer.max_frame)
+        out: list[Octets] = [*self.uploads.pump(self._peer.max_frame)]
         room = limit - self._segments.open
         ids_left = (frames.MAX_STREAM_ID - self.next_stream_id) // 2 + 1
         room = min(room, ids_left)
@@ -100,7 +100,7 @@ class Sender:
         elif self._turn_left <= 0:
             self._queue.rotate(-1)
 
-    def _write_run(self, batch: Batch, count: int, out: list[bytes], now: float) -> int:
+    def _write_run(self, batch: Batch, count: int, out: list[Octets], now: float) -> int:
         """Writes up to `count` requests of a batch, and returns how many."""
         fitting, octets = self._fitting(batch, count)
         if not fitting:
@@ -134,7 +134,7 @@ class Sender:
             total += len(body)
         return count, total
 
-    def _write_slowly(self, batch: Batch, out: list[bytes], now: float) -> int:
+    def _write_slowly(self, batch: Batch, out: list[Octets], now: float) -> int:
         """One request whose body takes several DATA frames, if a window lets it begin."""
         if self.uploads.window <= 0 or (self.uploads and self._peer.initial_window <= 0):
             return 0
@@ -146,7 +146,7 @@ class Sender:
         return 1
 
     def _write_split(
-        self, batch: Batch, template: BlockTemplate, out: list[bytes], now: float
+        self, batch: Batch, template: BlockTemplate, out: list[Octets], now: float
     ) -> None:
         index = batch.claimed
         body = batch.body_of(index)
