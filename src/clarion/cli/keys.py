@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeVar
 
 from cyclopts import App, Parameter
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from clarion.adapters.state.keys import PostgresKeys
 from clarion.adapters.state.migrate import migrate
@@ -98,7 +98,9 @@ def list_keys(*, app: AppName = None, config: ConfigFile = None, json: AsJson = 
     if json:
         print_json([_plain(record, now) for record in records])
         return Exit.OK
-    table = Table("id", "scope", "name", "state", "created", "last used", "expires")
+    table = Table(
+        Column("id", no_wrap=True), "scope", "name", "state", "created", "last used", "expires"
+    )
     for record in records:
         table.add_row(
             record.id,

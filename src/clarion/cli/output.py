@@ -14,9 +14,16 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-OUT: Final = Console(highlight=False, soft_wrap=False)
+
+def _console(*, stderr: bool = False) -> Console:
+    """A console; where nobody's window sets the width, tables get room."""
+    console = Console(highlight=False, stderr=stderr)
+    return console if console.is_terminal else Console(highlight=False, stderr=stderr, width=120)
+
+
+OUT: Final = _console()
 """What was asked for."""
-ERR: Final = Console(stderr=True, highlight=False)
+ERR: Final = _console(stderr=True)
 """How it goes, and what went wrong."""
 
 

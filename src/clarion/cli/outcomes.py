@@ -1,0 +1,48 @@
+"""What became of a message, from its recorded facts: waiting for it, and showing it."""
+
+from collections.abc import Callable
+from typing import Final
+
+import orjson
+from rich.table import Table
+
+from clarion.cli.connection import Connection, Json
+from clarion.cli.output import number
+
+ENDED: Final = frozenset({"finished", "canceled"})
+LABELS: Final = {"apns": "APNs", "fcm": "FCM", "webpush": "Web Push", "none": "no device"}
+
+
+async def follow(connection: Connection, message: str, show: Callable[[Json], None]) -> None:
+    """Watch a message's events until it has ended; `show` gets each progress."""
+    while True:
+        async for event in connection.events(f"/v1/messages/{message}/events"):
+            if event.name == "progress":
+                show(orjson.loads(event.data))
+            elif event.name == "end":
+                return
+
+
+def by_network(view: Json) -> Table:
+    """Per network accepted, dead, refused, and so on."""
+    outcomes = list(view["by_outcome"])
+    table = Table("network", *(f"{name}" for name in outcomes), "all", title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for network, counts in view["by_network"].items():
+        row = [number(counts.get(name, 0)) for name in outcomes]
+        table.add_row(LABELS.get(network, network), *row, number(sum(counts.values())))
+    return table
+
+
+def reasons(view: Json) -> Table:
+    """Every reason with its count, most frequent first."""
+    totals: dict[tuple[str, str], int] = {}
+    for row in view["outcomes"]:
+        key = row["outcome"], row["reason"]
+        totals[key] = totals.get(key, 0) + row["count"]
+    table = Table("outcome", "reason", "recipients")
+    table.columns[2].justify = "right"
+    for (outcome, reason), count in sorted(totals.items(), key=lambda item: -item[1]):
+        table.add_row(outcome, reason.replace("_", " "), number(count))
+    return table

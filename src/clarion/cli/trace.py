@@ -1,0 +1,111 @@
+"""`clarion trace`: one person's part in a message."""
+
+import asyncio
+from typing import Annotated
+from urllib.parse import quote
+
+from cyclopts import Parameter
+from rich.markup import escape
+from rich.table import Table
+
+from clarion.cli.connection import Connection, Json
+from clarion.cli.exits import Exit
+from clarion.cli.options import DEFAULT_URL, ApiKey, AsJson, ServerUrl
+from clarion.cli.outcomes import LABELS
+from clarion.cli.output import OUT, print_json
+
+
+def trace(
+    message: str,
+    user: str,
+    *,
+    by_id: Annotated[bool, Parameter(negative=())] = False,
+    url: ServerUrl = DEFAULT_URL,
+    key: ApiKey = None,
+    json: AsJson = False,
+) -> int:
+    """Why did this person get this message, or not?
+
+    Args:
+        message: The message's id, as `clarion send` prints it.
+        user: The person's external id.
+        by_id: USER is the platform's own id of the person.
+        url: Where the platform is.
+        key: API key with scope `send`.
+        json: Write the API's answer as JSON.
+    """
+    view = asyncio.run(_trace(Connection(url, key), message, user, by_id=by_id))
+    if json:
+        print_json(view)
+    else:
+        show_trace(view)
+    return Exit.OK
+
+
+async def _trace(connection: Connection, message: str, user: str, *, by_id: bool) -> Json:
+    async with connection:
+        path = f"/v1/messages/{quote(message, safe='')}/recipients/{quote(user, safe='')}"
+        return await connection.get(path, **({"by": "id"} if by_id else {}))
+
+
+def show_trace(view: Json) -> None:
+    """A paragraph that says it all, and a table that shows it."""
+    OUT.print(escape(paragraph(view)))
+    if not view["attempts"]:
+        return
+    table = Table("time (UTC)", "device", "network", "try", "outcome", "reason", "status", "said")
+    for attempt in view["attempts"]:
+        table.add_row(
+            str(attempt["at"]).partition("T")[2].removesuffix("Z").removesuffix("+00:00")[:12],
+            "-" if attempt["device"] is None else str(attempt["device"]),
+            _label(attempt["network"]),
+            str(attempt["attempt"]) if attempt["status"] or attempt["provider_id"] else "-",
+            attempt["outcome"] or "tried again",
+            str(attempt["reason"]).replace("_", " "),
+            str(attempt["status"] or "-"),
+            escape(attempt["note"] or attempt["provider_id"] or "-"),
+        )
+    OUT.print(table)
+
+
+def paragraph(view: Json) -> str:
+    """One person's part in a message, in words."""
+    who = view["external_id"] or f"anonymous user {view['user']}"
+    attempts: list[Json] = view["attempts"]
+    if not attempts:
+        return (
+            f"Nothing was recorded for {who}: the message ({view['state']}) did not include them."
+        )
+    devices = {device["id"]: device for device in view["devices"]}
+    final = [a for a in attempts if a["outcome"] is not None]
+    parts = [f"{_device(a, devices)}: {_ending(a, attempts)}" for a in final]
+    waiting = {a["device"] for a in attempts} - {a["device"] for a in final}
+    parts += [f"device {device}: not finished yet, it is tried again" for device in sorted(waiting)]
+    return f"{who}, message {view['message']} ({view['state']}). " + "; ".join(parts) + "."
+
+
+def _device(attempt: Json, devices: dict[int, Json]) -> str:
+    if attempt["device"] is None:
+        return "the person"
+    device = devices.get(attempt["device"], {})
+    what = device.get("model") or device.get("platform") or "device"
+    return f"{what} (device {attempt['device']}, {_label(attempt['network'])})"
+
+
+def _ending(final: Json, attempts: list[Json]) -> str:
+    tries = sum(1 for a in attempts if a["device"] == final["device"])
+    reason = str(final["reason"]).replace("_", " ")
+    match final["outcome"]:
+        case "accepted":
+            said = "accepted by the network"
+        case "dead":
+            said = f"the network says that the token is no more ({reason})"
+        case "suppressed":
+            return f"not sent, because: {reason}"
+        case outcome:
+            said = f"{outcome}, because: {reason}"
+    return said + (f" after {tries} attempts" if tries > 1 else "")
+
+
+def _label(network: str | None) -> str:
+    return "-" if network is None else LABELS.get(network, network)
