@@ -97,12 +97,12 @@ def _columns(bench: Bench, *, quick: bool) -> list[Column]:
     ]  # fmt: skip
     token_path = "/3/device/" + "0" * 64
     columns = [
-        Column("fast", blackhole, token_path, 200_000 if quick else 500_000),
+        Column("fast", blackhole, token_path, 150_000 if quick else 500_000),
         Column(
             "delayed",
             [*blackhole, "--delay-ms", _DELAY_MS],
             token_path,
-            80_000 if quick else 250_000,
+            50_000 if quick else 250_000,
         ),
     ]
     nghttpd = program("nghttpd")
@@ -113,7 +113,7 @@ def _columns(bench: Bench, *, quick: bool) -> list[Column]:
             str(bench.tls.certificate),
         ]  # fmt: skip
         columns.append(
-            Column("nghttpd", argv, "/pushed", 60_000 if quick else 150_000, _NGHTTPD_PORT)
+            Column("nghttpd", argv, "/pushed", 40_000 if quick else 150_000, _NGHTTPD_PORT)
         )
     return columns
 

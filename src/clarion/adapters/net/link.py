@@ -52,6 +52,7 @@ class Link(asyncio.BufferedProtocol):
 
     Attributes:
         ready: Done when requests may be submitted; fails with why the host can't be reached.
+        useful: Whether any request has ended on it while it was alive.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Link(asyncio.BufferedProtocol):
         loop = asyncio.get_running_loop()
         self.connection = connection
         self.ready: asyncio.Future[None] = loop.create_future()
+        self.useful = False
         self._loop = loop
         self._tls = route.tls
         self._tunnel = route.tunnel
@@ -206,8 +208,10 @@ class Link(asyncio.BufferedProtocol):
         now = self._monotonic()
         if connection.state is State.OPEN and not self.ready.done():
             self.ready.set_result(None)
-        self._owner.has_room(self)
         ended = connection.answered - ended
+        if ended and connection.ending is None:
+            self.useful = True
+        self._owner.has_room(self)
         if self._rhythm.pause_after(ended, were_open, now) and connection.ending is None:
             self._pause()
         else:

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -68,10 +69,12 @@ class _Job:
     urgent: bool
     avoid: Link | None = None
     link: Link | None = None
+    told: Callable[[Batch], None] | None = None
 
     def finish(self, batch: Batch) -> None:
-        """Wakes the sender of the batch, unless it has left."""
-        del batch
+        """Wakes the sender of the batch, unless it has left, and whom else the batch tells."""
+        if self.told is not None:
+            self.told(batch)
         if not self.done.done():
             self.done.set_result(None)
 
@@ -163,7 +166,11 @@ class Http2Pool:
     def has_room(self, link: Link) -> None:
         """A link may take more requests: the waiting ones get it (called by links)."""
         lane = self._lane_of(link)
-        if lane is not None and lane.waiting:
+        if lane is None:
+            return
+        if link.useful:
+            lane.failures = 0
+        if lane.waiting:
             self._dispatch(lane)
 
     def ended(self, link: Link) -> None:
@@ -172,6 +179,8 @@ class Http2Pool:
         if lane is None:
             return
         lane.links.remove(link)
+        if not link.useful:
+            lane.failures += 1  # a host that accepts and hangs up must not be stormed either
         ending = link.connection.ending
         if ending is not None and ending.cause is not Cause.DRAINED:
             self._last_error = ending.sentence
@@ -192,7 +201,7 @@ class Http2Pool:
             self._refuse(batch)
             return None
         loop = asyncio.get_running_loop()
-        job = _Job(batch, loop.create_future(), urgent, avoid)
+        job = _Job(batch, loop.create_future(), urgent, avoid, told=batch.on_done)
         batch.on_done = job.finish
         lane = self._urgent if urgent else self._bulk
         lane.waiting.append(job)
@@ -202,7 +211,7 @@ class Http2Pool:
             await job.done
         finally:
             expiry.cancel()
-            batch.on_done = None
+            batch.on_done = job.told
             if job in lane.waiting:
                 lane.waiting.remove(job)
         return job.link
@@ -235,11 +244,9 @@ class Http2Pool:
                 await self._clock.sleep(self._back_off_s(lane.failures))
             async with asyncio.timeout(self._config.connect_s):
                 await self._connect(lane)
-            lane.failures = 0
         except Http2NotOfferedError as error:
             self._tell_waiting(lane, error)
         except (TimeoutError, *OPENING_ERRORS) as error:
-            lane.failures += 1
             self._last_error = f"{type(error).__name__}: {error}"
             if not lane.links:
                 self._refuse_waiting(lane)
