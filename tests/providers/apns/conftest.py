@@ -23,7 +23,7 @@ from clarion.domain.handoffs import Answers, Recipients
 from clarion.domain.ids import AppId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Environment, Network
-from clarion.ports.provider import Credential, Provider, SendRequest
+from clarion.ports.provider import Credential, Provider, SendRequest, SharedTokens
 from clarion.ports.simulator import SimulatedRequest, Simulator
 from clarion.ports.transport import HttpAnswer, Origin
 from clarion.providers.apns.client import ApnsHosts, ApnsProvider
@@ -189,6 +189,8 @@ class Stage:
     sandbox: ApnsSimulator
     clock: ManualClock = field(default_factory=ManualClock)
     shelf: TokenShelf = field(default_factory=TokenShelf)
+    shared: SharedTokens | None = None
+    """Another place for shared tokens than the shelf."""
     key: KeyPair = KEY
 
     def __post_init__(self) -> None:
@@ -249,7 +251,7 @@ class Stage:
         """A second client with the same shared tokens."""
         return ApnsProvider(
             transport=self.transport,
-            tokens=self.shelf,
+            tokens=self.shared or self.shelf,
             clock=self.clock,
             chance=NoChance(),
             hosts=ApnsHosts(production="https://production.test", sandbox="https://sandbox.test"),
@@ -263,6 +265,7 @@ class Stage:
         messages: Sequence[Message] = (MESSAGE,),
         message: Sequence[int] | None = None,
         urgent: bool = False,
+        process: Provider | None = None,
     ) -> Answers:
         """Send to some tokens; devices are numbered from 1."""
         rows = len(tokens)
@@ -274,7 +277,7 @@ class Stage:
             tokens=list(tokens),
             message=None if message is None else np.array(message, np.uint16),
         )
-        return await self.provider.send(
+        return await (process or self.provider).send(
             SendRequest(
                 credential=self.credential,
                 messages=messages,

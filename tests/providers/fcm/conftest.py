@@ -21,7 +21,7 @@ from clarion.domain.handoffs import Answers, Recipients
 from clarion.domain.ids import AppId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network, TokenKind
-from clarion.ports.provider import Credential, Provider, SendRequest
+from clarion.ports.provider import Credential, Provider, SendRequest, SharedTokens
 from clarion.ports.simulator import SimulatedRequest
 from clarion.ports.transport import HttpAnswer, Origin, TransportError
 from clarion.providers.fcm.client import FcmHosts, FcmProvider
@@ -173,6 +173,8 @@ class Stage:
     key: KeyPair = KEY
     clock: ManualClock = field(default_factory=ManualClock)
     shelf: TokenShelf = field(default_factory=TokenShelf)
+    shared: SharedTokens | None = None
+    """Another place for shared tokens than the shelf."""
     message: Message = MESSAGE
 
     def __post_init__(self) -> None:
@@ -198,7 +200,10 @@ class Stage:
         """A second client with the same shared tokens."""
         hosts = FcmHosts(base="https://fcm.test", token=TOKEN_URL)
         return FcmProvider(
-            transport=self.transport, tokens=self.shelf, clock=self.clock, hosts=hosts
+            transport=self.transport,
+            tokens=self.shared or self.shelf,
+            clock=self.clock,
+            hosts=hosts,
         )
 
     async def send(
@@ -209,6 +214,7 @@ class Stage:
         messages: Sequence[Message] | None = None,
         message: Sequence[int] | None = None,
         urgent: bool = False,
+        process: Provider | None = None,
     ) -> Answers:
         """Send to some tokens; devices are numbered from 1."""
         rows = len(tokens)
@@ -220,7 +226,7 @@ class Stage:
             tokens=list(tokens),
             message=None if message is None else np.array(message, np.uint16),
         )
-        return await self.provider.send(
+        return await (process or self.provider).send(
             SendRequest(
                 credential=self.credential,
                 messages=messages or [self.message],
