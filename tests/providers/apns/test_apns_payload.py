@@ -26,7 +26,7 @@ FULL = Content(
     image="https://e.example/i.png",
     actions=(Action(id="yes", title="Yes", link="app://yes"),),
     link="app://home",
-    sound="ding.caf",
+    sound="ding.wav",
     badge=3,
     data={"order": 7},
     category="ORDER",
@@ -67,7 +67,7 @@ def test_an_alert_carries_every_field_in_its_place() -> None:
         "aps": {
             "alert": {"title": "T", "subtitle": "S", "body": "B"},
             "badge": 3,
-            "sound": "ding.caf",
+            "sound": "ding.wav",
             "category": "ORDER",
             "thread-id": "orders",
             "mutable-content": 1,
@@ -187,7 +187,7 @@ def test_overrides_are_merged_deeply_and_null_removes() -> None:
     whole = orjson.loads(ready.body)
     assert whole["aps"]["interruption-level"] == "time-sensitive"
     assert "badge" not in whole["aps"]
-    assert whole["aps"]["sound"] == "ding.caf"
+    assert whole["aps"]["sound"] == "ding.wav"
     assert whole["k"] == {"a": 1}
     assert (ready.priority, ready.topic_for("com.example")) == (b"5", "com.other")
 
