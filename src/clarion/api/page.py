@@ -3,7 +3,7 @@
 from html import escape
 from typing import Final
 
-from clarion.domain.errors import ERRORS, ErrorCode
+from clarion.domain.errors import ERRORS, ErrorCode, ErrorKind
 
 _STYLE: Final = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding:0 1rem;"
@@ -47,7 +47,7 @@ def errors_page(only: ErrorCode | None = None) -> bytes:
     shown = ERRORS if only is None else {only: ERRORS[only]}
     rows = "".join(
         f"<tr><td><code>{escape(code)}</code></td><td>{kind.status}</td>"
-        f"<td>{escape(kind.title)}.</td><td>{'yes' if kind.retryable else 'no'}</td></tr>"
+        f"<td>{escape(kind.title)}.</td><td>{_again(kind)}</td></tr>"
         for code, kind in shown.items()
     )
     head = "<tr><th>Code</th><th>Status</th><th>Meaning</th><th>Try again unchanged</th></tr>"
@@ -57,7 +57,7 @@ def errors_page(only: ErrorCode | None = None) -> bytes:
 def errors_reference() -> str:
     """`docs/reference/errors.md`."""
     rows = "".join(
-        f"| `{code.value}` | {kind.status} | {kind.title}. | {'yes' if kind.retryable else 'no'} |\n"
+        f"| `{code.value}` | {kind.status} | {kind.title}. | {_again(kind)} |\n"
         for code, kind in ERRORS.items()
     )
     return (
@@ -68,3 +68,7 @@ def errors_reference() -> str:
         "or the name of a header), `code` and `detail`. Codes are never renamed or used again.\n\n"
         "| Code | Status | Meaning | Try again unchanged |\n| --- | --- | --- | --- |\n" + rows
     )
+
+
+def _again(kind: ErrorKind) -> str:
+    return "yes" if kind.retryable else "no"

@@ -18,6 +18,7 @@ from clarion.api.routes import ROUTES
 from clarion.api.routing import Api, Route, Router, methods
 from clarion.api.streaming import send_stream
 from clarion.domain.errors import ERRORS, ErrorCode, Gravity
+from clarion.ports.facts import FactsUnavailableError
 from clarion.ports.messages import StoreUnavailableError
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent, Metric
@@ -71,9 +72,8 @@ class _Application:
             return
         except ProblemError as problem:
             answer = self._refusal(call, problem)
-        except StoreUnavailableError as error:
-            log(_LOGGER, logging.WARNING, LogEvent.STORE_UNAVAILABLE, request_id=call.request_id)
-            answer = self._refusal(call, _unavailable(error))
+        except (StoreUnavailableError, FactsUnavailableError) as error:
+            answer = self._refusal(call, _unavailable(error, call.request_id))
         except Exception as error:  # noqa: BLE001  the edge of the process: a bug is logged once
             log(
                 _LOGGER,
@@ -87,7 +87,7 @@ class _Application:
         extra.extend(cors.headers(call, route, self._deps.allowed_origins))
         if isinstance(answer, Stream):
             status = 200
-            await send_stream(answer, call, send, (*extra, *_SECURITY))
+            await self._stream(answer, call, send, (*extra, *_SECURITY))
         else:
             status = answer.status
             await _send(answer, extra, send, head=call.method == "HEAD")
@@ -110,6 +110,20 @@ class _Application:
             extra += (quota, self._quotas.policy)
             require(call.key, route.scope)
         return await route.handle(self._api, call)
+
+    async def _stream(self, answer: Stream, call: Exchange, send: Send, extra: Headers) -> None:
+        """Send a stream; after its start there is no other status to answer with."""
+        try:
+            await send_stream(answer, call, send, extra)
+        except Exception as error:
+            log(
+                _LOGGER,
+                logging.ERROR,
+                LogEvent.REQUEST_FAILED,
+                error=error,
+                request_id=call.request_id,
+            )
+            raise
 
     def _options(
         self, call: Exchange, raw_path: bytes, name: Callable[[Route], None]
@@ -144,14 +158,18 @@ class _Application:
         return self._deps.chance.uuid7(self._deps.clock.now())
 
 
-def _unavailable(error: StoreUnavailableError) -> ProblemError:
-    problem = ProblemError(
-        ErrorCode.STORE_UNAVAILABLE,
-        "The store can't be reached at the moment; nothing was changed.",
-        headers={"retry-after": "1"},
-    )
-    problem.__cause__ = error
-    return problem
+def _unavailable(
+    error: StoreUnavailableError | FactsUnavailableError, request_id: str
+) -> ProblemError:
+    retry = {"retry-after": "1"}
+    if isinstance(error, StoreUnavailableError):
+        event, code = LogEvent.STORE_UNAVAILABLE, ErrorCode.STORE_UNAVAILABLE
+        detail = "The store can't be reached at the moment; try again."
+    else:
+        event, code = LogEvent.FACTS_UNAVAILABLE, ErrorCode.FACTS_UNAVAILABLE
+        detail = "The recorded outcomes can't be read at the moment; nothing is lost."
+    log(_LOGGER, logging.WARNING, event, request_id=request_id, cause=f"{error}")
+    return ProblemError(code, detail, headers=retry)
 
 
 async def _send(

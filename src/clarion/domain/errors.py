@@ -43,6 +43,7 @@ class ErrorCode(StrEnum):
     RATE_LIMITED = "rate_limited"
     INTERNAL_ERROR = "internal_error"
     STORE_UNAVAILABLE = "store_unavailable"
+    FACTS_UNAVAILABLE = "facts_unavailable"
     NOT_READY = "not_ready"
 
 
@@ -112,6 +113,9 @@ ERRORS: Final[dict[ErrorCode, ErrorKind]] = {
     _C.INTERNAL_ERROR: ErrorKind(500, "A fault of the server", gravity=Gravity.BUG),
     _C.STORE_UNAVAILABLE: ErrorKind(
         503, "The store can't be reached", retryable=True, gravity=Gravity.NOTABLE
+    ),
+    _C.FACTS_UNAVAILABLE: ErrorKind(
+        503, "The recorded outcomes can't be read", retryable=True, gravity=Gravity.NOTABLE
     ),
     _C.NOT_READY: ErrorKind(
         503, "The server is not ready", retryable=True, gravity=Gravity.NOTABLE

@@ -88,3 +88,14 @@ def share(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)  # noqa: TID251  it asks nowhere else
     backing.ValueClass = backing.MultiProcessValue(os.getpid)  # type: ignore[no-untyped-call]
+
+
+def sweep(directory: Path) -> None:
+    """Forget the numbers of processes of an earlier run; only before any process of this one."""
+    for file in directory.glob("*.db"):
+        file.unlink(missing_ok=True)
+
+
+def forget(directory: Path, pid: int) -> None:
+    """A process has ended: its gauges no longer count (its counters do)."""
+    shared.mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]

@@ -251,7 +251,7 @@ ROUTES: Final = (
         tag="Messages",
         scope=Scope.SEND,
         answers={200: MessageView},
-        errors=(ErrorCode.NOT_FOUND,),
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.FACTS_UNAVAILABLE),
     ),
     Route(
         method="GET",
@@ -272,7 +272,7 @@ ROUTES: Final = (
         scope=Scope.SEND,
         query=UserQuery,
         answers={200: TraceView},
-        errors=(ErrorCode.NOT_FOUND,),
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.FACTS_UNAVAILABLE),
     ),
     _command("cancel"),
     _command("pause"),
