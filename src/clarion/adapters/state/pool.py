@@ -7,11 +7,19 @@ from typing import Final, TypeVar
 import asyncpg
 
 from clarion.adapters.state.failures import store_failures
+from clarion.ports.messages import StoreUnavailableError
 
 Result = TypeVar("Result")
 
 TRIES: Final = 4
+
+
+class OvertakenError(Exception):
+    """Another writer removed what this unit of work had looked up."""
+
+
 RUN_AGAIN: Final = (
+    OvertakenError,
     asyncpg.DeadlockDetectedError,  # batches lock in key order, but two people's merges may cross
     asyncpg.SerializationError,
     asyncpg.UniqueViolationError,  # another writer inserted what we had looked for
@@ -108,8 +116,11 @@ async def unit_of_work(
                 return await work(connection)
         except RUN_AGAIN:
             continue
-    async with transaction(pool) as connection:
-        return await work(connection)
+    try:
+        async with transaction(pool) as connection:
+            return await work(connection)
+    except OvertakenError as error:
+        raise StoreUnavailableError(str(error)) from error
 
 
 def _uuid_text(octets: bytes) -> str:

@@ -9,17 +9,20 @@ import asyncpg
 import numpy as np
 import polars as pl
 
+from clarion.adapters.state.pool import OvertakenError
 from clarion.adapters.state.statements import statements
 from clarion.domain.attributes import MAX_ATTRIBUTES, MAX_TOTAL_OCTETS
 from clarion.domain.handoffs import Int64s
 from clarion.domain.ids import AppId
-from clarion.ports.messages import StoreUnavailableError
 from clarion.ports.registry import Registered
 
 TOKEN_KEY_OCTETS: Final = 16
 STORED_OCTETS: Final = MAX_TOTAL_OCTETS + MAX_TOTAL_OCTETS // 8
 """The limit of merged attributes as PostgreSQL writes them, with a space after every separator."""
-RACES: Final = 5
+FEW_ROWS: Final = 50
+"""Up to so many rows the server's generic plan serves; it expects ten, and its nested loops take
+minutes for thousands."""
+RACES: Final = 3
 """How often rows are tried again that another writer created between our look and our insert."""
 
 _PERSON: Final = ("user_attributes", "user_language", "user_time_zone", "user_country")
@@ -53,6 +56,8 @@ async def register(
 ) -> Registered:
     """Store checked rows (`ports.registry.Devices.register`) inside the caller's transaction."""
     count = rows.height
+    if count > FEW_ROWS:
+        await connection.execute(statements("registration")["plan_for_many"])
     person, refused = await _register_people(connection, app, rows, now)
     unknown = await _find_named(connection, app, rows["user"], person)
     devices = rows.with_columns(
@@ -119,7 +124,7 @@ async def _register_people(
         if not len(left):
             break
     else:
-        raise StoreUnavailableError("other writers kept creating and removing the same people")
+        raise OvertakenError("other writers kept removing these users")
     lengths = people["row"].list.len().to_numpy()
     person[people["row"].explode().to_numpy()] = np.repeat(ids, lengths)
     return person, refused
@@ -174,7 +179,7 @@ async def _register_devices(
         else:
             break
     if (device[kept["row"].to_numpy()] == 0).any():
-        raise StoreUnavailableError("other writers kept creating and removing the same devices")
+        raise OvertakenError("other writers kept removing these users or devices")
     return device, owner, created, refused
 
 

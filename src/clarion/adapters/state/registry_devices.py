@@ -82,8 +82,8 @@ class PostgresDevices:
                 return None
             new = _changed(_record(row), change)
             if not isinstance(change.user, Keep):
-                sql = statements("people")["get_person"]
-                if await connection.fetchrow(sql, app, change.user) is None:
+                sql = statements("people")["lock_owner"]
+                if await connection.fetchval(sql, app, change.user) is None:
                     raise PersonUnknownError("the app has no user of that id")
             written = await connection.fetchrow(
                 self._sql["update_device"],

@@ -130,6 +130,8 @@ class PostgresPeople:
             user = await self._find(connection, app, ref)
             if user is None:
                 return None
+            # Locked first: a registration that gave the person a device is over before we look.
+            await connection.fetch(self._sql["lock_people"], app, [user])
             gone = await connection.fetchval(self._sql["delete_person"], app, user)
             return None if gone is None else UserId(gone)
 

@@ -26,6 +26,10 @@ from users u where u.app_id = $1 and u.id > $2 order by u.id limit $3;
 -- Keeps others from changing these people until the unit of work ends; in one order for all.
 select id from users where app_id = $1 and id = any($2::bigint[]) order by id for update;
 
+-- name: lock_owner
+-- Keeps a person who is about to get a device from being removed or merged meanwhile.
+select id from users where app_id = $1 and id = $2 for key share;
+
 -- name: insert_person
 -- Creates a person; nothing comes back when another writer was first with the external id.
 insert into users (app_id, external_id, created_at, updated_at) values ($1, $2, $3, $3)

@@ -1,3 +1,7 @@
+-- name: plan_for_many
+-- Until this unit of work ends, plans are made for the arrays that are really given.
+set local plan_cache_mode = force_custom_plan;
+
 -- name: register_people
 -- Creates the people of these external ids that are not known, changes those of whom something new
 -- is said, and gives the id of each row; a row that lost a race against another writer is left out.
@@ -68,7 +72,8 @@ select s.row, a.id, false from added a join said s using (external_id);
 
 -- name: register_devices
 -- Creates, changes, moves and resurrects devices; a device without a named person keeps its own,
--- and a new one gets an anonymous person. A row that lost a race is left out.
+-- and a new one gets an anonymous person. People who get a device are locked as a foreign key would
+-- lock them, all at once. A row that lost a race, or whose person is gone, is left out.
 with said as materialized (
     select *, case when active_us is null then null
             else timestamptz 'epoch' + active_us * interval '1 microsecond' end as active_at
@@ -81,10 +86,10 @@ with said as materialized (
         os_version, model, app_version, language, time_zone, country, latitude, longitude,
         attributes, active_us)
 ), known as materialized (
-    select s.row, d.id, d.attributes as old_attributes
+    select s.row, d.id, d.user_id, d.attributes as old_attributes
     from said s
     cross join lateral (
-        select id, attributes from device
+        select id, user_id, attributes from device
         where app_id = $1 and network = s.network and token_key = s.token_key limit 1
     ) d
 ), merged as (
@@ -95,6 +100,14 @@ with said as materialized (
     select row from merged
     where octet_length(attributes::text) > $24
         or (select count(*) from jsonb_object_keys(attributes)) > $23
+), owners as materialized (
+    select id from users
+    where id in (
+        select s.user_id from said s left join known k using (row)
+        where s.user_id is not null and s.user_id is distinct from k.user_id
+    )
+    order by id
+    for key share
 ), changed as (
     update device d set
         user_id = coalesce(s.user_id, d.user_id),
@@ -123,12 +136,15 @@ with said as materialized (
         updated_at = $2,
         xid = pg_current_xact_id()
     from known k join said s using (row)
-    where d.id = k.id
+    where d.id = k.id and (
+        s.user_id is null or s.user_id = d.user_id or s.user_id in (select id from owners)
+    )
     returning s.row, d.id, d.user_id
 ), fresh as materialized (
     select s.*, count(*) filter (where s.user_id is null) over (order by s.row) as stranger
     from said s
     where not exists (select from known k where k.row = s.row)
+        and (s.user_id is null or s.user_id in (select id from owners))
 ), strangers as (
     insert into users (app_id, created_at, updated_at)
     select $1, $2, $2 from fresh where user_id is null

@@ -1,4 +1,4 @@
-"""No reference from users and devices to apps, which all writers would contend for."""
+"""Users and devices are checked by registrations, not row by row by foreign keys."""
 
 from clarion.adapters.state.migrations.files import run_file
 
