@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-import asyncpg
-
 from clarion.adapters.facts.duckdb.client import FactsClient
 from clarion.adapters.net.transport import NetTransport, TransportSettings
 from clarion.adapters.state.credentials import PostgresCredentials, PostgresSharedTokens
@@ -17,7 +15,7 @@ from clarion.adapters.state.journal import PostgresJournal
 from clarion.adapters.state.keys import PostgresKeys
 from clarion.adapters.state.messages import PostgresMessages
 from clarion.adapters.state.plan_line import PostgresPlanLine
-from clarion.adapters.state.pool import open_pool
+from clarion.adapters.state.pool import Pool, open_pool
 from clarion.adapters.state.registry_apps import PostgresApps
 from clarion.adapters.state.registry_devices import PostgresDevices
 from clarion.adapters.state.registry_people import PostgresPeople
@@ -76,7 +74,7 @@ class Container:
 
     settings: Settings
     paths: Paths
-    pool: asyncpg.Pool
+    pool: Pool
     clock: SystemClock
     chance: SystemChance
     apps: PostgresApps

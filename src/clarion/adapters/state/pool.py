@@ -11,6 +11,9 @@ from clarion.ports.messages import StoreUnavailableError
 
 Result = TypeVar("Result")
 
+Pool = asyncpg.Pool
+"""What the composition root hands around without knowing the driver."""
+
 TRIES: Final = 4
 
 
