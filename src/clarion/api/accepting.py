@@ -10,7 +10,7 @@ from clarion.api.decoding import free_form, refuse, utc
 from clarion.api.exchange import Exchange
 from clarion.api.problems import FieldProblem, ProblemError, field_problem
 from clarion.api.routing import Api
-from clarion.api.shapes.messages import MessageBody, Overrides, ToBody
+from clarion.api.shapes.messages import NO_OVERRIDES, MessageBody, ToBody
 from clarion.domain.content import Action, Content, Json, Message, Priority, PushType
 from clarion.domain.errors import ErrorCode, FieldCode
 from clarion.domain.ids import AppId, DeviceId, MessageId
@@ -105,12 +105,15 @@ def _target_problems(to: ToBody, api: Api) -> Iterator[FieldProblem]:
 
 def _content_problems(body: MessageBody) -> Iterator[FieldProblem]:
     said = (body.title, body.body, body.subtitle, body.badge, body.sound)
-    if not body.data and body.overrides == Overrides() and all(part is None for part in said):
+    if not body.data and body.overrides == NO_OVERRIDES and all(part is None for part in said):
         yield _combined("", "Say something: `title`, `body`, `data`, `badge` or `overrides`.")
 
 
 def _free_values(body: MessageBody) -> Iterator[FieldProblem]:
-    yield from free_form(body.data, "/data")
+    if body.data:
+        yield from free_form(body.data, "/data")
+    if body.overrides is NO_OVERRIDES:
+        return
     for label in NETWORK_BY_LABEL:
         members: object = getattr(body.overrides, label)
         if members is not None:
@@ -119,10 +122,11 @@ def _free_values(body: MessageBody) -> Iterator[FieldProblem]:
 
 def _content(body: MessageBody) -> Content:
     overrides: dict[Network, Mapping[str, Json]] = {}
-    for label, network in NETWORK_BY_LABEL.items():
-        members = getattr(body.overrides, label)
-        if members is not None:
-            overrides[network] = members
+    if body.overrides is not NO_OVERRIDES:
+        for label, network in NETWORK_BY_LABEL.items():
+            members = getattr(body.overrides, label)
+            if members is not None:
+                overrides[network] = members
     return Content(
         title=body.title,
         subtitle=body.subtitle,

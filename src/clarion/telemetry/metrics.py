@@ -32,6 +32,8 @@ class Metrics:
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory
         self._registry = CollectorRegistry(auto_describe=True)
+        self._counting: dict[tuple[Metric, tuple[str, ...]], Counter] = {}
+        self._observing: dict[tuple[Metric, tuple[str, ...]], Histogram] = {}
         if directory is not None:
             share(directory)
         self._counters: Mapping[Metric, Counter] = MappingProxyType(
@@ -57,13 +59,21 @@ class Metrics:
 
     def add(self, metric: Metric, *labels: str, amount: float = 1) -> None:
         """Count. The labels are those of the metric's `MetricSpec`, in order."""
-        counter = self._counters[metric]
-        (counter.labels(*labels) if labels else counter).inc(amount)
+        child = self._counting.get((metric, labels))
+        if child is None:
+            counter = self._counters[metric]
+            child = counter.labels(*labels) if labels else counter
+            self._counting[metric, labels] = child
+        child.inc(amount)
 
     def observe(self, metric: Metric, value: float, *labels: str) -> None:
         """Record a duration in seconds."""
-        histogram = self._histograms[metric]
-        (histogram.labels(*labels) if labels else histogram).observe(value)
+        child = self._observing.get((metric, labels))
+        if child is None:
+            histogram = self._histograms[metric]
+            child = histogram.labels(*labels) if labels else histogram
+            self._observing[metric, labels] = child
+        child.observe(value)
 
     def level(self, metric: Metric, value: float, *labels: str) -> None:
         """Set a gauge."""

@@ -1,7 +1,7 @@
 """Messages, as JSON."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -60,6 +60,9 @@ class Overrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     webpush: Members | None = None
 
 
+NO_OVERRIDES: Final = Overrides()
+
+
 class MessageBody(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
 ):
@@ -103,7 +106,7 @@ class MessageBody(
     """Messages with the same id replace each other on the device."""
     lane: LaneName | None = None
     """Left out: transactional for at most 10 named recipients sent now, else campaign."""
-    overrides: Overrides = Overrides()
+    overrides: Overrides = NO_OVERRIDES
 
 
 class AcceptedView(msgspec.Struct, frozen=True):

@@ -1,0 +1,98 @@
+"""The API behind the real HTTP server: what only bytes on a socket can show."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+import uvicorn
+from tests.api.conftest import World
+
+from clarion.api import create_app
+
+
+@pytest.fixture
+async def port(world: World) -> AsyncIterator[int]:
+    """The API on a free port, served as the api role serves it."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        cast("Any", create_app(world.deps)),
+        loop="none",
+        http="httptools",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server._serve([listener]))
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield int(listener.getsockname()[1])
+    server.should_exit = True
+    await serving
+
+
+async def _exchange(port: int, *pieces: bytes) -> bytes:
+    """Send the pieces, and read until the server closes or is silent for a while."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    answer = b""
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+        async with asyncio.timeout(0.6):
+            while part := await reader.read(65536):
+                answer += part
+    except TimeoutError:
+        pass
+    finally:
+        writer.close()
+    return answer
+
+
+async def test_requests_on_one_connection_are_answered_in_turn(port: int, world: World) -> None:
+    """HTTP/1.1 pipelining, a HEAD without a body, a 204 without a length."""
+    key = f"host: x\r\nauthorization: Bearer {world.keys['admin']}\r\n".encode()
+    answer = await _exchange(
+        port,
+        b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
+        b"HEAD /v1/app HTTP/1.1\r\n" + key + b"\r\n"
+        b"PUT /v1/users/a%2Fb HTTP/1.1\r\n" + key + b"content-length: 2\r\n\r\n{}"
+        b"DELETE /v1/users/a%2Fb HTTP/1.1\r\n" + key + b"\r\n"
+        b"GET /v1/users/a%2Fb HTTP/1.1\r\n" + key + b"connection: close\r\n\r\n",
+    )
+    parts = answer.split(b"HTTP/1.1 ")[1:]
+    assert [part[:3] for part in parts] == [b"200", b"200", b"201", b"204", b"404"]
+    head, empty = parts[1].lower(), parts[3].lower()
+    assert head.endswith(b"\r\n\r\n")
+    assert b"content-length: 0" not in head
+    assert b"content-length" not in empty
+    assert b'"external_id":"a/b"' in parts[2]
+
+
+async def test_a_body_that_never_comes_ends_in_a_408(port: int, world: World) -> None:
+    """The connection is closed with the answer."""
+    key = f"host: x\r\nauthorization: Bearer {world.keys['admin']}\r\n".encode()
+    answer = await _exchange(
+        port, b"POST /v1/keys HTTP/1.1\r\n" + key + b"content-length: 20\r\n\r\n", b"{"
+    )
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"connection: close" in answer.lower()
+    assert b"body_timeout" in answer
+
+
+async def test_a_body_announced_too_large_is_refused_unread(port: int, world: World) -> None:
+    """Nobody waits for a gigabyte to say no."""
+    key = f"host: x\r\nauthorization: Bearer {world.keys['admin']}\r\n".encode()
+    answer = await _exchange(
+        port, b"POST /v1/messages HTTP/1.1\r\n" + key + b"content-length: 1000000000\r\n\r\n"
+    )
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
+async def test_what_is_no_http_is_not_our_bug(port: int) -> None:
+    """Garbage gets a 400 from the server's parser."""
+    assert (await _exchange(port, b"\x16\x03\x01 nonsense\r\n\r\n")).startswith(b"HTTP/1.1 400")
