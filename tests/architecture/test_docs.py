@@ -1,0 +1,241 @@
+"""What the documents say is true of the code."""
+
+import json
+import re
+import shlex
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+from cyclopts import CycloptsError
+
+from clarion.api.routes import ROUTES
+from clarion.api.shapes.messages import MessageBody
+from clarion.app.docs import PAGES, REASONS, REFERENCE
+from clarion.app.settings import load, table
+from clarion.cli.entry import application
+from clarion.domain.outcome import Reason
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(p for p in (ROOT / "docs").rglob("*.md") if p.parent != REFERENCE),
+        *(ROOT / "deploy").glob("*.md"),
+    ]
+)
+RECORDS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+_FENCE = re.compile(r"^```(\w+)?(?: ([\w-]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)|(?:src|srcset)=\"([^\"]+)\"")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A fenced block of a document."""
+
+    document: str
+    language: str
+    kind: str
+    text: str
+
+
+def examples(*languages: str) -> Iterator[Example]:
+    """The blocks in any of some languages."""
+    for document in DOCUMENTS:
+        for language, kind, text in _FENCE.findall(document.read_text()):
+            if language in languages:
+                yield Example(str(document.relative_to(ROOT)), language, kind, text)
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Every command in the shell examples: its document and its words."""
+    for example in examples("sh", "bash"):
+        joined = example.text.replace("\\\n", " ")
+        for line in joined.splitlines():
+            words = shlex.split(line, comments=True)
+            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                words = words[1:]
+            if words:
+                yield example.document, words
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_generated_page_is_up_to_date(name: str) -> None:
+    """`make docs` would change nothing."""
+    assert (REFERENCE / name).read_text() == PAGES[name](), f"run `make docs` ({name})"
+
+
+def test_every_reason_is_explained() -> None:
+    """Why somebody did not get a message is the first question that an operator asks."""
+    assert set(REASONS) == set(Reason)
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link names a file."""
+    dead = [
+        f"{document.relative_to(ROOT)}: {link}"
+        for document in DOCUMENTS
+        for pair in _LINK.findall(document.read_text())
+        for link in pair
+        if link and "://" not in link and not link.startswith("mailto:")
+        if not (document.parent / link).exists()
+    ]
+    assert dead == []
+
+
+def test_json_examples_are_json_and_messages_are_accepted_shapes() -> None:
+    """A block marked `json message` is a body that `POST /v1/messages` reads."""
+    for example in examples("json"):
+        json.loads(example.text)
+        if example.kind == "message":
+            msgspec.json.decode(example.text, type=MessageBody)
+
+
+def test_toml_examples_are_settings() -> None:
+    """Every setting in an example exists and has a value that it may have."""
+    for number, example in enumerate(examples("toml")):
+        file = ROOT / "docs" / f"example-{number}.toml"
+        tree = tomllib.loads(example.text)
+        known = {setting.name for setting in table()}
+        named = {f"{section}.{name}" for section, members in tree.items() for name in members}
+        assert named <= known, f"{example.document}: {named - known}, {file.name}"
+
+
+def test_settings_examples_load(tmp_path: Path) -> None:
+    """The settings reader itself takes every example."""
+    for example in examples("toml"):
+        file = tmp_path / "clarion.toml"
+        file.write_text(example.text)
+        load({}, file)
+
+
+def test_variables_in_documents_are_settings() -> None:
+    """`CLARION_...` in a document is a variable that is read."""
+    known = {setting.variable for setting in table()}
+    known |= {f"{s.variable}_FILE" for s in table() if s.secret}
+    known |= {"CLARION_CONFIG", "CLARION_KEY", "CLARION_URL"}
+    named = {
+        (str(document.relative_to(ROOT)), variable)
+        for document in DOCUMENTS
+        for variable in re.findall(r"\bCLARION_[A-Z_]*[A-Z]\b", document.read_text())
+    }
+    assert {(where, variable) for where, variable in named if variable not in known} == set()
+
+
+def test_shell_examples_parse() -> None:
+    """The shell can read every example."""
+    for example in examples("sh", "bash"):
+        checked = subprocess.run(
+            ["bash", "-n"], input=example.text, text=True, capture_output=True, check=False
+        )
+        assert checked.returncode == 0, f"{example.document}: {checked.stderr}"
+
+
+def test_make_commands_in_documents_exist() -> None:
+    """`make VERB` names a target of the Makefile."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        verb
+        for document in DOCUMENTS
+        for verb in re.findall(r"(?:^|`)make ([a-z]+)", document.read_text(), re.MULTILINE)
+    }
+    assert {"run", "demo", "test"} <= named <= targets
+
+
+def test_clarion_commands_in_documents_parse() -> None:
+    """The command line takes every `clarion ...` of the examples."""
+    app = application()
+    wrong = []
+    for document, words in commands():
+        if words[0] != "clarion":
+            continue
+        end = next((i for i, word in enumerate(words) if word in {"|", ">", "&", "&&", "<"}), None)
+        try:
+            app.parse_args(words[1:end], exit_on_error=False, print_error=False)
+        except CycloptsError as error:
+            wrong.append(f"{document}: {shlex.join(words)}: {error}")
+    assert wrong == []
+
+
+def template(path: str) -> re.Pattern[str]:
+    """What a route's path looks like when it is called."""
+    return re.compile(re.sub(r"\\{\w+\\}", "[^/?]+", re.escape(path)) + r"(\?.*)?")
+
+
+def test_api_calls_in_documents_are_routes() -> None:
+    """Every curl of the examples names a method and a path that exist."""
+    wrong = []
+    for document, words in commands():
+        if words[0] != "curl":
+            continue
+        url = next(word for word in words if "$CLARION_URL" in word)
+        path = url.partition("$CLARION_URL")[2]
+        method = "POST" if {"-d", "--data-binary"} & set(words) else "GET"
+        if "-X" in words:
+            method = words[words.index("-X") + 1]
+        if not any(r.method == method and template(r.path).fullmatch(path) for r in ROUTES):
+            wrong.append(f"{document}: {method} {path}")
+    assert wrong == []
+
+
+ASKED = {
+    "the context": {"Context", "The question"},
+    "the decision": {"Decision"},
+    "what follows": {"Consequences", "What follows"},
+    "what was rejected": {"Rejected", "What was tried"},
+}
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda p: p.stem)
+def test_a_decision_record_answers_four_questions(record: Path) -> None:
+    """Why, what, at what price, and instead of what."""
+    text = record.read_text()
+    assert re.match(r"# \d+\.? \S", text)
+    headings = set(re.findall(r"^## (.+)$", text, re.MULTILINE))
+    assert [question for question, names in ASKED.items() if not headings & names] == []
+
+
+def test_decision_records_are_numbered_without_a_gap_or_a_twin() -> None:
+    """A number is a name."""
+    numbers = [int(record.name[:4]) for record in RECORDS]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def tracked() -> list[Path]:
+    """Every text file of the project."""
+    skipped = {".git", ".venv", "node_modules", "__pycache__", ".mypy_cache", ".ruff_cache"}
+    kinds = {".py", ".md", ".toml", ".sql", ".txt", ".yaml", ".yml", ".sh", ".service", ".svg", ""}
+    return [
+        path
+        for path in ROOT.rglob("*")
+        if path.is_file()
+        and path.suffix in kinds
+        and not skipped & set(path.relative_to(ROOT).parts)
+        and not any(
+            part.startswith(".") and part != ".ci" for part in path.relative_to(ROOT).parts[:-1]
+        )
+    ]
+
+
+def test_lock_files_name_no_host() -> None:
+    """Whoever installs chooses the package index."""
+    for lock in sorted((ROOT / "requirements").glob("*.txt")):
+        text = lock.read_text()
+        assert not re.search(r"https?://|--index|--find-links|--trusted-host", text), lock.name
+        unpinned = [line for line in text.splitlines() if line[:1].isalnum() and "==" not in line]
+        assert unpinned == []
+
+
+def test_no_file_names_a_place_that_only_one_machine_has() -> None:
+    """Paths of whoever wrote it mean nothing to whoever reads it."""
+    private = re.compile(r"(?<![\w.])/(?:work|Users/\w|home/\w+/(?!\.local))[/\w]*")
+    found = [
+        f"{path.relative_to(ROOT)}: {match.group()}"
+        for path in tracked()
+        for match in private.finditer(path.read_text(errors="replace"))
+    ]
+    assert found == []
