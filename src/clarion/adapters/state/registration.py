@@ -163,7 +163,7 @@ async def _register_devices(
             app,
             now,
             *(
-                left[name].to_list()
+                _values(left[name])
                 for name in ("row", "network", "token_key", "token", "keys", *_DEVICE_COLUMNS)
             ),
             MAX_ATTRIBUTES,
@@ -183,5 +183,10 @@ async def _register_devices(
     return device, owner, created, refused
 
 
+def _values(column: pl.Series) -> list[object]:
+    """A column as an array parameter: `unnest` fills shorter arrays up with nulls."""
+    return [] if column.null_count() == len(column) else column.to_list()
+
+
 def _pick(column: list[object], index: Int64s) -> list[object]:
-    return [column[place] for place in index.tolist()]
+    return [column[place] for place in index.tolist()] if column else []
