@@ -191,8 +191,8 @@ class SendLine(Protocol):
         """
         ...
 
-    async def changes(self, app: AppId, since_xid: int) -> RegistryChanges | None:
-        """What changed in an app's registry; None when that is a lot (an import is running)."""
+    async def changes(self, since_xid: int) -> RegistryChanges | None:
+        """What changed in the registry; None when that is a lot (an import is running)."""
         ...
 
     async def changes_among(self, devices: Int64s, since_xid: int) -> RegistryChanges:

@@ -92,14 +92,12 @@ class PostgresSendLine:
                 )
         return None if wait is None else float(wait)
 
-    async def changes(self, app: AppId, since_xid: int) -> RegistryChanges | None:
+    async def changes(self, since_xid: int) -> RegistryChanges | None:
         """See the port."""
         with store_failures():
             async with self._pool.acquire() as connection:
                 xid = await connection.fetchval(_SQL["horizon"])
-                rows = await connection.fetch(
-                    _SQL["changes"], app, str(since_xid), MANY_CHANGES + 1
-                )
+                rows = await connection.fetch(_SQL["changes"], str(since_xid), MANY_CHANGES + 1)
         return None if len(rows) > MANY_CHANGES else _changes(xid, rows)
 
     async def changes_among(self, devices: Int64s, since_xid: int) -> RegistryChanges:

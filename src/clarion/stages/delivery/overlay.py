@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clarion.domain.handoffs import Recipients, UInt16s
-from clarion.domain.ids import AppId
 from clarion.domain.outcome import Reason
 from clarion.ports.line import RegistryChanges, SendLine
 
@@ -14,7 +13,7 @@ KEPT_CHANGES = 50_000
 
 @dataclass(kw_only=True, slots=True)
 class _Known:
-    """The changes of one app since `floor`, complete up to `xid`."""
+    """The changes since `floor`, complete up to `xid`."""
 
     floor: int
     xid: int
@@ -25,38 +24,36 @@ class _Known:
 
 
 class Overlay:
-    """Registry changes per app, fetched as they come and shared by the batches of a process."""
+    """Registry changes, fetched as they come and shared by the batches of a process."""
 
     def __init__(self, line: SendLine) -> None:
         self._line = line
-        self._apps: dict[AppId, _Known] = {}
+        self._known: _Known | None = None
 
-    async def reasons(self, app: AppId, recipients: Recipients, planned_xid: int) -> UInt16s:
+    async def reasons(self, recipients: Recipients, planned_xid: int) -> UInt16s:
         """Why each recipient may no longer be sent to; 0 where it may.
 
         Asks the registry each time: what was committed before the call binds.
         """
         reasons = np.zeros(len(recipients), np.uint16)
-        for changes in await self._changes(app, recipients, planned_xid):
+        for changes in await self._changes(recipients, planned_xid):
             if len(changes.device):
                 _apply(changes, recipients, reasons)
         return reasons
 
-    async def _changes(
-        self, app: AppId, recipients: Recipients, planned_xid: int
-    ) -> list[RegistryChanges]:
-        known = self._apps.get(app)
+    async def _changes(self, recipients: Recipients, planned_xid: int) -> list[RegistryChanges]:
+        known = self._known
         if known is None or planned_xid < known.floor or known.size() > KEPT_CHANGES:
             known = _Known(floor=planned_xid, xid=planned_xid)
-        fresh = await self._line.changes(app, known.xid)
+        fresh = await self._line.changes(known.xid)
         if fresh is None:  # an import is running: ask for these devices only
-            self._apps.pop(app, None)
+            self._known = None
             return [await self._line.changes_among(recipients.device, planned_xid)]
-        known.xid = fresh.xid
+        known.xid = max(known.xid, fresh.xid)
         if len(fresh.device):
             known.pieces.append(fresh)
-        self._apps[app] = known
-        return known.pieces
+        self._known = known
+        return list(known.pieces)
 
 
 def _apply(changes: RegistryChanges, recipients: Recipients, reasons: UInt16s) -> None:

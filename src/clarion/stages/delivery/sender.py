@@ -113,7 +113,7 @@ async def _send_batch(
     for low in range(batch.cursor, len(batch.recipients), step):
         high = min(low + step, len(batch.recipients))
         chunk = Chunk(batch=batch, low=low, high=high, now=ports.clock.now())
-        changed = await ports.overlay.reasons(batch.app, chunk.recipients, batch.planned_xid)
+        changed = await ports.overlay.reasons(chunk.recipients, batch.planned_xid)
         commit = await send_chunk(ports, chunk, credential, changed, canceled)
         ack = await record(ports, commit)
         if not ack.recorded or high == len(batch.recipients):
