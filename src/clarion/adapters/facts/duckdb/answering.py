@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 import orjson
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from clarion.adapters.facts.duckdb.owner import Owner
 
 _log = logging.getLogger(__name__)
-
-LAG_LIMIT_S: Final = 10.0
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +40,7 @@ async def serve_asker(
     owner: "Owner", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     """Answer until the asker goes."""
-    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), closing(writer):
         while True:
             kind, payload = await read_frame(reader)
             if kind is not Kind.ASK:
@@ -53,15 +52,14 @@ async def serve_asker(
             except Exception as error:  # noqa: BLE001  # the edge: told to the asker, logged once
                 _log.exception("facts.question_failed")
                 await write_frame(writer, Kind.REFUSED, orjson.dumps({"why": str(error)}))
-    writer.close()
 
 
 async def _answer(owner: "Owner", question: Question, writer: asyncio.StreamWriter) -> None:
     if question.what == "version":
-        await _tell(writer, {"registry": owner.registry_xid, "outcomes": owner.outcome_xid})
+        await _tell(writer, {"registry": owner.version})
         return
     if question.what == "sizes":
-        await _tell(writer, await owner.in_thread(partial(queries.sizes, owner.store)))
+        await _tell(writer, await owner.threads.run(partial(queries.sizes, owner.store)))
         return
     if question.what == "rebuild":
         await owner.rebuild()
@@ -69,10 +67,10 @@ async def _answer(owner: "Owner", question: Question, writer: asyncio.StreamWrit
         return
     if not await _reached(owner, question):
         why = (
-            f"the columns lag more than {LAG_LIMIT_S:.0f} s behind the state store: a transaction "
-            "stays open there, or the facts process is overloaded"
+            f"the columns lag more than {owner.settings.lag_limit_s:g} s behind the state store: "
+            "they are being filled, the state store is away, or the facts process is overloaded"
         )
-        await write_frame(writer, Kind.REFUSED, orjson.dumps({"why": why, "lag": True}))
+        await write_frame(writer, Kind.REFUSED, orjson.dumps({"why": why}))
         return
     if question.what == "scan":
         await _stream(owner, question, writer)
@@ -82,47 +80,51 @@ async def _answer(owner: "Owner", question: Question, writer: asyncio.StreamWrit
 
 async def _reached(owner: "Owner", question: Question) -> bool:
     if question.what == "scan":
-        return await owner.reach(registry=question.at_least, limit_s=LAG_LIMIT_S)
-    return await owner.reach(outcomes=question.at_least, limit_s=LAG_LIMIT_S)
+        return await owner.reach_registry(question.at_least)
+    return await owner.reach_outcomes(question.at_least)
 
 
 async def _asked(owner: "Owner", question: Question) -> Mapping[str, object]:
     of = {"app": question.app, "message": question.message}
     match question.what:
         case "counts":
-            return await owner.in_thread(partial(queries.counts, owner.store, **of))  # type: ignore[arg-type]  # app and message by name
+            return await owner.threads.run(partial(queries.counts, owner.store, **of))  # type: ignore[arg-type]  # app and message by name
         case "trace":
-            rows = await owner.in_thread(
+            rows = await owner.threads.run(
                 partial(queries.trace, owner.store, **of, user=question.user)  # type: ignore[arg-type]  # as above
             )
         case "rate":
-            rows = await owner.in_thread(partial(queries.rate, owner.store, **of))  # type: ignore[arg-type]  # as above
+            rows = await owner.threads.run(partial(queries.rate, owner.store, **of))  # type: ignore[arg-type]  # as above
         case "doubled":
-            rows = await owner.in_thread(partial(queries.doubled, owner.store, **of))  # type: ignore[arg-type]  # as above
+            rows = await owner.threads.run(partial(queries.doubled, owner.store, **of))  # type: ignore[arg-type]  # as above
         case _:
             raise ValueError(f"nothing is known of {question.what!r}")
     return {"rows": rows}
 
 
 async def _stream(owner: "Owner", question: Question, writer: asyncio.StreamWriter) -> None:
-    """Send the pieces as they come; a slow asker holds the scan, not the memory."""
-    version = owner.registry_xid
+    """Send the pieces as they come; a slow asker holds the scan, not the memory.
+
+    The version is taken before the scan's transaction begins, so it is never newer than its rows.
+    """
+    version = orjson.dumps({"registry": owner.version})
+    await write_frame(writer, Kind.VERSION, version)
     pieces = queries.scan(owner.store, app=question.app, low=question.low, high=question.high)
     try:
-        while (piece := await owner.in_thread(partial(_next_piece, pieces))) is not None:
+        while (piece := await owner.threads.run(partial(_next_piece, pieces))) is not None:
             await write_frame(writer, Kind.ROWS, piece)
     finally:
-        await owner.in_thread(pieces.close)  # type: ignore[attr-defined]  # a generator
-    await _tell(writer, {"registry": version})
+        await owner.threads.run(pieces.close)
+    await _tell(writer, {})
 
 
-def _next_piece(pieces: Iterator[pa.RecordBatch]) -> bytes | None:
+def _next_piece(pieces: Iterator[pa.RecordBatch]) -> memoryview | None:
     """The next piece as an Arrow stream."""
     for piece in pieces:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, piece.schema) as stream:
             stream.write_batch(piece)
-        return bytes(sink.getvalue())
+        return memoryview(sink.getvalue())
     return None
 
 

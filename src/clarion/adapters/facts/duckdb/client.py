@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-import io
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -51,19 +50,20 @@ class FactsClient:
             "high": scan.high,
             "at_least": scan.at_least_xid,
         }
-        version = await self.version()
-        got = False
+        version, got = 0, False
         try:
-            async for payload in self._rows(question):
-                got = True
-                rows = pl.read_ipc_stream(io.BytesIO(payload)).cast(AUDIENCE_SCHEMA)
-                yield AudiencePiece(xid=max(version, scan.at_least_xid), rows=rows)
+            async with contextlib.aclosing(self._frames(question)) as frames:
+                async for kind, payload in frames:
+                    if kind is Kind.VERSION:
+                        version = int(orjson.loads(payload)["registry"])
+                        continue
+                    got = True
+                    rows = pl.read_ipc_stream(payload).cast(AUDIENCE_SCHEMA)
+                    yield AudiencePiece(xid=version, rows=rows)
         except (_RefusedError, OSError, asyncio.IncompleteReadError) as error:
-            raise AudienceUnavailableError(str(error)) from error
+            raise AudienceUnavailableError(_sentence(error)) from error
         if not got:
-            yield AudiencePiece(
-                xid=max(version, scan.at_least_xid), rows=pl.DataFrame(schema=AUDIENCE_SCHEMA)
-            )
+            yield AudiencePiece(xid=version, rows=pl.DataFrame(schema=AUDIENCE_SCHEMA))
 
     async def version(self) -> int:
         """See `ports.audience.Audience.version`."""
@@ -138,42 +138,44 @@ class FactsClient:
         try:
             return await self._answer(question)
         except (_RefusedError, OSError, asyncio.IncompleteReadError) as error:
-            raise FactsUnavailableError(str(error) or "the owner of the facts went away") from error
+            raise FactsUnavailableError(_sentence(error)) from error
 
     async def _answer(self, question: Mapping[str, object]) -> dict[str, Any]:
-        """Ask; once more on a new connection where a kept one turns out to be dead."""
+        stream, kind, payload = await self._asked(question)
+        self._keep(stream)
+        return _unpacked(kind, payload)
+
+    async def _asked(self, question: Mapping[str, object]) -> tuple[Stream, Kind, bytes]:
+        """Ask, and await the first frame; on a new connection where a kept one has died."""
         while True:
             kept = bool(self._idle)
             stream = self._idle.pop() if kept else await self._connect()
             try:
                 await write_frame(stream[1], Kind.ASK, orjson.dumps(question))
-                kind, payload = await read_frame(stream[0])
+                return stream, *await read_frame(stream[0])
             except (OSError, asyncio.IncompleteReadError):
                 stream[1].close()
-                if kept:
-                    continue
+                if not kept:
+                    raise
+            except BaseException:  # cancelled: the answer would be read by the next question
+                stream[1].close()
                 raise
-            self._keep(stream)
-            return _unpacked(kind, payload)
 
-    async def _rows(self, question: Mapping[str, object]) -> AsyncIterator[bytes]:
+    async def _frames(self, question: Mapping[str, object]) -> AsyncGenerator[tuple[Kind, bytes]]:
         """The frames of a streamed answer. A stream left early closes its connection."""
-        reader, writer = await self._connect()
+        stream, kind, payload = await self._asked(question)
         finished = False
         try:
-            await write_frame(writer, Kind.ASK, orjson.dumps(question))
-            while True:
-                kind, payload = await read_frame(reader)
-                if kind is not Kind.ROWS:
-                    finished = True
-                    _unpacked(kind, payload)
-                    return
-                yield payload
+            while kind in {Kind.VERSION, Kind.ROWS}:
+                yield kind, payload
+                kind, payload = await read_frame(stream[0])
+            finished = True
+            _unpacked(kind, payload)
         finally:
             if finished:
-                self._keep((reader, writer))
+                self._keep(stream)
             else:
-                writer.close()
+                stream[1].close()
 
     def _keep(self, stream: Stream) -> None:
         if len(self._idle) < IDLE_CONNECTIONS:
@@ -201,6 +203,14 @@ def _unpacked(kind: Kind, payload: bytes) -> dict[str, Any]:
     if kind is Kind.REFUSED:
         raise _RefusedError(str(answer["why"]))
     return answer
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, _RefusedError):
+        return str(error)
+    if isinstance(error, asyncio.IncompleteReadError):
+        return "the owner of the facts went away in the middle of an answer"
+    return f"the owner of the facts can't be asked: {error}"
 
 
 def _instant(microseconds: int | None) -> datetime | None:

@@ -1,40 +1,49 @@
--- name: horizon
--- Every transaction below this has ended: what it committed can be seen.
-select pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+-- name: snapshot
+-- What is visible from here on: the transaction around it is REPEATABLE READ.
+select pg_current_snapshot()::text
 
 -- name: users
--- A page of changed users, by transaction and id, so that no group of equal xid is cut unseen.
-select id, app_id as app, external_id, opted_out, language, time_zone, country,
+-- What the last pass did not see. The index finds the transactions, the snapshot decides.
+select id, app_id as app, id % 1024 as bucket, external_id, opted_out, language, time_zone, country,
        attributes::text as attributes, created_at, xid::text::bigint as xid
 from users
-where xid >= $1::text::xid8 and (xid, id) > ($1::text::xid8, $2::bigint) and xid < $3::text::xid8
-order by xid, id limit $4
+where xid >= $1::text::xid8 and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
 
 -- name: device
--- The same of devices.
-select id, app_id as app, user_id, network, environment, state <> 1 as dead, opted_out, token,
-       encode(keys, 'hex') as keys,
+-- The same of devices; they lie in the bucket of their user.
+select id, app_id as app, user_id % 1024 as bucket, user_id, network, environment,
+       state <> 1 as dead, opted_out, token, encode(keys, 'hex') as keys,
        (extract(epoch from registered_at) * 1000000)::bigint as registered_us,
        last_active_at, platform, os, os_version, model, app_version, language, time_zone, country,
        latitude, longitude, attributes::text as attributes, xid::text::bigint as xid
 from device
-where xid >= $1::text::xid8 and (xid, id) > ($1::text::xid8, $2::bigint) and xid < $3::text::xid8
-order by xid, id limit $4
+where xid >= $1::text::xid8 and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
 
 -- name: removal
 -- What was removed for good.
-select kind, id from removal where xid >= $1::text::xid8 and xid < $2::text::xid8
+select kind, id, xid::text::bigint as xid from removal
+where xid >= $1::text::xid8 and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
 
 -- name: chunks
--- A page of recorded outcomes.
+-- A page of recorded outcomes; it never ends inside a transaction.
 select id, app_id, message_ids::text[] as message_ids, rows, notes, provider_ids::text,
        xid::text::bigint as xid
 from chunk
-where xid >= $1::text::xid8 and (xid, id) > ($1::text::xid8, $2::bigint) and xid < $3::text::xid8
-order by xid, id limit $4
+where xid >= $1::text::xid8 and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
+order by xid fetch first $3 rows with ties
 
 -- name: drop_chunks
--- Drained long ago: kept for a while so that a lost facts file loses less.
+-- Taken in long ago: kept for a while so that a lost facts file loses less.
 delete from chunk where id in (
-    select id from chunk where xid < $1::text::xid8 and created_at < $2 limit $3
+    select id from chunk
+    where created_at < $2 and pg_visible_in_snapshot(xid, $1::text::pg_snapshot)
+    order by xid limit $3
 )
+
+-- name: last_change
+-- The newest transaction of which a row is visible.
+select coalesce(max(newest), 0) from (
+    (select xid::text::bigint as newest from users order by xid desc limit 1)
+    union all (select xid::text::bigint from device order by xid desc limit 1)
+    union all (select xid::text::bigint from removal order by xid desc limit 1)
+) as newest_of_each

@@ -19,10 +19,14 @@ class Kind(IntEnum):
     ROWS = 3
     """An Arrow stream of some rows; more frames follow."""
     REFUSED = 4
-    """JSON: why there is no answer."""
+    """JSON: why there is no answer, or why it ends here."""
+    VERSION = 5
+    """JSON: the version that the rows to come were read at, or a newer one."""
 
 
-async def write_frame(writer: asyncio.StreamWriter, kind: Kind, payload: bytes) -> None:
+async def write_frame(
+    writer: asyncio.StreamWriter, kind: Kind, payload: bytes | memoryview
+) -> None:
     """Send a frame and wait while the other side is slow."""
     writer.write(_HEAD.pack(len(payload), kind))
     writer.write(payload)

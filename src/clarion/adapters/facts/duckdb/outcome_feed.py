@@ -1,7 +1,9 @@
 """Takes recorded chunks into the columns: many chunks at once, numbers all the way."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -11,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from clarion.adapters.facts.duckdb.snapshot import Snapshot
 from clarion.adapters.facts.duckdb.statements import FEED
 from clarion.adapters.facts.duckdb.store import FactsStore, set_watermark
+from clarion.adapters.facts.duckdb.threads import Threads
 from clarion.domain.handoffs import OUTCOME_ROW
 
-CHUNKS: Final = 1000
-"""Chunks of one page: up to 500,000 outcomes."""
+CHUNKS: Final = 256
+"""Chunks of one page: up to 128,000 outcomes, 5 MiB."""
 
 _INSERT = """
 insert into outcome
@@ -26,49 +30,53 @@ from columns
 """
 
 
+@dataclass(kw_only=True)
 class OutcomeFeed:
     """Reads pages of chunks in the event loop, appends them in a thread."""
 
-    def __init__(self, store: FactsStore) -> None:
-        self._store = store
-        self._place = (store.watermark("chunk_xid"), store.watermark("chunk_id"))
+    store: FactsStore
+    threads: Threads
+    place: Snapshot = field(init=False)
 
-    async def read_page(
-        self, connection: asyncpg.Connection, horizon: int
-    ) -> Sequence[asyncpg.Record]:
-        """The next chunks in order of (transaction, id)."""
-        xid, number = self._place
-        records: Sequence[asyncpg.Record] = await connection.fetch(
-            FEED["chunks"], str(xid), number, str(horizon), CHUNKS
-        )
-        return records
+    def __post_init__(self) -> None:
+        self.place = self.store.place("outcomes")
 
-    def append(self, chunks: Sequence[asyncpg.Record]) -> bool:
-        """Append a page and move the watermark, in one transaction; True when it was full."""
+    async def follow(self, connection: asyncpg.Connection, now: Snapshot) -> int:
+        """Take in what was recorded, within the caller's REPEATABLE READ; how many chunks.
+
+        Each page is a transaction of its own, so a crash repeats and loses nothing.
+        """
+        taken = 0
+        while chunks := await connection.fetch(
+            FEED["chunks"], str(self.place.xmin), str(self.place), CHUNKS
+        ):
+            place = self.place.advanced(now, int(chunks[-1]["xid"]))
+            await self.threads.run(partial(self._append, chunks, place))
+            self.place = place
+            taken += len(chunks)
+            if len(chunks) < CHUNKS:
+                break
+        return taken
+
+    def _append(self, chunks: Sequence[asyncpg.Record], place: Snapshot) -> None:
+        """Append a page and move the watermark, in one transaction."""
         columns = _columns(chunks)
-        place = (int(chunks[-1]["xid"]), int(chunks[-1]["id"]))
-        cursor = self._store.cursor()
-        cursor.begin()
-        try:
+        with self.store.writing() as cursor:
             if len(columns["device"]):
                 cursor.register("columns", columns)
                 cursor.execute(_INSERT)
                 cursor.unregister("columns")
             _append_words(cursor, chunks)
-            set_watermark(cursor, "chunk_xid", place[0])
-            set_watermark(cursor, "chunk_id", place[1])
-            cursor.commit()
-        except BaseException:
-            cursor.rollback()
-            raise
-        self._place = place
-        return len(chunks) >= CHUNKS
+            set_watermark(cursor, "outcomes", str(place))
 
     async def drop_old(
         self, connection: asyncpg.Connection, before: datetime, *, at_once: int
     ) -> None:
         """Delete chunks that were taken in long ago from the state store."""
-        await connection.execute(FEED["drop_chunks"], str(self._place[0]), before, at_once)
+        while True:
+            tag = await connection.execute(FEED["drop_chunks"], str(self.place), before, at_once)
+            if int(tag.rpartition(" ")[2]) < at_once:
+                return
 
 
 def _columns(chunks: Sequence[asyncpg.Record]) -> dict[str, npt.NDArray[np.generic]]:

@@ -3,46 +3,33 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
-from functools import partial
-from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import asyncpg
+import duckdb
 
 from clarion.adapters.facts.duckdb.answering import serve_asker
 from clarion.adapters.facts.duckdb.outcome_feed import OutcomeFeed
-from clarion.adapters.facts.duckdb.registry_feed import TABLES, RegistryFeed
+from clarion.adapters.facts.duckdb.registry_feed import RegistryFeed, sweep_pages
+from clarion.adapters.facts.duckdb.settings import OwnerSettings
+from clarion.adapters.facts.duckdb.snapshot import Snapshot
 from clarion.adapters.facts.duckdb.statements import FEED
-from clarion.adapters.facts.duckdb.store import FactsStore, open_store
+from clarion.adapters.facts.duckdb.store import FactsFileError, FactsStore, open_store
+from clarion.adapters.facts.duckdb.threads import Threads
 from clarion.adapters.state.pool import reading
 from clarion.ports.messages import StoreUnavailableError
 from clarion.ports.system import Clock
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent
 
-Result = TypeVar("Result")
-
 _log = logging.getLogger(__name__)
 
 STORE_PAUSE_S: Final = 0.5
+BUSY_PAUSE_S: Final = 0.05
 TIDY_EVERY_S: Final = 60.0
 DROP_AT_ONCE: Final = 2000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OwnerSettings:
-    """Where the owner keeps its file and listens, and how much it may use."""
-
-    path: Path
-    socket: Path
-    memory_mib: int = 256
-    threads: int = 2
-    drain_every_s: float = 0.25
-    keep_chunks: timedelta = timedelta(hours=1)
 
 
 @dataclass(kw_only=True)
@@ -52,81 +39,107 @@ class Owner:
     store: FactsStore
     settings: OwnerSettings
     clock: Clock
+    threads: Threads
     registry: RegistryFeed
     outcomes: OutcomeFeed
-    registry_xid: int = 0
-    """Every change below this is in the audience columns."""
-    outcome_xid: int = 0
-    """Every chunk below this is in the facts."""
+    registry_seen: Snapshot | None = None
+    """What the audience columns show, at least; None before the first pass."""
+    outcomes_seen: Snapshot | None = None
+    """What the facts hold, at least."""
+    rebuilds_wanted: int = 0
+    rebuilds_done: int = 0
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
     advanced: asyncio.Condition = field(default_factory=asyncio.Condition)
-    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, "facts"))
+    askers: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def in_thread(self, work: Callable[[], Result]) -> Result:
-        """Run DuckDB's work off the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self.threads, work)
+    @property
+    def version(self) -> int:
+        """Every committed change below this transaction is in the audience columns."""
+        return 0 if self.registry_seen is None else self.registry_seen.xmin
 
-    async def reach(self, *, registry: int = 0, outcomes: int = 0, limit_s: float = 10.0) -> bool:
-        """Wait until transactions up to and including these are in; False when it takes too long.
+    async def reach_registry(self, xid: int) -> bool:
+        """Wait for a transaction and all that were committed before it; False if it lasts."""
+        return await self._reach(lambda: _has(self.registry_seen, xid))
 
-        Asks for a pass at once: nobody waits for the next turn of the clock.
-        """
+    async def reach_outcomes(self, xid: int) -> bool:
+        """The same of the facts."""
+        return await self._reach(lambda: _has(self.outcomes_seen, xid))
 
-        def there() -> bool:
-            return self.registry_xid > registry and self.outcome_xid > outcomes
-
+    async def _reach(self, there: Callable[[], bool]) -> bool:
+        """Asks for a pass at once: nobody waits for the next turn of the clock."""
         if there():
             return True
         self.wanted.set()
         try:
-            async with asyncio.timeout(limit_s), self.advanced:
+            async with asyncio.timeout(self.settings.lag_limit_s), self.advanced:
                 await self.advanced.wait_for(there)
         except TimeoutError:
             return False
         return True
 
     async def follow(self, connection: asyncpg.Connection) -> bool:
-        """One pass over both feeds; whether there was anything."""
-        horizon = int(await connection.fetchval(FEED["horizon"]))
-        busy = await self._follow_registry(connection, horizon)
-        busy |= await self._follow_outcomes(connection, horizon)
-        async with self.advanced:
-            self.registry_xid = self.outcome_xid = horizon
-            self.advanced.notify_all()
-        return busy
+        """One pass over both feeds; whether there was anything.
 
-    async def _follow_registry(self, connection: asyncpg.Connection, horizon: int) -> bool:
-        busy = False
-        for table in TABLES:
-            more = True
-            while more:
-                page = await self.registry.read_page(connection, table, horizon)
-                if page is None:
-                    break
-                busy = True
-                more = await self.in_thread(partial(self.registry.merge, table, page))
-        removals = await self.registry.read_removals(connection, horizon)
-        if removals:
-            busy = True
-            await self.in_thread(partial(self.registry.remove, removals, horizon))
-        return busy
+        Both read one snapshot of the state store, so what they show belongs together.
+        """
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            now = Snapshot.parse(await connection.fetchval(FEED["snapshot"]))
+            anew = self.rebuilds_wanted
+            if now == self.registry_seen == self.outcomes_seen and anew == self.rebuilds_done:
+                return False
+            self._check_age(now)
+            changed = await self.registry.follow(connection, now, anew=anew > self.rebuilds_done)
+            async with self.advanced:
+                self.registry_seen, self.rebuilds_done = now, anew
+                self.advanced.notify_all()
+            chunks = await self.outcomes.follow(connection, now)
+            async with self.advanced:
+                self.outcomes_seen = now
+                self.advanced.notify_all()
+        return bool(changed or chunks)
 
-    async def _follow_outcomes(self, connection: asyncpg.Connection, horizon: int) -> bool:
-        busy, more = False, True
-        while more:
-            chunks = await self.outcomes.read_page(connection, horizon)
-            if not chunks:
-                break
-            busy = True
-            more = await self.in_thread(partial(self.outcomes.append, chunks))
-        return busy
+    def _check_age(self, now: Snapshot) -> None:
+        seen = max(self.registry.place.xmax, self.outcomes.place.xmax)
+        if now.xmax < seen:
+            raise FactsFileError(
+                f"{self.settings.path} has seen transaction {seen - 1}, the state store is at "
+                f"{now.xmax - 1}: it was restored from a backup, or is another one. Move the "
+                "facts file away: the audience is rebuilt from the state store, and so are the "
+                "outcomes that it still keeps"
+            )
 
     async def rebuild(self) -> None:
-        """Read the audience anew from the state store, with the next passes."""
-        await self.in_thread(self.registry.forget)
-        async with self.advanced:
-            self.registry_xid = 0
+        """Read the audience anew from the state store, and wait until it is in."""
+        self.rebuilds_wanted += 1
+        mine = self.rebuilds_wanted
         self.wanted.set()
+        async with self.advanced:
+            await self.advanced.wait_for(lambda: self.rebuilds_done >= mine)
+
+    async def tidy(self) -> None:
+        """In a quiet moment, sort what came in piecemeal."""
+        if self.registry.is_loose():
+            await self.threads.run(self.registry.sort)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer an asker until it goes, or until we do."""
+        task = asyncio.current_task()
+        if task is not None:
+            self.askers.add(task)
+            task.add_done_callback(self.askers.discard)
+        with contextlib.suppress(asyncio.CancelledError):  # only `dismiss` cancels
+            await serve_asker(self, reader, writer)
+
+    async def dismiss(self) -> None:
+        """End all answers; an asker in the middle of a scan sees its connection close."""
+        while self.askers:
+            for task in self.askers:
+                task.cancel()
+            await asyncio.wait(self.askers)
+
+
+def _has(seen: Snapshot | None, xid: int) -> bool:
+    return seen is not None and seen.has(xid)
 
 
 async def run_owner(
@@ -135,37 +148,54 @@ async def run_owner(
     """Own the facts until told to stop.
 
     Raises:
-        FactsFileError: the file is held by another process, damaged, or too new.
+        FactsFileError: the file is held by another process, damaged, can't be written, or does
+            not belong to this version or this state store.
     """
     settings.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _sweep_pages(settings.path.parent)
     store = open_store(settings.path, memory_mib=settings.memory_mib, threads=settings.threads)
+    sweep_pages(settings.path.parent)  # after the file was opened: now they are nobody's
+    threads = Threads()
     owner = Owner(
         store=store,
         settings=settings,
         clock=clock,
-        registry=RegistryFeed(store, settings.path.parent),
-        outcomes=OutcomeFeed(store),
+        threads=threads,
+        registry=RegistryFeed(store=store, folder=settings.path.parent, threads=threads),
+        outcomes=OutcomeFeed(store=store, threads=threads),
     )
-    settings.socket.unlink(missing_ok=True)
-    server = await asyncio.start_unix_server(partial(serve_asker, owner), settings.socket)
-    settings.socket.chmod(0o600)
-    following = asyncio.create_task(_follow_for_ever(owner, pool, stop))
     try:
-        await asyncio.wait(
-            [following, asyncio.create_task(stop.wait())], return_when="FIRST_COMPLETED"
-        )
-        server.close()
-        await following
-    finally:
-        owner.threads.shutdown()
-        store.close()
         settings.socket.unlink(missing_ok=True)
+        server = await asyncio.start_unix_server(owner.serve, settings.socket)
+        settings.socket.chmod(0o600)
+        try:
+            await _until(stop, _follow_for_ever(owner, pool))
+        finally:
+            server.close()
+            await owner.dismiss()
+            settings.socket.unlink(missing_ok=True)
+    except duckdb.Error as error:
+        raise FactsFileError(f"{settings.path} can't be written: {error}") from error
+    finally:
+        threads.close()
+        store.close()
 
 
-async def _follow_for_ever(owner: Owner, pool: asyncpg.Pool, stop: asyncio.Event) -> None:
+async def _until(stop: asyncio.Event, work: Awaitable[None]) -> None:
+    """Work until told to stop; what fails is raised."""
+    working = asyncio.ensure_future(work)
+    waiting = asyncio.create_task(stop.wait())
+    await asyncio.wait([working, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not working.done():
+        working.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
+
+
+async def _follow_for_ever(owner: Owner, pool: asyncpg.Pool) -> None:
     tidied = owner.clock.monotonic()
-    while not stop.is_set():
+    while True:
+        owner.wanted.clear()  # before the pass: who asks during it is answered by the next
         try:
             async with reading(pool) as connection:
                 busy = await owner.follow(connection)
@@ -177,17 +207,13 @@ async def _follow_for_ever(owner: Owner, pool: asyncpg.Pool, stop: asyncio.Event
             log(_log, logging.WARNING, LogEvent.STORE_UNAVAILABLE, cause=str(error))
             await owner.clock.sleep(STORE_PAUSE_S)
             continue
-        if busy:
-            await owner.clock.sleep(min(0.05, owner.settings.drain_every_s))
-            continue
+        if not busy:
+            await owner.tidy()
+        pause = (
+            min(BUSY_PAUSE_S, owner.settings.drain_every_s)
+            if busy
+            else (owner.settings.drain_every_s)
+        )
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(owner.settings.drain_every_s):
+            async with asyncio.timeout(pause):
                 await owner.wanted.wait()
-        owner.wanted.clear()
-
-
-def _sweep_pages(folder: Path) -> None:
-    """Pages that a killed owner left behind."""
-    for table in TABLES:
-        for page in folder.glob(f"{table}-*.csv"):
-            page.unlink()

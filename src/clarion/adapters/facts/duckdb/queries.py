@@ -1,18 +1,16 @@
 """What askers may ask, as SQL over the columns."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Final
 
-import duckdb
 import pyarrow as pa
 
 from clarion.adapters.facts.duckdb.outcome_feed import halves
 from clarion.adapters.facts.duckdb.store import FactsStore
-from clarion.domain.ids import BUCKETS
 
-PIECE: Final = 65_536
+PIECE: Final = 32_768
 
-_SCAN: Final = f"""
+_SCAN: Final = """
 select coalesce(d.id, 0) as device, u.id as "user",
        coalesce(d.network, 0)::utinyint as network,
        coalesce(d.environment, 0)::utinyint as environment,
@@ -23,9 +21,9 @@ select coalesce(d.id, 0) as device, u.id as "user",
        case when d.dead then null else encode(d.token) end as token,
        d.keys
 from (select id, opted_out from users
-      where app = $app and id % {BUCKETS} >= $low and id % {BUCKETS} < $high) u
+      where app = $app and bucket >= $low and bucket < $high) u
 left join (select * from device
-           where app = $app and user_id % {BUCKETS} >= $low and user_id % {BUCKETS} < $high) d
+           where app = $app and bucket >= $low and bucket < $high) d
        on d.user_id = u.id
 """
 
@@ -65,15 +63,11 @@ group by all having n > 1 limit 100
 """
 
 
-def scan(store: FactsStore, *, app: int, low: int, high: int) -> Iterator[pa.RecordBatch]:
+def scan(store: FactsStore, *, app: int, low: int, high: int) -> Generator[pa.RecordBatch]:
     """The rows of an audience scan, streamed; one transaction, hence one version."""
-    cursor = store.cursor()
-    cursor.begin()
-    try:
+    with store.reading() as cursor:
         relation = cursor.sql(_SCAN, params={"app": app, "low": low, "high": high})
         yield from relation.to_arrow_reader(PIECE)
-    finally:
-        cursor.rollback()
 
 
 def _of_message(
@@ -81,7 +75,8 @@ def _of_message(
 ) -> list[tuple[int, ...]]:
     upper, lower = halves(message)
     parameters = {"app": app, "high": upper, "low": lower, **more}
-    rows: list[tuple[int, ...]] = store.cursor().execute(sql, parameters).fetchall()
+    with store.reading() as cursor:
+        rows: list[tuple[int, ...]] = cursor.execute(sql, parameters).fetchall()
     return rows
 
 
@@ -113,9 +108,9 @@ def doubled(store: FactsStore, *, app: int, message: str) -> list[tuple[int, ...
 
 def sizes(store: FactsStore) -> dict[str, int]:
     """Rows of each table."""
-    cursor: duckdb.DuckDBPyConnection = store.cursor()
     found = {}
-    for table in ("users", "device", "outcome"):
-        row = cursor.execute(f"select count(*) from {table}").fetchone()  # our own names
-        found[table] = 0 if row is None else int(row[0])
+    with store.reading() as cursor:
+        for table in ("users", "device", "outcome"):
+            row = cursor.execute(f"select count(*) from {table}").fetchone()  # our own names
+            found[table] = 0 if row is None else int(row[0])
     return found

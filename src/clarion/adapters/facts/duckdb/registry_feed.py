@@ -1,27 +1,37 @@
-"""Follows users and devices: pages of changed rows go from PostgreSQL to DuckDB as CSV.
+"""Follows users and devices: what changed goes from PostgreSQL to DuckDB as CSV.
 
-A page is read by COPY into a temporary file and merged from there: no row becomes a Python
-object. The page's end (transaction id, row id) is the watermark, and moves with the rows.
+COPY writes pages into temporary files and DuckDB merges them from there: no row becomes a Python
+object, and one page is read while the one before it is merged. All pages of a pass are one
+transaction, so the columns always show one version of the registry.
 """
 
-import tempfile
-from dataclasses import dataclass
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import asyncpg
 import duckdb
 
+from clarion.adapters.facts.duckdb.snapshot import NOTHING, Snapshot
 from clarion.adapters.facts.duckdb.statements import FEED
 from clarion.adapters.facts.duckdb.store import FactsStore, set_watermark
+from clarion.adapters.facts.duckdb.threads import Threads
 
-PAGE: Final = 100_000
+PAGE_OCTETS: Final = 24 * 1024 * 1024
+COPY_TIMEOUT_S: Final = 6 * 3600.0
+"""A first fill is one COPY a table; it waits for DuckDB, so it may take long."""
 TABLES: Final = ("users", "device")
+BULK_ROWS: Final = 50_000
+LOOSE_SHARE: Final = 0.2
 
 _CSV_TYPES: Final = {
     "users": {
         "id": "BIGINT",
         "app": "INTEGER",
+        "bucket": "USMALLINT",
         "external_id": "VARCHAR",
         "opted_out": "BOOLEAN",
         "language": "VARCHAR",
@@ -34,6 +44,7 @@ _CSV_TYPES: Final = {
     "device": {
         "id": "BIGINT",
         "app": "INTEGER",
+        "bucket": "USMALLINT",
         "user_id": "BIGINT",
         "network": "UTINYINT",
         "environment": "UTINYINT",
@@ -57,116 +68,225 @@ _CSV_TYPES: Final = {
         "xid": "BIGINT",
     },
 }
+_VARIANT: Final = "attributes::json::variant as attributes"
 _CHANGED: Final = {
-    "users": "* exclude (xid) replace (attributes::json::variant as attributes)",
-    "device": (
-        "* exclude (xid) replace (unhex(keys) as keys, attributes::json::variant as attributes)"
-    ),
+    "users": f"* exclude (xid) replace ({_VARIANT})",
+    "device": f"* exclude (xid) replace (unhex(keys) as keys, {_VARIANT})",
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """How far a table's feed is: every row up to (xid, id) in that order is in."""
+@dataclass(kw_only=True)
+class _Pass:
+    """One turn of the feed: its transaction, and what it has taken so far."""
 
-    xid: int
-    id: int
+    cursor: duckdb.DuckDBPyConnection
+    fresh: bool
+    """The tables are empty: nothing can be there already."""
+    rows: int = 0
+    loose: int = 0
+    """Rows that came in pages too small to be sorted to any use."""
 
 
+@dataclass(kw_only=True)
+class _Pages:
+    """Cuts a COPY stream into files, and merges each while the next one fills."""
+
+    feed: "RegistryFeed"
+    turn: _Pass
+    table: str
+    file: BinaryIO | None = None
+    size: int = 0
+    merging: asyncio.Task[None] | None = None
+
+    async def take(self, rows: bytes) -> None:
+        """Whole rows, as COPY sends them: one CopyData message a row (protocol, section 54.2)."""
+        if self.file is None:
+            self.file = self.feed.new_page(self.table)
+        self.file.write(rows)
+        self.size += len(rows)
+        if self.size >= PAGE_OCTETS:
+            await self.turn_over()
+
+    async def turn_over(self) -> None:
+        """Give the page that is full to a thread, once the one before it is in."""
+        if self.merging is not None:
+            await self.merging
+            self.merging = None
+        if self.file is None:
+            return
+        self.file.close()
+        page, self.file, self.size = Path(self.file.name), None, 0
+        work = partial(self.feed.merge, self.turn, self.table, page)
+        self.merging = asyncio.create_task(self.feed.threads.run(work))
+
+    async def end(self) -> None:
+        """Wait until everything is in."""
+        await self.turn_over()
+        await self.turn_over()
+
+    async def give_up(self) -> None:
+        """After a failure: nothing works on, and no file stays."""
+        if self.merging is not None:
+            await asyncio.wait([self.merging])
+        if self.file is not None:
+            self.file.close()
+            self.feed.drop_page(self.file)
+
+
+@dataclass(kw_only=True)
 class RegistryFeed:
     """Reads pages in the event loop, merges them in a thread."""
 
-    def __init__(self, store: FactsStore, folder: Path) -> None:
-        self._store = store
-        self._folder = folder
-        self._places = {
-            table: Place(store.watermark(f"{table}_xid"), store.watermark(f"{table}_id"))
-            for table in TABLES
-        }
-        self._removed = store.watermark("removal_xid")
+    store: FactsStore
+    folder: Path
+    threads: Threads
+    place: Snapshot = field(init=False)
+    loose: int = 0
+    pages: int = 0
 
-    async def read_page(
-        self, connection: asyncpg.Connection, table: str, horizon: int
-    ) -> Path | None:
-        """The next page of a table as a CSV file; None when there is nothing new."""
-        place = self._places[table]
-        arguments = [str(place.xid), place.id, str(horizon), PAGE]
-        query = FEED[table]
-        if not await connection.fetchval(f"select exists ({query})", *arguments):  # our own text
-            return None
-        with tempfile.NamedTemporaryFile(
-            dir=self._folder, prefix=f"{table}-", suffix=".csv", delete=False
-        ) as file:
+    def __post_init__(self) -> None:
+        self.place = self.store.place("registry")
+
+    async def follow(
+        self, connection: asyncpg.Connection, now: Snapshot, *, anew: bool = False
+    ) -> int:
+        """Take in what changed, within the caller's REPEATABLE READ; how many rows that was.
+
+        `anew` reads everything again. Until it is all in, askers see what was there before.
+        """
+        since = NOTHING if anew else self.place
+        turn = await self.threads.run(partial(self._begin, since))
+        try:
+            for table in TABLES:
+                await self._copy(connection, turn, table, since)
+            removals = await connection.fetch(FEED["removal"], str(since.xmin), str(since))
+            last = int(await connection.fetchval(FEED["last_change"]))
+            place = since.advanced(now, last)
+            gone = [] if turn.fresh else [(row["kind"], row["id"]) for row in removals]
+            if turn.rows or removals or anew:
+                await self.threads.run(partial(self._commit, turn, gone, place))
+        except BaseException:
+            await self.threads.run(partial(_rolled_back, turn))
+            raise
+        finally:
+            await self.threads.run(turn.cursor.close)
+        self.place = place
+        self.loose = turn.loose if turn.fresh else self.loose + turn.loose
+        return turn.rows + len(removals)
+
+    async def _copy(
+        self, connection: asyncpg.Connection, turn: _Pass, table: str, since: Snapshot
+    ) -> None:
+        pages = _Pages(feed=self, turn=turn, table=table)
+        try:
+            # force_quote: an unquoted empty field is null, a quoted one is the empty text
             await connection.copy_from_query(
-                query, *arguments, output=file.name, format="csv", force_quote=True
+                FEED[table],
+                str(since.xmin),
+                str(since),
+                output=pages.take,
+                format="csv",
+                force_quote=True,
+                timeout=COPY_TIMEOUT_S,
             )
-        return Path(file.name)
+            await pages.end()
+        finally:
+            await pages.give_up()
 
-    def merge(self, table: str, page: Path) -> bool:
-        """Merge a page and move the watermark, in one transaction; True when it was full."""
-        cursor = self._store.cursor()
+    def new_page(self, table: str) -> BinaryIO:
+        """A file for a page; `sweep_pages` finds it again should we be killed."""
+        self.pages += 1
+        return (self.folder / f"{table}-{self.pages}.csv").open("wb")
+
+    def drop_page(self, page: BinaryIO) -> None:
+        """Forget a page that will not be merged."""
+        Path(page.name).unlink(missing_ok=True)
+
+    def merge(self, turn: _Pass, table: str, page: Path) -> None:
+        """Merge a page into the pass's transaction: sorted by bucket, without what it replaces."""
+        columns = ", ".join(f"'{name}': '{kind}'" for name, kind in _CSV_TYPES[table].items())
+        source = (
+            f"from read_csv('{_quoted(page)}', header = false, quote = '\"', escape = '\"', "
+            f"allow_quoted_nulls = false, columns = {{{columns}}})"
+        )
+        try:
+            if not turn.fresh:
+                turn.cursor.execute(f"create or replace temp table page as {source}")
+                turn.cursor.execute(f"delete from {table} where id in (select id from page)")  # noqa: S608  # our own names
+                source = "from page"
+            added = turn.cursor.execute(
+                f"insert into {table} by name select {_CHANGED[table]} {source} "  # our own names
+                "order by bucket"
+            ).fetchone()
+        finally:
+            page.unlink()
+        rows = 0 if added is None else int(added[0])
+        turn.rows += rows
+        if rows < BULK_ROWS:
+            turn.loose += rows
+
+    def _begin(self, since: Snapshot) -> _Pass:
+        cursor = self.store.cursor()
+        cursor.begin()
+        fresh = since == NOTHING
+        if fresh:
+            for table in TABLES:
+                cursor.execute(f"delete from {table}")  # noqa: S608  # our own names
+        return _Pass(cursor=cursor, fresh=fresh)
+
+    def _commit(self, turn: _Pass, removals: list[tuple[int, int]], place: Snapshot) -> None:
+        """An id that was removed never comes back, so the order of the two does not matter."""
+        for kind, table in ((1, "users"), (2, "device")):
+            ids = [number for which, number in removals if which == kind]
+            if ids:
+                turn.cursor.execute(f"delete from {table} where id in (select unnest(?))", [ids])  # noqa: S608  # our own names
+        set_watermark(turn.cursor, "registry", str(place))
+        turn.cursor.commit()
+        if turn.rows >= BULK_ROWS:
+            # else the next small change pays for it, some seconds late
+            turn.cursor.execute("checkpoint")
+
+    def sort(self) -> None:
+        """Lay all rows in the order of their buckets again; askers notice nothing."""
+        cursor = self.store.cursor()
         cursor.begin()
         try:
-            end, rows = self._merge(cursor, table, page)
+            for table in TABLES:
+                cursor.execute(
+                    f"create or replace temp table sorted as from {table} order by bucket"
+                )
+                cursor.execute(f"delete from {table}")  # noqa: S608  # our own names
+                cursor.execute(f"insert into {table} from sorted order by bucket")  # our own names
+                cursor.execute("drop table sorted")
             cursor.commit()
         except BaseException:
             cursor.rollback()
             raise
         finally:
+            cursor.close()
+        self.loose = 0
+
+    def is_loose(self) -> bool:
+        """Whether so many rows came in small pages that scans pay for it."""
+        if self.loose < BULK_ROWS:
+            return False
+        with self.store.reading() as cursor:
+            row = cursor.execute("select count(*) from device").fetchone()
+        return row is not None and self.loose > LOOSE_SHARE * int(row[0])
+
+
+def sweep_pages(folder: Path) -> None:
+    """Forget the pages that a killed owner left behind."""
+    for table in TABLES:
+        for page in folder.glob(f"{table}-*.csv"):
             page.unlink()
-        if rows >= PAGE:
-            cursor.execute("checkpoint")
-        self._places[table] = end
-        return rows >= PAGE
 
-    def _merge(
-        self, cursor: duckdb.DuckDBPyConnection, table: str, page: Path
-    ) -> tuple[Place, int]:
-        columns = ", ".join(f"'{name}': '{kind}'" for name, kind in _CSV_TYPES[table].items())
-        # force_quote: an unquoted empty field is null, a quoted one is the empty text
-        cursor.execute(
-            "create or replace temp table page as from read_csv(?, header = false, quote = '\"', "
-            f"escape = '\"', allow_quoted_nulls = false, columns = {{{columns}}})",
-            [str(page)],
-        )
-        counted = cursor.execute(
-            "select count(*), max(xid), arg_max(id, (xid, id)) from page"
-        ).fetchone()
-        if counted is None:
-            raise duckdb.InvalidInputException("a count gives a row")
-        cursor.execute(f"delete from {table} where id in (select id from page)")  # noqa: S608  # our own names
-        cursor.execute(f"insert into {table} by name select {_CHANGED[table]} from page")  # noqa: S608  # our own names
-        cursor.execute("drop table page")
-        set_watermark(cursor, f"{table}_xid", int(counted[1]))
-        set_watermark(cursor, f"{table}_id", int(counted[2]))
-        return Place(int(counted[1]), int(counted[2])), int(counted[0])
 
-    async def read_removals(
-        self, connection: asyncpg.Connection, horizon: int
-    ) -> list[tuple[int, int]]:
-        """(kind, id) of what was removed since the last time."""
-        rows = await connection.fetch(FEED["removal"], str(self._removed), str(horizon))
-        return [(row["kind"], row["id"]) for row in rows]
+def _rolled_back(turn: _Pass) -> None:
+    with contextlib.suppress(duckdb.TransactionException):  # it had ended already
+        turn.cursor.rollback()
 
-    def remove(self, removals: list[tuple[int, int]], horizon: int) -> None:
-        """Forget users and devices; after their last change, which the same pass merged."""
-        cursor = self._store.cursor()
-        cursor.begin()
-        for kind, table in ((1, "users"), (2, "device")):
-            ids = [number for which, number in removals if which == kind]
-            if ids:
-                cursor.execute(f"delete from {table} where id in (select unnest(?))", [ids])  # noqa: S608  # our own names
-        set_watermark(cursor, "removal_xid", horizon)
-        cursor.commit()
-        self._removed = horizon
 
-    def forget(self) -> None:
-        """Begin anew: the next passes read everything again."""
-        cursor = self._store.cursor()
-        cursor.begin()
-        for table in TABLES:
-            cursor.execute(f"delete from {table}")  # noqa: S608  # our own names
-            set_watermark(cursor, f"{table}_xid", 0)
-            set_watermark(cursor, f"{table}_id", 0)
-        cursor.commit()
-        self._places = dict.fromkeys(TABLES, Place(0, 0))
+def _quoted(path: Path) -> str:
+    """A path inside an SQL text: a prepared statement would be planned without the file."""
+    return str(path).replace("'", "''")

@@ -1,11 +1,14 @@
 -- No primary keys: their indexes would be written anew at every checkpoint. What makes a row
 -- unique is the watermark that moves in the same transaction.
 
-create table watermark (name varchar, value bigint);
+-- Where a feed stands: a PostgreSQL snapshot, or the schema's version.
+create table watermark (name varchar, value varchar);
 
+-- Pages are sorted by bucket, so that the scan of a range of buckets reads a part of each.
 create table users (
     id          bigint,
     app         integer,
+    bucket      usmallint,
     external_id varchar,
     opted_out   boolean,
     language    varchar,
@@ -18,6 +21,7 @@ create table users (
 create table device (
     id             bigint,
     app            integer,
+    bucket         usmallint,
     user_id        bigint,
     network        utinyint,
     environment    utinyint,

@@ -1,13 +1,17 @@
 """The DuckDB file: opening it, its version, and its watermarks."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
-SCHEMA_VERSION: Final = 1
+from clarion.adapters.facts.duckdb.snapshot import NOTHING, Snapshot
+
+SCHEMA_VERSION: Final = 2
 _HOLDER = re.compile(r"PID (\d+)")
 
 
@@ -25,17 +29,45 @@ class FactsStore:
         """A cursor for one thread: its transactions are its own."""
         return self._connection.cursor()
 
-    def watermark(self, name: str) -> int:
-        """Where a feed stands; 0 before its first row."""
-        row = self.cursor().execute("select value from watermark where name = ?", [name]).fetchone()
-        return 0 if row is None else int(row[0])
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for some statements, closed afterwards."""
+        cursor = self.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A transaction: committed when the block ends, rolled back when it raises."""
+        with self.reading() as cursor:
+            cursor.begin()
+            try:
+                yield cursor
+                cursor.commit()
+            except BaseException:
+                with suppress(duckdb.TransactionException):  # a failed commit has ended it
+                    cursor.rollback()
+                raise
+
+    def watermark(self, name: str) -> str | None:
+        """What was noted under a name."""
+        with self.reading() as cursor:
+            row = cursor.execute("select value from watermark where name = ?", [name]).fetchone()
+        return None if row is None else str(row[0])
+
+    def place(self, feed: str) -> Snapshot:
+        """Where a feed stands."""
+        text = self.watermark(feed)
+        return NOTHING if text is None else Snapshot.parse(text)
 
     def close(self) -> None:
         """Write everything into the file and let it go."""
         self._connection.close()
 
 
-def set_watermark(cursor: duckdb.DuckDBPyConnection, name: str, value: int) -> None:
+def set_watermark(cursor: duckdb.DuckDBPyConnection, name: str, value: str) -> None:
     """Move a feed's watermark, within the caller's transaction."""
     cursor.execute("delete from watermark where name = ?", [name])
     cursor.execute("insert into watermark values (?, ?)", [name, value])
@@ -61,41 +93,54 @@ def open_store(path: Path, *, memory_mib: int, threads: int) -> FactsStore:
     except duckdb.IOException as error:
         raise FactsFileError(_held(path, str(error))) from error
     except duckdb.Error as error:
-        raise FactsFileError(
-            f"{path} can't be opened ({error}); move it away: facts that were not exported are "
-            "lost then, the audience is rebuilt from the state store"
-        ) from error
-    connection.execute("set timezone = 'UTC'")
+        raise FactsFileError(_damaged(path, error)) from error
     store = FactsStore(connection)
-    _check_version(store, path)
+    try:
+        connection.execute("set timezone = 'UTC'")
+        _check_version(store, path)
+    except duckdb.Error as error:
+        store.close()
+        raise FactsFileError(_damaged(path, error)) from error
+    except FactsFileError:
+        store.close()
+        raise
     return store
 
 
 def _held(path: Path, words: str) -> str:
     holder = _HOLDER.search(words)
     if holder is None:
-        return f"{path} can't be opened: {words}"
+        return f"{path} can't be opened: {_first_line(words)}"
     return (
         f"{path} is held by process {holder[1]}: one process owns the facts; "
         "stop it, or ask it over its socket"
     )
 
 
+def _damaged(path: Path, error: duckdb.Error) -> str:
+    return (
+        f"{path} is damaged or no facts file ({_first_line(str(error))}). Move it away, with the "
+        f"{path.name}.wal beside it, and start again: the audience is rebuilt from the state "
+        "store, and so are the outcomes that it still keeps; older outcomes come from a backup"
+    )
+
+
+def _first_line(words: str) -> str:
+    return words.strip().partition("\n")[0]
+
+
 def _check_version(store: FactsStore, path: Path) -> None:
-    cursor = store.cursor()
-    made = cursor.execute(
-        "select count(*) from information_schema.tables where table_name = 'watermark'"
-    ).fetchone()
+    with store.reading() as cursor:
+        made = cursor.execute("select count(*) from duckdb_tables()").fetchone()
     if made == (0,):
         text = files("clarion.adapters.facts.duckdb").joinpath("schema.sql").read_text("utf-8")
-        cursor.begin()
-        cursor.execute(text)
-        set_watermark(cursor, "schema", SCHEMA_VERSION)
-        cursor.commit()
+        with store.writing() as cursor:
+            cursor.execute(text)
+            set_watermark(cursor, "schema", str(SCHEMA_VERSION))
         return
     version = store.watermark("schema")
-    if version > SCHEMA_VERSION:
+    if version is None or int(version) != SCHEMA_VERSION:
         raise FactsFileError(
-            f"{path} has schema {version}, this Clarion knows {SCHEMA_VERSION}: "
-            "it was written by a newer version; upgrade, or point data.dir elsewhere"
+            f"{path} has schema {version}, this Clarion knows {SCHEMA_VERSION}: it was written by "
+            "another version; run that one, or point data.dir elsewhere"
         )
