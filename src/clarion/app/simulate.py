@@ -8,24 +8,20 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from typing_extensions import override
 
 from clarion.adapters.net.loopback_tls import LoopbackTls, make_loopback_tls, server_context
 from clarion.adapters.net.serve_simulator import ServerHandle, serve
 from clarion.app.simulate_blackhole import Blackholes
 from clarion.ports.simulator import SimulatedAnswer, SimulatedRequest, Simulator, SimulatorCounts
 from clarion.ports.system import Clock
-from clarion.providers.apns.simulator import ApnsSimulator
 
 COUNTS_PATH: Final = "/_counts"
 COUNTS_EVERY_S: Final = 1.0
 _RENEW_BEFORE: Final = timedelta(days=2)
-_DEVICE_PATH: Final = "/3/device/"
 
 Counts = Mapping[str, object]
 
@@ -89,33 +85,6 @@ class Watched:
     def counts(self) -> SimulatorCounts:
         """What the judge saw."""
         return self._judge.counts()
-
-
-class Mortal(Watched):
-    """Apple's simulator whose dead tokens die when they are first sent to.
-
-    APNs tells when a token died, and a device that registered after that instant lives: devices
-    registered a moment before the first push must be found dead too.
-
-    Args:
-        judge: the simulator, without a share of dead tokens of its own.
-        dead: share of tokens that die, chosen by a hash.
-        seed: the same seed chooses the same tokens.
-    """
-
-    def __init__(self, judge: ApnsSimulator, *, dead: float, seed: int) -> None:
-        super().__init__(judge)
-        self._apns, self._below = judge, int(dead * (1 << 48))
-        self._key = seed.to_bytes(8, "big", signed=True)
-
-    @override
-    def answer(self, request: SimulatedRequest) -> SimulatedAnswer:
-        """Let the token die, if it is one of those, before the request is judged."""
-        token = request.path.removeprefix(_DEVICE_PATH).lower()
-        digest = blake2b(token.encode(), digest_size=6, key=self._key, person=b"dead").digest()
-        if int.from_bytes(digest, "big") < self._below:
-            self._apns.expired.setdefault(token, int(request.now.timestamp() * 1000))
-        return super().answer(request)
 
 
 @contextlib.asynccontextmanager

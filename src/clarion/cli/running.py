@@ -66,8 +66,11 @@ def stop_on_signals() -> asyncio.Event:
 
 
 @asynccontextmanager
-async def ends_with_parent(stop: asyncio.Event) -> AsyncIterator[None]:
-    """Also stop when the process that started us is gone: nobody would be left to stop us."""
+async def ends_with_parent(stop: asyncio.Event, *, wanted: bool) -> AsyncIterator[None]:
+    """Where wanted, also stop when the process that started us is gone: nobody else would."""
+    if not wanted:
+        yield
+        return
     watching = asyncio.create_task(_watch(os.getppid(), stop))
     try:
         yield

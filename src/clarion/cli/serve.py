@@ -1,7 +1,9 @@
 """`clarion serve`: the whole platform on one machine."""
 
 from pathlib import Path
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.markup import escape
 from rich.panel import Panel
 
@@ -12,11 +14,16 @@ from clarion.cli.exits import Exit
 from clarion.cli.options import AsJson, ConfigFile
 from clarion.cli.output import OUT
 from clarion.cli.reading_settings import read_settings
-from clarion.cli.running import engine_failures, run_loop, stop_on_signals
+from clarion.cli.running import ends_with_parent, engine_failures, run_loop, stop_on_signals
 from clarion.telemetry.logs import start_logging
 
 
-def serve(*, config: ConfigFile = None, json: AsJson = False) -> int:
+def serve(
+    *,
+    config: ConfigFile = None,
+    json: AsJson = False,
+    with_parent: Annotated[bool, Parameter(negative=(), show=False)] = False,
+) -> int:
     """Start the platform: engines, API and workers. Ctrl-C drains and stops it.
 
     The first start makes the app named by `api.operator_app` and its first admin key, and shows
@@ -25,11 +32,13 @@ def serve(*, config: ConfigFile = None, json: AsJson = False) -> int:
     settings = read_settings(config)
     start_logging(settings.log.level, settings.log.format)
     with engine_failures():
-        run_loop(_serve(settings, config, as_json=json))
+        run_loop(_serve(settings, config, as_json=json, with_parent=with_parent))
     return Exit.OK
 
 
-async def _serve(settings: Settings, config: Path | None, *, as_json: bool) -> None:
+async def _serve(
+    settings: Settings, config: Path | None, *, as_json: bool, with_parent: bool
+) -> None:
     stop = stop_on_signals()
 
     def started(what: Started) -> None:
@@ -38,7 +47,8 @@ async def _serve(settings: Settings, config: Path | None, *, as_json: bool) -> N
         else:
             _tell(what)
 
-    await supervise(settings, stop, started=started, config=config)
+    async with ends_with_parent(stop, wanted=with_parent):
+        await supervise(settings, stop, started=started, config=config)
 
 
 def _tell_machine(what: Started) -> None:

@@ -1,9 +1,7 @@
 """`clarion simulate`: a network on this machine, strict, with faults on request."""
 
-import asyncio
 import json
 import re
-import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final, Literal, Protocol, TypeVar
@@ -18,7 +16,6 @@ from clarion.adapters.system import SystemClock
 from clarion.app.simulate import (
     COUNTS_PATH,
     Listen,
-    Mortal,
     RunningSimulator,
     TlsFolderError,
     Watched,
@@ -27,6 +24,7 @@ from clarion.app.simulate import (
 from clarion.app.simulate_blackhole import Blackholes
 from clarion.cli.exits import CommandError, Exit
 from clarion.cli.output import OUT
+from clarion.cli.running import ends_with_parent, run_loop, stop_on_signals
 from clarion.domain.network import Environment
 from clarion.providers.apns.simulator import ApnsFaults, ApnsKey, ApnsSimulator
 from clarion.providers.fcm.simulator import FAULTS, FcmAccount, FcmFaults, FcmSimulator
@@ -71,6 +69,8 @@ class ListenOptions:
     """Write what was seen to this file, every second and at the end."""
     json: Annotated[bool, Parameter(negative=())] = False
     """Say where it listens, and what it saw, as lines of JSON."""
+    with_parent: Annotated[bool, Parameter(negative=(), show=False)] = False
+    """End when the process that started it is gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,9 +134,9 @@ def apns(
         any_key=not keys,
         any_token=True,
         environment=Environment[chosen.environment.upper()],
-        faults=replace(wrong, dead=0.0),
+        faults=wrong,
     )
-    return _run(Mortal(judge, dead=wrong.dead, seed=wrong.seed), chosen, "apns")
+    return _run(Watched(judge), chosen, "apns")
 
 
 @app.command
@@ -216,7 +216,7 @@ def _run(
         counts_file=listen.counts_file,
     )
     try:
-        asyncio.run(_serve(judge, where, network, listen, show))
+        run_loop(_serve(judge, where, network, listen, show))
     except OSError as error:
         raise CommandError(
             f"{listen.host}:{listen.port} can't be listened on ({error.strerror}); "
@@ -235,11 +235,11 @@ async def _serve(
     options: ListenOptions,
     show: _Show | None,
 ) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    async with simulating(judge, where, SystemClock()) as running:
+    stop = stop_on_signals()
+    async with (
+        ends_with_parent(stop, wanted=options.with_parent),
+        simulating(judge, where, SystemClock()) as running,
+    ):
         _announce(running, network, options)
         if show is not None:
             show(running)

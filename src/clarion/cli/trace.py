@@ -59,7 +59,7 @@ def show_trace(view: Json) -> None:
             str(attempt["at"]).partition("T")[2].removesuffix("Z").removesuffix("+00:00")[:12],
             "-" if attempt["device"] is None else str(attempt["device"]),
             _label(attempt["network"]),
-            str(attempt["attempt"]) if attempt["status"] or attempt["provider_id"] else "-",
+            str(attempt["attempt"] + 1) if attempt["status"] else "-",
             attempt["outcome"] or "tried again",
             str(attempt["reason"]).replace("_", " "),
             str(attempt["status"] or "-"),

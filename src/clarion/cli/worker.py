@@ -43,8 +43,6 @@ def worker(
 
 async def _work(settings: Settings, role: Role, owner: str | None) -> None:
     stop = stop_on_signals()
-    if owner is None:
-        await run_role(settings, role, f"{role}-{socket.gethostname()}-{os.getpid()}", stop)
-        return
-    async with ends_with_parent(stop):
-        await run_role(settings, role, owner, stop)
+    name = owner or f"{role}-{socket.gethostname()}-{os.getpid()}"
+    async with ends_with_parent(stop, wanted=owner is not None):
+        await run_role(settings, role, name, stop)
