@@ -1,5 +1,6 @@
 """What changed since the plan: an opt-out newer than the scan wins at dispatch."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +30,8 @@ class Overlay:
     def __init__(self, line: SendLine) -> None:
         self._line = line
         self._known: _Known | None = None
+        self._turn = asyncio.Lock()
+        """Looks are taken one after another: an older answer must never follow a newer one."""
 
     async def reasons(self, recipients: Recipients, planned_xid: int) -> UInt16s:
         """Why each recipient may no longer be sent to; 0 where it may.
@@ -36,7 +39,9 @@ class Overlay:
         Asks the registry each time: what was committed before the call binds.
         """
         reasons = np.zeros(len(recipients), np.uint16)
-        for changes in await self._changes(recipients, planned_xid):
+        async with self._turn:
+            pieces = await self._changes(recipients, planned_xid)
+        for changes in pieces:
             if len(changes.device):
                 _apply(changes, recipients, reasons)
         return reasons
