@@ -28,7 +28,7 @@ async def port(world: World) -> AsyncIterator[int]:
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server._serve([listener]))
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110  uvicorn has a flag, no event
         await asyncio.sleep(0.01)
     yield int(listener.getsockname()[1])
     server.should_exit = True

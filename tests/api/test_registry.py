@@ -1,5 +1,6 @@
 """People and devices through the API."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -269,3 +270,17 @@ async def test_an_anonymous_person_can_be_merged_by_a_server(admin: httpx.AsyncC
     merged = (await admin.post("/v1/users:merge", json=body)).json()
     assert merged["attributes"] == {"a": 2, "b": 1}
     refused(await admin.post("/v1/users:merge", json=body), "not_found")
+
+
+async def test_registrations_that_arrive_together_get_each_their_own_answer(
+    admin: httpx.AsyncClient,
+) -> None:
+    """They are stored in groups; a bad one among them does not disturb the others."""
+    bodies = [{**APNS, "token": f"{i:064x}", "external_id": f"u{i}"} for i in range(60)]
+    bodies[7] = {**APNS, "token": "xyz"}
+    answers = await asyncio.gather(*(admin.post("/v1/devices", json=b) for b in bodies))
+    assert [a.status_code for a in answers] == [201 if i != 7 else 422 for i in range(60)]
+    assert len({a.json()["id"] for i, a in enumerate(answers) if i != 7}) == 59
+    for i in (0, 31, 59):
+        person = (await admin.get(f"/v1/users/u{i}")).json()
+        assert person["id"] == answers[i].json()["user"]

@@ -16,7 +16,8 @@ from tests.api.test_messages import HELLO
 from tests.api.test_registry import APNS
 
 from clarion.adapters.facts.duckdb.client import FactsClient
-from clarion.adapters.facts.duckdb.owner import OwnerSettings, run_owner
+from clarion.adapters.facts.duckdb.owner import run_owner
+from clarion.adapters.facts.duckdb.settings import OwnerSettings
 from clarion.adapters.state.journal import PostgresJournal
 from clarion.api import ApiLimits, create_app
 from clarion.domain.content import Content, Message

@@ -43,10 +43,12 @@ def test_a_path_names_one_route(
 @given(st.binary(max_size=60))
 def test_no_path_does_more_than_not_to_be_found(raw: bytes) -> None:
     """Whatever the octets are."""
+    codes: list[ErrorCode] = []
     try:
         ROUTER.find("GET", b"/v1/users/" + raw)
     except ProblemError as problem:
-        assert ERRORS[problem.code].status in {404, 405}
+        codes.append(problem.code)
+    assert {ERRORS[code].status for code in codes} <= {404, 405}
 
 
 @given(st.text(min_size=1).filter(lambda t: not re.search(r"[\x00-\x1f\x7f]", t)))

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
-import polars as pl
 from msgspec import UNSET, UnsetType
 
 from clarion.api.decoding import refuse, utc
 from clarion.api.exchange import Answer, Exchange, json_answer
+from clarion.api.grouping import store_rows
 from clarion.api.problems import FieldProblem, field_problem, invalid
+from clarion.api.registration_rows import Cell, Row, frame
 from clarion.api.routing import Api
 from clarion.api.shapes.people import (
     AttributeChanges,
@@ -32,26 +33,14 @@ from clarion.domain.attributes import (
 )
 from clarion.domain.device import KEEP, DeviceChange, DeviceState, Keep
 from clarion.domain.errors import FieldCode
-from clarion.domain.ids import AppId, UserId
+from clarion.domain.ids import UserId
 from clarion.domain.network import Environment, Network, TokenKind
 from clarion.domain.person import PersonChange
-from clarion.domain.registration import RAW_COLUMNS, check
+from clarion.domain.registration import check
 from clarion.ports.registry import DeviceRecord, PersonRecord
-from clarion.stages.intake.register import Registration, register
 
-Cell = str | int | float | bool | datetime | None
-Row = Mapping[str, Cell]
 _DEVICE_TEXTS = ("platform", "os", "os_version", "model", "app_version")
 _PLACE = ("language", "time_zone", "country")
-
-
-def frame(rows: Sequence[Row]) -> pl.DataFrame:
-    """Rows as the columns that the domain judges; columns that no row gives are left out."""
-    names = {name for row in rows for name, cell in row.items() if cell is not None}
-    return pl.DataFrame(
-        {name: [row.get(name) for row in rows] for name in RAW_COLUMNS if name in names},
-        schema={name: kind for name, kind in RAW_COLUMNS.items() if name in names},
-    )
 
 
 def judge(row: Row, zones: frozenset[str], now: datetime, *, strip: str = "") -> Row:
@@ -75,7 +64,7 @@ async def register_rows(
     """Store the good rows of a batch in one unit of work; the answer tells of the others."""
     if len(rows) > api.deps.limits.max_rows:
         raise invalid("", f"At most {api.deps.limits.max_rows} rows.", FieldCode.TOO_LARGE)
-    done = await registered(api, call.caller.app, rows)
+    done = await store_rows(api.deps, call.caller.app, rows)
     refused = [
         RefusedRow(p.row, p.problem.path.removeprefix(strip), p.problem.code, p.problem.detail)
         for p in done.problems
@@ -87,12 +76,6 @@ async def register_rows(
         )
     ]
     return json_answer(RegisteredList(items, refused))
-
-
-async def registered(api: Api, app: AppId, rows: Sequence[Row]) -> Registration:
-    """Judge and store rows."""
-    now = api.deps.clock.now()
-    return await register(api.deps.devices, app, frame(rows), rules=api.deps.rules, now=now)
 
 
 def person_change(

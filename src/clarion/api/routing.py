@@ -14,6 +14,7 @@ import msgspec
 
 from clarion.api.dependencies import ApiDependencies
 from clarion.api.exchange import Answer, Exchange, Stream
+from clarion.api.grouping import Registrar
 from clarion.api.networks import ConfiguredNetworks
 from clarion.api.problems import ProblemError
 from clarion.domain.errors import ErrorCode
@@ -28,6 +29,7 @@ class Api:
 
     deps: ApiDependencies
     networks: ConfiguredNetworks
+    registrar: Registrar
 
 
 Handler = Callable[[Api, Exchange], Awaitable[Answer | Stream]]

@@ -11,6 +11,7 @@ from clarion.api import cors
 from clarion.api.auth import authenticate, require
 from clarion.api.dependencies import ApiDependencies
 from clarion.api.exchange import Answer, ClientGoneError, Exchange, Headers, Stream
+from clarion.api.grouping import Registrar
 from clarion.api.networks import ConfiguredNetworks
 from clarion.api.problems import ProblemError, problem_body
 from clarion.api.quota import Quotas
@@ -50,7 +51,7 @@ class _Application:
         self._deps = deps
         self._router = Router(ROUTES)
         self._quotas = Quotas(deps.limits.rate_per_s, deps.limits.rate_burst)
-        self._api = Api(deps, ConfiguredNetworks(deps.credentials, deps.clock))
+        self._api = Api(deps, ConfiguredNetworks(deps.credentials, deps.clock), Registrar(deps))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -16,7 +16,6 @@ from clarion.api.registering import (
     device_row,
     device_view,
     register_rows,
-    registered,
 )
 from clarion.api.routes.users import demand_identity, registry_refusal
 from clarion.api.routing import Api, Route
@@ -58,15 +57,13 @@ async def register_one(api: Api, call: Exchange) -> Answer:
         raise invalid("/user", "With a `device` key name the person by `external_id`.")
     if body.external_id is not None:
         await demand_identity(api, call.caller, body.external_id, body.identity_token)
-    done = await registered(api, call.caller.app, [device_row(body, "")])
+    done = await api.registrar.register(call.caller.app, device_row(body, ""))
     if done.problems:
-        errors = [
-            field_problem(p.problem.path, p.problem.code, p.problem.detail) for p in done.problems
-        ]
+        errors = [field_problem(p.path, p.code, p.detail) for p in done.problems]
         raise ProblemError(
             ErrorCode.REQUEST_INVALID, f"{errors[0].path}: {errors[0].detail}.", errors=errors
         )
-    view = RegisteredView(int(done.device[0]), int(done.user[0]), done.created[0])
+    view = RegisteredView(done.device, done.user, done.created)
     return json_answer(view, 201 if view.created else 200)
 
 
