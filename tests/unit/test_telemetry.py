@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import values
 
 from clarion.telemetry.logs import log, redact, start_logging
-from clarion.telemetry.metrics import Metrics
+from clarion.telemetry.metrics import Metrics, forget, sweep
 from clarion.telemetry.names import COUNTERS, GAUGES, HISTOGRAMS, LogEvent, Metric
 
 SECRETS = [
@@ -96,3 +96,15 @@ def test_processes_that_share_a_directory_are_added_up(
     first.add(Metric.MESSAGES_ACCEPTED, "call")
     assert 'lane="call"} 2.0' in first.exposition().decode()
     values.close_all_multiprocess_files()  # type: ignore[no-untyped-call]
+
+
+def test_numbers_of_an_earlier_run_are_swept_and_of_a_dead_process_forgotten(
+    tmp_path: Path,
+) -> None:
+    """Gauges of the dead would be added up for ever."""
+    for name in ("gauge_livesum_17.db", "counter_17.db", "gauge_livesum_18.db"):
+        (tmp_path / name).touch()
+    forget(tmp_path, 17)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["counter_17.db", "gauge_livesum_18.db"]
+    sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == []

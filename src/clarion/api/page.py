@@ -54,21 +54,5 @@ def errors_page(only: ErrorCode | None = None) -> bytes:
     return _page("Clarion errors", f"<h1>Errors</h1><table>{head}{rows}</table>")
 
 
-def errors_reference() -> str:
-    """`docs/reference/errors.md`."""
-    rows = "".join(
-        f"| `{code.value}` | {kind.status} | {kind.title}. | {_again(kind)} |\n"
-        for code, kind in ERRORS.items()
-    )
-    return (
-        "# Errors\n\n"
-        "Every error is an RFC 9457 problem (`application/problem+json`) with `type`, `title`,\n"
-        "`status`, `detail`, `instance`, `code`, `request_id` and, where fields are to blame,\n"
-        "`errors`: each with `path` (a JSON pointer into the body, `?name` of a query parameter,\n"
-        "or the name of a header), `code` and `detail`. Codes are never renamed or used again.\n\n"
-        "| Code | Status | Meaning | Try again unchanged |\n| --- | --- | --- | --- |\n" + rows
-    )
-
-
 def _again(kind: ErrorKind) -> str:
     return "yes" if kind.retryable else "no"
