@@ -1,0 +1,69 @@
+"""`clarion doctor`: looks at everything that can be wrong, and says what to do."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+
+from clarion.adapters.state.migrate import DatabaseNewerError
+from clarion.adapters.state.pg_errors import EmbeddedPostgresError
+from clarion.adapters.state.sealing import MasterKeyError
+from clarion.app.container import Container, Paths, open_container
+from clarion.app.doctor_credentials import examine_credentials
+from clarion.app.doctor_facts import examine_facts
+from clarion.app.doctor_finding import Finding, Level
+from clarion.app.doctor_host import examine_host
+from clarion.app.doctor_networks import examine_networks
+from clarion.app.doctor_state import examine_schema, examine_state
+from clarion.app.reach_state import reach_state
+from clarion.app.settings import Settings
+from clarion.app.supervise import with_database
+from clarion.ports.messages import StoreUnavailableError
+
+__all__ = ["Finding", "Level", "examine"]
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    """Every finding as it is made: this machine, the engines, credentials, the networks.
+
+    Changes nothing, except that an embedded database that is not running is started for the time
+    of the look.
+    """
+    for finding in examine_host(settings):
+        yield finding
+    if settings.database.url is None and not Paths(root=settings.data_dir).postgres.exists():
+        yield Finding("state store", Level.OK, "none yet: it is made at the first start")
+        return
+    async with AsyncExitStack() as stack:
+        opened = await _open(settings, stack)
+        for finding in opened[0]:
+            yield finding
+        if opened[1] is None:
+            return
+        container = opened[1]
+        for examination in (
+            examine_state(container),
+            examine_facts(container),
+            examine_credentials(container),
+            examine_networks(container),
+        ):
+            async for finding in examination:
+                yield finding
+
+
+async def _open(
+    settings: Settings, stack: AsyncExitStack
+) -> tuple[Sequence[Finding], Container | None]:
+    """Reach the engines; without them nothing else can be looked at."""
+    try:
+        dsn = await stack.enter_async_context(reach_state(settings))
+        found = await examine_schema(dsn)
+        if found.level is Level.FAIL:
+            return [found], None
+        wired = with_database(settings, dsn)
+        return [found], await stack.enter_async_context(open_container(wired, connections=2))
+    except (EmbeddedPostgresError, DatabaseNewerError) as error:
+        return [Finding("state store", Level.FAIL, str(error))], None
+    except StoreUnavailableError as error:
+        advice = "start the server that database.url names, or correct the address"
+        return [Finding("state store", Level.FAIL, f"{error}", advice)], None
+    except MasterKeyError as error:
+        return [Finding("master key", Level.FAIL, str(error))], None
