@@ -85,6 +85,8 @@ def open_store(path: Path, *, memory_mib: int, threads: int) -> FactsStore:
         "threads": threads,
         "preserve_insertion_order": False,
         "temp_directory": str(path.with_suffix(".tmp")),
+        "allocator_background_threads": True,  # memory goes back after a burst, not at the next
+        "write_buffer_row_group_count": 1,  # five a thread are 250 MiB of devices
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
     }
