@@ -1,6 +1,7 @@
 """One request and its answer, on bare ASGI: small enough for the hot endpoints."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -13,12 +14,15 @@ from clarion.api.decoding import convert, decode
 from clarion.api.problems import ProblemError, field_problem
 from clarion.domain.errors import ErrorCode, FieldCode
 from clarion.ports.keys import KeyRecord
+from clarion.telemetry.logs import log
+from clarion.telemetry.names import LogEvent
 
 T = TypeVar("T")
 Headers = tuple[tuple[bytes, bytes], ...]
 
 JSON: Final = b"application/json"
 _ENCODER: Final = msgspec.json.Encoder()
+_LOGGER: Final = logging.getLogger(__name__)
 
 
 class ClientGoneError(Exception):
@@ -75,6 +79,19 @@ class Exchange:
         if self.key is None:
             raise RuntimeError("this route asks for no key, so it has no caller")
         return self.key
+
+    def note(self, event: LogEvent, **fields: str | int) -> None:
+        """Log what an operator would want to know later: who did what; ids and numbers only."""
+        key = None if self.key is None else self.key.id
+        log(
+            _LOGGER,
+            logging.INFO,
+            event,
+            error=None,
+            request_id=self.request_id,
+            key=key,
+            **fields,
+        )
 
     def header(self, name: bytes) -> str | None:
         """The value of a header (lower-case name), last one first; None when absent."""

@@ -16,13 +16,11 @@ class LogEvent(StrEnum):
     ROLE_STOPPED = "role.stopped"
     REQUEST = "api.request"
     REQUEST_FAILED = "api.request_failed"
-    SLOW_BODY = "api.body_timeout"
     STORE_UNAVAILABLE = "store.unavailable"
     STORE_STARTED = "store.started"
     STORE_STOPPED = "store.stopped"
     FACTS_UNAVAILABLE = "facts.unavailable"
     MIGRATED = "store.migrated"
-    MESSAGE_ACCEPTED = "message.accepted"
     MESSAGE_STEERED = "message.steered"
     MESSAGE_FINISHED = "message.finished"
     SHARD_PLANNED = "planning.shard_planned"
@@ -60,7 +58,6 @@ class Metric(StrEnum):
     HTTP_REQUESTS = "clarion_http_requests_total"
     HTTP_SECONDS = "clarion_http_request_seconds"
     HTTP_PROBLEMS = "clarion_http_problems_total"
-    HTTP_IN_FLIGHT = "clarion_http_requests_in_flight"
     MESSAGES_ACCEPTED = "clarion_messages_accepted_total"
     RECIPIENTS_PLANNED = "clarion_recipients_planned_total"
     OUTCOMES = "clarion_outcomes_total"
@@ -106,7 +103,6 @@ HISTOGRAMS: Final[dict[Metric, MetricSpec]] = {
     ),
 }
 GAUGES: Final[dict[Metric, MetricSpec]] = {
-    Metric.HTTP_IN_FLIGHT: MetricSpec("Requests being worked on."),
     Metric.QUEUE_READY: MetricSpec("Batches that could be leased now.", ("lane",)),
     Metric.QUEUE_OLDEST_SECONDS: MetricSpec("Age of the oldest ready batch.", ("lane",)),
     Metric.CONNECTIONS: MetricSpec("Open connections to networks.", ("network",)),

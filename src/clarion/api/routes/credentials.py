@@ -24,6 +24,7 @@ from clarion.ports.credentials import (
     NewCredential,
 )
 from clarion.ports.keys import Scope
+from clarion.telemetry.names import LogEvent
 from clarion.wire.vapid import VapidKey
 
 
@@ -78,6 +79,7 @@ async def reinstate(api: Api, call: Exchange) -> Answer:
         raise not_found("credential")
     if not done:
         raise ProblemError(ErrorCode.STATE_CONFLICT, "The credential is not in quarantine.")
+    call.note(LogEvent.CREDENTIAL_REINSTATED, network=network.label)
     return json_answer(_view(record))
 
 
@@ -93,6 +95,7 @@ async def delete(api: Api, call: Exchange) -> Answer:
     if not removed:
         raise not_found("credential")
     api.networks.forget(call.caller.app)
+    call.note(LogEvent.CREDENTIAL_CHANGED, network=network.label, version=0)
     return Answer(204)
 
 
@@ -113,6 +116,7 @@ async def _store(api: Api, call: Exchange, network: Network, body: CredentialBod
     )
     record = await api.deps.credentials.put(call.caller.app, new, api.deps.clock.now())
     api.networks.forget(call.caller.app)
+    call.note(LogEvent.CREDENTIAL_CHANGED, network=network.label, version=record.version)
     return json_answer(_view(record))
 
 

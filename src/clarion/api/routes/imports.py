@@ -11,7 +11,7 @@ from clarion.domain.errors import ErrorCode, FieldCode
 from clarion.ports.keys import Scope
 from clarion.stages.intake.bulk import Progress, import_rows
 from clarion.stages.intake.rows import Format, MalformedFileError
-from clarion.telemetry.names import Metric
+from clarion.telemetry.names import LogEvent, Metric
 
 MAX_BAD_SHOWN: Final = 1_000
 FORMATS: Final[Mapping[str, Format]] = {
@@ -57,6 +57,7 @@ async def take(api: Api, call: Exchange) -> Answer:
     read, stored, refused = (0, 0, 0) if done is None else _counts(done)
     api.deps.metrics.add(Metric.IMPORT_ROWS, "stored", amount=stored)
     api.deps.metrics.add(Metric.IMPORT_ROWS, "refused", amount=refused)
+    call.note(LogEvent.IMPORT_FINISHED, rows_read=read, rows_in=stored, rows_bad=refused)
     return json_answer(ImportView(read, stored, refused, bad))
 
 

@@ -14,6 +14,7 @@ from clarion.api.shapes.apps import KeyBody, KeyList, KeyView, NewKeyView, Rotat
 from clarion.domain.errors import ErrorCode
 from clarion.domain.ids import AppId, KeyId
 from clarion.ports.keys import KeyRecord, NewKey, Scope
+from clarion.telemetry.names import LogEvent
 
 
 async def read_all(api: Api, call: Exchange) -> Answer:
@@ -37,6 +38,7 @@ async def create(api: Api, call: Exchange) -> Answer:
     if expires_at is not None and expires_at <= now:
         raise invalid("/expires_at", "The key would be dead already.")
     new = await api.deps.keys.create(app, body.scope, body.name, expires_at=expires_at, now=now)
+    call.note(LogEvent.KEY_CREATED, made=new.record.id, app=app, scope=body.scope.value)
     return json_answer(_new_view(new), 201)
 
 
@@ -51,6 +53,7 @@ async def rotate(api: Api, call: Exchange) -> Answer:
     )
     if new is None:
         raise not_found("living key")
+    call.note(LogEvent.KEY_CREATED, made=new.record.id, instead_of=call.params["id"])
     return json_answer(_new_view(new), 201)
 
 
@@ -59,6 +62,7 @@ async def revoke(api: Api, call: Exchange) -> Answer:
     now = api.deps.clock.now()
     if not await api.deps.keys.revoke(call.caller.app, KeyId(call.params["id"]), now):
         raise not_found("living key")
+    call.note(LogEvent.KEY_REVOKED, revoked=call.params["id"])
     return Answer(204)
 
 

@@ -38,7 +38,7 @@ from clarion.ports.messages import (
     TransitionRefusedError,
 )
 from clarion.ports.registry import ByExternalId, ById
-from clarion.telemetry.names import Metric
+from clarion.telemetry.names import LogEvent, Metric
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ENCODER: Final = msgspec.json.Encoder()
@@ -183,6 +183,7 @@ async def _steer(api: Api, call: Exchange, what: MessageInput) -> Answer:
         ) from None
     if state is None:
         raise not_found("message")
+    call.note(LogEvent.MESSAGE_STEERED, message=message, what=what.value)
     return json_answer(SteeredView(message, reporting.STATE_NAMES[state]))
 
 
