@@ -29,13 +29,13 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
 def test_an_unknown_name_is_refused_with_the_nearest_known_one(tmp_path: Path) -> None:
     """A typo in the file or in the environment never passes silently."""
     file = tmp_path / "clarion.toml"
-    file.write_text("[server]\nprot = 81\n[datebase]\nurl = 'x'\n")
+    file.write_text("[server]\nprot = 81\n[databaze]\nurl = 'x'\n")
     with pytest.raises(SettingsError) as caught:
-        load({"CLARION_DATEBASE_URL": "postgresql://x"}, file)
+        load({"CLARION_DATABAZE_URL": "postgresql://x"}, file)
     assert caught.value.problems == (
         "unknown setting server.prot; did you mean server.port?",
-        "unknown section [datebase]; did you mean database?",
-        "unknown variable CLARION_DATEBASE_URL; did you mean CLARION_DATABASE_URL?",
+        "unknown section [databaze]; did you mean database?",
+        "unknown variable CLARION_DATABAZE_URL; did you mean CLARION_DATABASE_URL?",
     )
 
 
