@@ -96,27 +96,27 @@ class PostgresSendLine:
         """See the port."""
         with store_failures():
             async with self._pool.acquire() as connection:
-                xid = await connection.fetchval(_SQL["horizon"])
                 rows = await connection.fetch(_SQL["changes"], str(since_xid), MANY_CHANGES + 1)
-        return None if len(rows) > MANY_CHANGES else _changes(xid, rows)
+        return None if len(rows) > MANY_CHANGES else _changes(rows)
 
     async def changes_among(self, devices: Int64s, since_xid: int) -> RegistryChanges:
         """See the port."""
         with store_failures():
             async with self._pool.acquire() as connection:
-                xid = await connection.fetchval(_SQL["horizon"])
                 rows = await connection.fetch(
                     _SQL["changes_among"], devices.tolist(), str(since_xid)
                 )
-        return _changes(xid, rows)
+        return _changes(rows)
 
 
-def _changes(xid: int, rows: Sequence[asyncpg.Record]) -> RegistryChanges:
+def _changes(rows: Sequence[asyncpg.Record]) -> RegistryChanges:
+    """Rows of (version, device, user, reason); one without a device when nothing changed."""
+    changed = [row for row in rows if row[1] is not None]
     return RegistryChanges(
-        xid=xid,
-        device=np.array([row[0] for row in rows], np.int64),
-        user=np.array([row[1] for row in rows], np.int64),
-        reason=np.array([row[2] for row in rows], np.uint16),
+        xid=rows[0][0],
+        device=np.array([row[1] for row in changed], np.int64),
+        user=np.array([row[2] for row in changed], np.int64),
+        reason=np.array([row[3] for row in changed], np.uint16),
     )
 
 

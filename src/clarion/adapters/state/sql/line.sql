@@ -196,32 +196,37 @@ returning greatest(0, -pace_level / (coalesce(per_minute, $4)::float8 / 60.0)) a
 -- name: changes
 -- Opt-outs, deaths and moves since a version, of any app: device ids are enough to tell them apart.
 -- Ordered by xid inside, so that the plan is a look at the end of one small index whatever the
--- statistics say. One row more than allowed means: too many.
-select d.id, d.user_id,
-       case when u.opted_out then 101 when d.state <> 1 then 103
-            when d.opted_out then 102 else 0 end as reason
-from (select id, user_id, state, opted_out from device
-      where xid >= $1::text::xid8 order by xid limit $2) d
-join users u on u.id = d.user_id
-union all
-select id, 0, 108
-from (select id, kind from removal where xid >= $1::text::xid8 order by xid limit $2) r
-where kind = 2
+-- statistics say. One row more than allowed means: too many. The version comes from the same
+-- snapshot as the rows, in a row of its own when there are none.
+select h.xid, c.id, c.user_id, c.reason
+from (select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xid) h
+left join lateral (
+    select d.id, d.user_id,
+           case when u.opted_out then 101 when d.state <> 1 then 103
+                when d.opted_out then 102 else 0 end as reason
+    from (select id, user_id, state, opted_out from device
+          where xid >= $1::text::xid8 order by xid limit $2) d
+    join users u on u.id = d.user_id
+    union all
+    select id, 0, 108
+    from (select id, kind from removal where xid >= $1::text::xid8 order by xid limit $2) r
+    where kind = 2
+) c on true
 
 -- name: changes_among
 -- The same, of some devices only.
-select d.id, d.user_id,
-       case when u.opted_out then 101 when d.state <> 1 then 103
-            when d.opted_out then 102 else 0 end as reason
-from device d join users u on u.id = d.user_id
-where d.id = any ($1::bigint[]) and d.xid >= $2::text::xid8
-union all
-select id, 0, 108 from removal
-where kind = 2 and id = any ($1::bigint[]) and xid >= $2::text::xid8
-
--- name: horizon
--- Read before the rows: what commits between the two is then read twice, never missed.
-select pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+select h.xid, c.id, c.user_id, c.reason
+from (select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xid) h
+left join lateral (
+    select d.id, d.user_id,
+           case when u.opted_out then 101 when d.state <> 1 then 103
+                when d.opted_out then 102 else 0 end as reason
+    from device d join users u on u.id = d.user_id
+    where d.id = any ($1::bigint[]) and d.xid >= $2::text::xid8
+    union all
+    select id, 0, 108 from removal
+    where kind = 2 and id = any ($1::bigint[]) and xid >= $2::text::xid8
+) c on true
 
 -- name: abandon_batches
 -- Work of a process that is known to be dead.
