@@ -25,12 +25,20 @@ select kind, id, xid::text::bigint as xid from removal
 where xid >= $1::text::xid8 and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
 
 -- name: chunks
--- A page of recorded outcomes; it never ends inside a transaction.
+-- A page of recorded outcomes: so many chunks and octets, but never half a transaction.
 select id, app_id, message_ids::text[] as message_ids, rows, notes, provider_ids::text,
        xid::text::bigint as xid
-from chunk
-where xid >= $1::text::xid8 and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
-order by xid fetch first $3 rows with ties
+from (
+    select *, sum(octet_length(rows)) over (order by xid) as octets,
+           first_value(xid) over (order by xid) as first
+    from (
+        select * from chunk
+        where xid >= $1::text::xid8 and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
+        order by xid fetch first $3 rows with ties
+    ) as found
+) as weighed
+where octets <= $4 or xid = first
+order by xid, id
 
 -- name: drop_chunks
 -- Taken in long ago: kept for a while so that a lost facts file loses less.

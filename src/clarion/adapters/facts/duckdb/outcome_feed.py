@@ -20,7 +20,8 @@ from clarion.adapters.facts.duckdb.threads import Threads
 from clarion.domain.handoffs import OUTCOME_ROW
 
 CHUNKS: Final = 256
-"""Chunks of one page: up to 128,000 outcomes, 5 MiB."""
+OCTETS: Final = 6 * 1024 * 1024
+"""A page: so many chunks, or so many octets of rows (36 an outcome)."""
 
 _INSERT = """
 insert into outcome
@@ -48,14 +49,12 @@ class OutcomeFeed:
         """
         taken = 0
         while chunks := await connection.fetch(
-            FEED["chunks"], str(self.place.xmin), str(self.place), CHUNKS
+            FEED["chunks"], str(self.place.xmin), str(self.place), CHUNKS, OCTETS
         ):
             place = self.place.advanced(now, int(chunks[-1]["xid"]))
             await self.threads.run(partial(self._append, chunks, place))
             self.place = place
             taken += len(chunks)
-            if len(chunks) < CHUNKS:
-                break
         return taken
 
     def _append(self, chunks: Sequence[asyncpg.Record], place: Snapshot) -> None:
