@@ -11,6 +11,8 @@ from clarion.cli.output import number
 
 ENDED: Final = frozenset({"finished", "canceled"})
 LABELS: Final = {"apns": "APNs", "fcm": "FCM", "webpush": "Web Push", "none": "no device"}
+ALWAYS: Final = ("accepted", "dead", "refused", "suppressed")
+"""Outcomes that are shown even where there is none."""
 
 
 async def follow(connection: Connection, message: str, show: Callable[[Json], None]) -> None:
@@ -25,8 +27,8 @@ async def follow(connection: Connection, message: str, show: Callable[[Json], No
 
 def by_network(view: Json) -> Table:
     """Per network accepted, dead, refused, and so on."""
-    outcomes = list(view["by_outcome"])
-    table = Table("network", *(f"{name}" for name in outcomes), "all", title_justify="left")
+    outcomes = [*ALWAYS, *(name for name in view["by_outcome"] if name not in ALWAYS)]
+    table = Table("network", *outcomes, "all")
     for column in table.columns[1:]:
         column.justify = "right"
     for network, counts in view["by_network"].items():
