@@ -18,7 +18,11 @@ from hyperframe.frame import GoAwayFrame
 from typing_extensions import override
 
 from clarion.adapters.net import HostConfig, Http2NotOfferedError, Http2Pool, client_context
-from clarion.adapters.net.loopback_tls import LoopbackTls, make_loopback_tls
+from clarion.adapters.net.loopback_tls import (
+    LoopbackTls,
+    issue_certificate,
+    make_loopback_tls,
+)
 from clarion.adapters.system import SystemChance, SystemClock
 from clarion.wire.http2 import Batch, Failure, HeaderSet, LocalSettings
 
@@ -149,7 +153,7 @@ async def serving(
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.02)  # accepted sockets close behind the server's back
 
 
 @asynccontextmanager
@@ -310,6 +314,27 @@ async def test_an_unknown_authority_is_refused_with_the_reason(tls: LoopbackTls)
         assert set(batch.failures.values()) == {Failure.REFUSED}
         assert "CERTIFICATE_VERIFY_FAILED" in (pool.snapshot().last_error or "")
         assert not script.requests
+
+
+async def test_a_host_may_ask_for_a_certificate(tls: LoopbackTls, tmp_path: Path) -> None:
+    """Mutual TLS with the certificate in the caller's context."""
+    issued = issue_certificate(tls, datetime.now(UTC), common_name="sender")
+    pem = tmp_path / "client.pem"
+    pem.write_text(issued.chain_pem + issued.key_pem)
+    script = Script()
+    context = server_context(tls, "h2")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(tls.ca_file)
+    client = client_context(ca_file=tls.ca_file, certificate=pem)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Server(script), "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    async with pooled(tls, port, tls=client, attempts=1) as pool:
+        batch = batch_of(5)
+        await pool.send(batch)
+        assert not batch.failures
+    server.close()
+    await asyncio.sleep(0.02)
 
 
 async def test_a_port_where_nobody_listens_ends_in_time(tls: LoopbackTls) -> None:
