@@ -130,9 +130,12 @@ async def test_changes_removals_and_deaths_arrive(pool: asyncpg.Pool, short_dir:
     async with owner(pool, short_dir) as client:
         await everybody(client, await add_people(pool, 3))
         first, second, third = [row["id"] for row in await pool.fetch("select id from users")]
-        bump = "xid = pg_current_xact_id()"
-        await pool.execute(f"update users set opted_out = true, {bump} where id = $1", first)
-        await pool.execute(f"update device set state = 2, {bump} where user_id = $1", second)
+        await pool.execute(
+            "update users set opted_out = true, xid = pg_current_xact_id() where id = $1", first
+        )
+        await pool.execute(
+            "update device set state = 2, xid = pg_current_xact_id() where user_id = $1", second
+        )
         await pool.execute("delete from device where user_id = $1", third)
         xid = await pool.fetchval(
             """insert into removal (kind, id, app_id) select 2, id, 1 from device
@@ -237,14 +240,13 @@ async def test_a_slow_transaction_keeps_nobody_waiting_and_loses_nothing(
 
 async def test_a_row_that_changes_all_the_time_is_seen(pool: asyncpg.Pool, short_dir: Path) -> None:
     """While a slow transaction holds the horizon back, a newer version of a row is no secret."""
-    async with owner(pool, short_dir) as client:
-        async with pool.acquire() as slow, slow.transaction():
-            await slow.execute("select pg_current_xact_id()")
-            await add_people(pool, 1)
-            xid = await pool.fetchval(
-                """update users set opted_out = true, xid = pg_current_xact_id()
+    async with owner(pool, short_dir) as client, pool.acquire() as slow, slow.transaction():
+        await slow.execute("select pg_current_xact_id()")
+        await add_people(pool, 1)
+        xid = await pool.fetchval(
+            """update users set opted_out = true, xid = pg_current_xact_id()
                    returning xid::text::bigint"""
-            )
-            rows = await everybody(client, xid)
+        )
+        rows = await everybody(client, xid)
 
     assert rows["user_opted_out"].to_list() == [True]

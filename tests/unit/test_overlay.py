@@ -30,7 +30,7 @@ class Registry:
 
     async def reasons(self) -> list[int]:
         """Why each planned recipient may no longer be sent to."""
-        found = await self.overlay.reasons(self.app, self.planned, self.xid)
+        found = await self.overlay.reasons(self.planned, self.xid)
         return [int(reason) for reason in found]
 
     async def device(self, row: int, change: str) -> None:
@@ -148,23 +148,11 @@ async def test_an_import_that_changes_a_lot_hides_no_opt_out(pool: asyncpg.Pool)
     assert sum(reasons) == Reason.DEVICE_OPTED_OUT
 
 
-async def test_another_apps_changes_are_not_ours(pool: asyncpg.Pool) -> None:
-    """Changes are asked for by app."""
-    registry = await registry_of(pool, 1)
-    other = await pool.fetchval(
-        "insert into app (name, created_at) values ('other', $1) returning id", NOW
-    )
-    await registry.device(0, "opted_out = true")
-    stranger = await registry.overlay.reasons(AppId(other), registry.planned, registry.xid)
-    assert stranger.tolist() == [0]
-    assert await registry.reasons() == [Reason.DEVICE_OPTED_OUT]
-
-
 async def test_batches_planned_at_other_times_share_what_is_known(pool: asyncpg.Pool) -> None:
     """A batch that was planned before the first one's floor asks again from its own."""
     registry = await registry_of(pool, 2)
     await registry.device(1, "opted_out = true")
     later = await pool.fetchval("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-    young = await registry.overlay.reasons(registry.app, registry.planned, later)
+    young = await registry.overlay.reasons(registry.planned, later)
     assert young.tolist() == [0, 0]
     assert await registry.reasons() == [0, Reason.DEVICE_OPTED_OUT]
