@@ -13,6 +13,7 @@ from clarion.adapters.facts.duckdb.snapshot import NOTHING, Snapshot
 
 SCHEMA_VERSION: Final = 2
 _HOLDER = re.compile(r"PID (\d+)")
+_INVALID = re.compile(r"not a valid|checksum|corrupt", re.IGNORECASE)
 
 
 class FactsFileError(Exception):
@@ -93,7 +94,7 @@ def open_store(path: Path, *, memory_mib: int, threads: int) -> FactsStore:
     try:
         connection = duckdb.connect(str(path), config=config)
     except duckdb.IOException as error:
-        raise FactsFileError(_held(path, str(error))) from error
+        raise FactsFileError(_refused(path, error)) from error
     except duckdb.Error as error:
         raise FactsFileError(_damaged(path, error)) from error
     store = FactsStore(connection)
@@ -109,14 +110,16 @@ def open_store(path: Path, *, memory_mib: int, threads: int) -> FactsStore:
     return store
 
 
-def _held(path: Path, words: str) -> str:
-    holder = _HOLDER.search(words)
-    if holder is None:
-        return f"{path} can't be opened: {_first_line(words)}"
-    return (
-        f"{path} is held by process {holder[1]}: one process owns the facts; "
-        "stop it, or ask it over its socket"
-    )
+def _refused(path: Path, error: duckdb.IOException) -> str:
+    words = str(error)
+    if holder := _HOLDER.search(words):
+        return (
+            f"{path} is held by process {holder[1]}: one process owns the facts; "
+            "stop it, or ask it over its socket"
+        )
+    if _INVALID.search(words):
+        return _damaged(path, error)
+    return f"{path} can't be opened: {_first_line(words)}"
 
 
 def _damaged(path: Path, error: duckdb.Error) -> str:
