@@ -7,6 +7,7 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import dropwhile, groupby
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,7 @@ DOCUMENTS = sorted(
 )
 RECORDS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 _FENCE = re.compile(r"^```(\w+)?(?: ([\w-]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SEPARATORS = {"|", "||", "&&", "&", ">", "<", ";"}
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)|(?:src|srcset)=\"([^\"]+)\"")
 
 
@@ -54,13 +56,26 @@ def examples(*languages: str) -> Iterator[Example]:
 def commands() -> Iterator[tuple[str, list[str]]]:
     """Every command in the shell examples: its document and its words."""
     for example in examples("sh", "bash"):
-        joined = example.text.replace("\\\n", " ")
-        for line in joined.splitlines():
+        for line in whole_lines(example.text):
             words = shlex.split(line, comments=True)
-            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
-                words = words[1:]
-            if words:
-                yield example.document, words
+            for _, stage in groupby(words, lambda word: word in SEPARATORS):
+                command = list(dropwhile(lambda word: re.fullmatch(r"[A-Z_]+=.*", word), stage))
+                if command and command[0] not in SEPARATORS:
+                    yield example.document, command
+
+
+def whole_lines(text: str) -> Iterator[str]:
+    """The lines of a shell script, continued and quoted ones put together."""
+    begun = ""
+    for line in text.replace("\\\n", " ").splitlines():
+        begun += line + "\n"
+        try:
+            shlex.split(begun, comments=True)
+        except ValueError:  # a quotation goes on
+            continue
+        yield begun
+        begun = ""
+    assert not begun, f"a quotation never ends: {begun}"
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -153,9 +168,8 @@ def test_clarion_commands_in_documents_parse() -> None:
     for document, words in commands():
         if words[0] != "clarion":
             continue
-        end = next((i for i, word in enumerate(words) if word in {"|", ">", "&", "&&", "<"}), None)
         try:
-            app.parse_args(words[1:end], exit_on_error=False, print_error=False)
+            app.parse_args(words[1:], exit_on_error=False, print_error=False)
         except CycloptsError as error:
             wrong.append(f"{document}: {shlex.join(words)}: {error}")
     assert wrong == []
