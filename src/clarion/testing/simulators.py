@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from typing_extensions import override
-
 from clarion.adapters.system import SystemClock
 from clarion.app.simulate import Listen, RunningSimulator, Watched, simulating
 from clarion.ports.simulator import Simulator
@@ -100,9 +98,9 @@ def _serving(judge: Simulator, port: int) -> Iterator[RunningSimulator]:
         thread.stop()
 
 
-class _Thread(threading.Thread):
+class _Thread:
     def __init__(self, judge: Watched, listen: Listen) -> None:
-        super().__init__(name="clarion-simulator", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="clarion-simulator", daemon=True)
         self._judge, self._listen = judge, listen
         self._ready = threading.Event()
         self._running: RunningSimulator | None = None
@@ -110,8 +108,10 @@ class _Thread(threading.Thread):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
 
-    @override
-    def run(self) -> None:
+    def start(self) -> None:
+        self._thread.start()
+
+    def _run(self) -> None:
         try:
             asyncio.run(self._serve())
         except Exception as error:  # noqa: BLE001  (raised where the simulator was asked for)
@@ -127,7 +127,7 @@ class _Thread(threading.Thread):
     def stop(self) -> None:
         if self._loop is not None and self._running is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
-        self.join()
+        self._thread.join()
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
