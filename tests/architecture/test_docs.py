@@ -16,9 +16,11 @@ from cyclopts import CycloptsError
 
 from clarion.api.routes import ROUTES
 from clarion.api.shapes.messages import MessageBody
-from clarion.app.docs import PAGES, REASONS, REFERENCE
+from clarion.app.docs import PAGES, REASONS, REFERENCE, with_ratios
+from clarion.app.roles import BULK_SLOTS
 from clarion.app.settings import load, table
 from clarion.cli.entry import application
+from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
 from clarion.domain.outcome import Reason
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +84,22 @@ def whole_lines(text: str) -> Iterator[str]:
 def test_generated_page_is_up_to_date(name: str) -> None:
     """`make docs` would change nothing."""
     assert (REFERENCE / name).read_text() == PAGES[name](), f"run `make docs` ({name})"
+
+
+def test_ratios_in_the_readme_are_those_that_were_measured() -> None:
+    """No figure is written by hand."""
+    readme = (ROOT / "README.md").read_text()
+    assert with_ratios(readme) == readme, "run `make docs`"
+
+
+def test_the_stated_bound_of_repeats_is_the_codes() -> None:
+    """What a crash may repeat is what the slots of a sender may have sent and not recorded."""
+    bulk = CHUNK_RECIPIENTS[Lane.CAMPAIGN] // BULK_SLOTS
+    bound = BULK_SLOTS * bulk + CHUNK_RECIPIENTS[Lane.TRANSACTIONAL]
+    for document in ("ARCHITECTURE.md", "docs/explanation/crash-safety.md"):
+        text = (ROOT / document).read_text()
+        assert str(bound) in text
+        assert f"chunks of {bulk}" in text or f"of {bulk} for any lane" in text
 
 
 def test_every_reason_is_explained() -> None:

@@ -5,6 +5,8 @@
 
 import ast
 import inspect
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +34,10 @@ from clarion.telemetry.names import COUNTERS, GAUGES, HISTOGRAMS, LogEvent, Metr
 State = TypeVar("State", bound=IntEnum)
 Input = TypeVar("Input", bound=StrEnum)
 
-REFERENCE: Final = Path(__file__).parents[3] / "docs" / "reference"
+ROOT: Final = Path(__file__).parents[3]
+REFERENCE: Final = ROOT / "docs" / "reference"
+RESULTS: Final = ROOT / "benchmarks" / "results"
+RATIOS: Final = re.compile(r"(<!-- ratios[^>]*-->\n).*?(<!-- /ratios -->)", re.DOTALL)
 GENERATED: Final = "<!-- Written by `make docs`; change the code instead. -->"
 
 REASONS: Final[Mapping[Reason, str]] = {
@@ -289,6 +294,20 @@ def openapi_page() -> str:
     return document(ROUTES).decode().rstrip() + "\n"
 
 
+def with_ratios(readme: str, results: Path = RESULTS) -> str:
+    """The README with the ratios that the benchmarks recorded."""
+    measured = [json.loads(file.read_text()) for file in sorted(results.glob("*.json"))]
+    cells = [
+        [f"`benchmarks.{result['benchmark']}`", name.replace("_", " "), f"{value:.3g}"]
+        for result in measured
+        for name, value in result["ratios"].items()
+    ]
+    told = rows(("Benchmark", "Ratio", "Measured"), cells) if cells else NOT_MEASURED
+    return RATIOS.sub(lambda found: f"{found[1]}{told}\n{found[2]}", readme)
+
+
+NOT_MEASURED: Final = "Nothing is recorded yet."
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "settings.md": settings_page,
     "errors.md": errors_page,
@@ -309,6 +328,9 @@ def main() -> None:
     for name, write in PAGES.items():
         (REFERENCE / name).write_text(write(), encoding="utf-8")
         sys.stdout.write(f"docs/reference/{name}\n")
+    readme = ROOT / "README.md"
+    readme.write_text(with_ratios(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    sys.stdout.write("README.md\n")
 
 
 if __name__ == "__main__":
