@@ -218,6 +218,23 @@ async def test_the_audience_is_rebuilt_from_the_store(pool: asyncpg.Pool, short_
     assert after.sort("device").equals(before.sort("device"))
 
 
+async def test_a_scan_that_began_before_a_rebuild_is_whole(
+    pool: asyncpg.Pool, short_dir: Path
+) -> None:
+    """It goes on with the version it began with; nobody ever sees half an audience."""
+    async with owner(pool, short_dir) as client:
+        xid = await add_people(pool, 40_000)
+        scan = client.scan(AudienceScan(app=AppId(1), low=0, high=BUCKETS, at_least_xid=xid))
+        pieces = [(await anext(scan)).rows]
+        rebuilding = asyncio.create_task(client.rebuild())
+        during = await everybody(client, 0)
+        await rebuilding
+        pieces += [piece.rows async for piece in scan]
+
+    assert len(during) == 40_000
+    assert pl.concat(pieces)["device"].n_unique() == 40_000
+
+
 async def test_a_slow_transaction_keeps_nobody_waiting_and_loses_nothing(
     pool: asyncpg.Pool, short_dir: Path
 ) -> None:

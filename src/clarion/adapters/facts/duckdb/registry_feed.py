@@ -20,11 +20,11 @@ from clarion.adapters.facts.duckdb.statements import FEED
 from clarion.adapters.facts.duckdb.store import FactsStore, set_watermark
 from clarion.adapters.facts.duckdb.threads import Threads
 
-PAGE_OCTETS: Final = 24 * 1024 * 1024
+PAGE_OCTETS: Final = 16 * 1024 * 1024
 COPY_TIMEOUT_S: Final = 6 * 3600.0
 """A first fill is one COPY a table; it waits for DuckDB, so it may take long."""
 TABLES: Final = ("users", "device")
-BULK_ROWS: Final = 50_000
+BULK_ROWS: Final = 20_000
 LOOSE_SHARE: Final = 0.2
 
 _CSV_TYPES: Final = {

@@ -21,7 +21,7 @@ class OwnerSettings:
 
     path: Path
     socket: Path
-    memory_mib: int = 160
+    memory_mib: int = 96
     threads: int = 2
     drain_every_s: float = 0.25
     keep_chunks: timedelta = timedelta(hours=1)
