@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import dropwhile, groupby
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
@@ -118,6 +119,16 @@ def test_links_lead_somewhere() -> None:
         if not (document.parent / link).exists()
     ]
     assert dead == []
+
+
+def test_pictures_are_drawn_for_light_and_dark_and_described() -> None:
+    """Whoever can't see a picture, or reads at night, is told the same."""
+    for picture in sorted((ROOT / "docs" / "images").glob("*.svg")):
+        tree = ET.parse(picture)  # noqa: S314  our own file
+        space = {"svg": "http://www.w3.org/2000/svg"}
+        assert tree.findtext("svg:title", namespaces=space)
+        assert tree.findtext("svg:desc", namespaces=space)
+        assert "prefers-color-scheme: dark" in picture.read_text()
 
 
 def test_json_examples_are_json_and_messages_are_accepted_shapes() -> None:
