@@ -181,9 +181,12 @@ async def _works(question: Awaitable[None]) -> bool:
 async def run_planner(container: Container, owner: str, stop: asyncio.Event) -> None:
     """Expand messages that are due and plan their shards; give back dead processes' work."""
     line, clock = container.plan_line, container.clock
-    swept, idle = clock.monotonic(), 0.01
+    swept, idle, in_doubt = clock.monotonic(), 0.01, False
     while not stop.is_set():
         try:
+            if in_doubt:
+                await container.housekeeping.abandon(owner)
+                in_doubt = False
             busy = await expand_due(line, clock.now()) > 0
             busy |= await plan_next(line, container.facts, clock, owner)
             if clock.monotonic() - swept > SWEEP_EVERY_S:
@@ -191,7 +194,9 @@ async def run_planner(container: Container, owner: str, stop: asyncio.Event) -> 
                 await container.housekeeping.sweep(clock.now())
                 await container.journal.forget_keys(clock.now())
         except (StoreUnavailableError, AudienceUnavailableError) as error:
+            # A shard may be leased to us, with or without our knowledge.
             log(_log, logging.WARNING, LogEvent.STORE_UNAVAILABLE, cause=str(error))
+            in_doubt = True
             await clock.sleep(0.5)
             continue
         if busy:
@@ -204,12 +209,16 @@ async def run_planner(container: Container, owner: str, stop: asyncio.Event) -> 
 async def run_sender(container: Container, owner: str, stop: asyncio.Event) -> None:
     """Send batches of every lane; one slot is only for urgent ones."""
     urgent = Slot(
-        owner=owner,
+        owner=f"{owner}/urgent",
         lanes=(Lane.CALL, Lane.TRANSACTIONAL),
         chunk=CHUNK_RECIPIENTS[Lane.TRANSACTIONAL],
     )
-    bulk = Slot(owner=owner, lanes=tuple(Lane), chunk=CHUNK_RECIPIENTS[Lane.CAMPAIGN] // BULK_SLOTS)
-    slots = [urgent, *[bulk] * BULK_SLOTS]
+    chunk = CHUNK_RECIPIENTS[Lane.CAMPAIGN] // BULK_SLOTS
+    bulk = [
+        Slot(owner=f"{owner}/{number}", lanes=tuple(Lane), chunk=chunk)
+        for number in range(BULK_SLOTS)
+    ]
+    slots = [urgent, *bulk]
     await asyncio.gather(*(serve_slot(container.delivery, slot, stop) for slot in slots))
 
 

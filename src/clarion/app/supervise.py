@@ -7,16 +7,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from clarion.adapters.state.embedded import EmbeddedSettings, running
+from clarion.adapters.state.embedded import EmbeddedPostgres, EmbeddedSettings, running
 from clarion.adapters.state.keys import PostgresKeys
 from clarion.adapters.state.migrate import migrate
+from clarion.adapters.state.pg_errors import EmbeddedPostgresError
 from clarion.adapters.state.pool import open_pool
 from clarion.adapters.state.registry_apps import PostgresApps
 from clarion.adapters.state.send_line import PostgresHousekeeping
@@ -24,6 +26,8 @@ from clarion.adapters.system import SystemChance, SystemClock
 from clarion.app.container import Paths
 from clarion.app.settings import Secret, Settings
 from clarion.ports.keys import Scope
+from clarion.ports.messages import StoreUnavailableError
+from clarion.stages.delivery.sender import LEASE_S
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent
 
@@ -31,6 +35,8 @@ _log = logging.getLogger(__name__)
 
 RESTART_FIRST_S = 0.2
 RESTART_LONGEST_S = 10.0
+STORE_LOOK_S = 0.1
+STORE_AWAY_S = 0.5
 STEADY_S = 30.0
 """A child that lived this long starts with a clean slate."""
 
@@ -85,6 +91,8 @@ async def serve(
     async with _state_store(settings, paths) as dsn:
         await migrate(dsn)
         wired = with_database(settings, dsn)
+        if settings.database.url is None:
+            await _void_leases(wired)
         first_key = await first_start(wired)
         environment = _environment(dsn, config)
         children = [_Child(role=role, number=n) for role, n in _plan(settings)]
@@ -118,10 +126,86 @@ async def _state_store(settings: Settings, paths: Paths) -> AsyncIterator[str]:
         yield settings.database.url.reveal()
         return
     embedded = EmbeddedSettings(shared_buffers_mib=settings.database.shared_buffers_mib)
-    async with running(paths.postgres, settings=embedded) as server:
-        log(_log, logging.INFO, LogEvent.STORE_STARTED, pid=server.pid)
-        yield server.dsn
+    address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    over = asyncio.Event()
+    keeping = asyncio.create_task(_keep_store(paths.postgres, embedded, address, over))
+    either: list[asyncio.Future[Any]] = [address, keeping]
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if keeping.done():
+            await keeping  # the first start failed: raises
+        yield address.result()
+    finally:
+        over.set()
+        await keeping
+
+
+async def _keep_store(
+    folder: Path,
+    embedded: EmbeddedSettings,
+    address: asyncio.Future[str],
+    over: asyncio.Event,
+) -> None:
+    """Run the embedded server until it is over, and start it again when it dies.
+
+    Its address stays the same, so that the roles find it again by themselves. Only the first
+    start may fail: later the reason (a full disk, say) may pass.
+    """
+    clock = SystemClock()
+    wait = RESTART_FIRST_S
+    while not over.is_set():
+        born = clock.monotonic()
+        try:
+            async with running(folder, settings=embedded) as server:
+                log(_log, logging.INFO, LogEvent.STORE_STARTED, pid=server.pid)
+                if not address.done():
+                    address.set_result(server.dsn)
+                status = await _ended(server, over)
+        except EmbeddedPostgresError as error:
+            if not address.done():
+                raise
+            log(_log, logging.ERROR, LogEvent.STORE_UNAVAILABLE, cause=str(error))
+            status = None
+        if over.is_set():
+            break
+        if status is not None:
+            log(_log, logging.ERROR, LogEvent.ROLE_DIED, role="postgres", status=status)
+        if clock.monotonic() - born > STEADY_S:
+            wait = RESTART_FIRST_S
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await over.wait()
+        wait = min(2 * wait, RESTART_LONGEST_S)
     log(_log, logging.INFO, LogEvent.STORE_STOPPED)
+
+
+async def _ended(server: EmbeddedPostgres, over: asyncio.Event) -> int | None:
+    """Wait until the server has died (its exit status) or is no longer wanted (None)."""
+    while not over.is_set():
+        status = server.exit_status()
+        if status is not None:
+            return status
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STORE_LOOK_S):
+                await over.wait()
+    return None
+
+
+async def _void_leases(settings: Settings) -> None:
+    """End every lease from before: nobody but our own children reaches the embedded server.
+
+    Children of a supervisor that was killed may still be draining: the fence of their lease is
+    old then, and what they commit matches nothing.
+    """
+    url = settings.database.url
+    if url is None:
+        return
+    pool = await open_pool(url.reveal(), max_size=1)
+    try:
+        clock = SystemClock()
+        await PostgresHousekeeping(pool).sweep(clock.now() + 2 * timedelta(seconds=LEASE_S))
+    finally:
+        await pool.close()
 
 
 def with_database(settings: Settings, dsn: str) -> Settings:
@@ -184,7 +268,7 @@ async def _keep(
         if stop.is_set():
             return
         log(_log, logging.ERROR, LogEvent.ROLE_DIED, role=child.role, status=status)
-        await _give_back(settings, child.owner)
+        await _give_back(settings, child.owner, stop)
         if clock.monotonic() - born > STEADY_S:
             wait = RESTART_FIRST_S
         await clock.sleep(wait)
@@ -224,19 +308,26 @@ async def _live(
     return await process.wait()
 
 
-async def _give_back(settings: Settings, owner: str) -> None:
-    """Work of a child that is known to be dead goes back to the queue without waiting."""
+async def _give_back(settings: Settings, owner: str, stop: asyncio.Event) -> None:
+    """Work of a child that is known to be dead goes back to the queue without waiting.
+
+    Where the store is away too, the child's successor could not start: waits for the store.
+    """
     url = settings.database.url
-    if url is None:
-        return
-    try:
-        pool = await open_pool(url.reveal(), max_size=1)
+    while url is not None and not stop.is_set():
         try:
-            await PostgresHousekeeping(pool).abandon(owner)
-        finally:
-            await pool.close()
-    except Exception as error:  # noqa: BLE001  # the lease runs out by itself
-        log(_log, logging.WARNING, LogEvent.STORE_UNAVAILABLE, cause=str(error))
+            pool = await open_pool(url.reveal(), max_size=1)
+            try:
+                await PostgresHousekeeping(pool).abandon(owner)
+            finally:
+                await pool.close()
+        except StoreUnavailableError as error:
+            log(_log, logging.WARNING, LogEvent.STORE_UNAVAILABLE, cause=str(error))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STORE_AWAY_S):
+                    await stop.wait()
+            continue
+        return
 
 
 async def _answers(settings: Settings, stop: asyncio.Event) -> bool:

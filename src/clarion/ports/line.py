@@ -199,6 +199,13 @@ class SendLine(Protocol):
         """What changed of these devices."""
         ...
 
+    async def abandon(self, owner: str) -> int:
+        """Make ready again what `owner` has leased; how many batches.
+
+        For whoever had trouble with the store: a lease may be theirs without their knowledge.
+        """
+        ...
+
 
 class Housekeeping(Protocol):
     """What keeps the line moving when processes die."""

@@ -21,6 +21,9 @@ from clarion.ports.line import ChunkAck, ChunkCommit, ClaimedBatch, RegistryChan
 _SQL = statements("line")
 MANY_CHANGES = 5000
 _LOST = ChunkAck(recorded=False)
+_RECORDED_BEFORE = ChunkAck(recorded=True, paused=True)
+"""The lease is ours and the chunk is there: an earlier commit arrived and its answer did not.
+What it said about pause and withdrawal is unknown, so the batch goes back and is leased anew."""
 
 
 class PostgresSendLine:
@@ -52,13 +55,18 @@ class PostgresSendLine:
         """See the port."""
         with store_failures():
             async with self._pool.acquire() as connection:
-                if _is_plain(chunk):
-                    return await _record(connection, chunk, now, lease_s)
-                async with connection.transaction():
-                    ack = await _record(connection, chunk, now, lease_s)
-                    if ack.recorded:
-                        await _spread(connection, chunk, now)
-                    return ack
+                try:
+                    if _is_plain(chunk):
+                        return await _record(connection, chunk, now, lease_s)
+                    async with connection.transaction():
+                        ack = await _record(connection, chunk, now, lease_s)
+                        if ack.recorded:
+                            await _spread(connection, chunk, now)
+                        return ack
+                except asyncpg.UniqueViolationError as error:
+                    if error.constraint_name != "chunk_key_key":
+                        raise
+                    return _RECORDED_BEFORE
 
     async def split(self, claimed: ClaimedBatch, now: datetime) -> None:
         """See the port."""
@@ -107,6 +115,12 @@ class PostgresSendLine:
                     _SQL["changes_among"], devices.tolist(), str(since_xid)
                 )
         return _changes(rows)
+
+    async def abandon(self, owner: str) -> int:
+        """See the port."""
+        with store_failures():
+            async with self._pool.acquire() as connection:
+                return _count(await connection.execute(_SQL["abandon_batches"], owner))
 
 
 def _changes(rows: Sequence[asyncpg.Record]) -> RegistryChanges:

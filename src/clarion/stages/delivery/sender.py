@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import numpy as np
 
@@ -37,6 +38,8 @@ from clarion.stages.delivery.pacing import Pacer
 
 _log = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 LEASE_S = 60.0
 POISON_CLAIMS = 4
 """A batch that was leased this often without progress takes its sender down: split it."""
@@ -63,6 +66,7 @@ class Slot:
     """What one worker slot takes, and how much of it at a time."""
 
     owner: str
+    """The slot's own name, below its process's: no other slot leases under it."""
     lanes: Sequence[Lane]
     chunk: int
 
@@ -81,7 +85,7 @@ async def send_next(ports: DeliveryPorts, slot: Slot, stop: asyncio.Event) -> bo
         else:
             await _send_batch(ports, slot, claimed, stop)
     except StoreUnavailableError:
-        raise  # the lease runs out by itself; the loop waits for the store
+        raise  # the loop waits for the store, and gives the lease back then
     except Exception:  # noqa: BLE001  # the edge of the process: logged once, the lease given back
         # A bug, or a batch that can't be sent: it goes back, and is split when it comes again.
         _log.exception("batch.failed", extra={"batch": claimed.batch.id})
@@ -200,27 +204,42 @@ async def _send_rows(
 
 async def record(ports: DeliveryPorts, commit: ChunkCommit) -> ChunkAck:
     """Commit a chunk, patiently: what was sent and is not recorded would be sent again."""
-    give_up = ports.clock.monotonic() + STORE_PATIENCE_S
+    return await patiently(
+        ports.clock, lambda: ports.line.commit(commit, ports.clock.now(), LEASE_S)
+    )
+
+
+async def patiently(clock: Clock, ask: Callable[[], Awaitable[Result]]) -> Result:
+    """Ask the store, again and again while it is away.
+
+    Raises:
+        StoreUnavailableError: it stayed away.
+    """
+    give_up = clock.monotonic() + STORE_PATIENCE_S
     wait = 0.05
     while True:
         try:
-            return await ports.line.commit(commit, ports.clock.now(), LEASE_S)
+            return await ask()
         except StoreUnavailableError:
-            if ports.clock.monotonic() + wait > give_up:
+            if clock.monotonic() + wait > give_up:
                 raise
-            await ports.clock.sleep(wait)
+            await clock.sleep(wait)
             wait = min(2 * wait, 1.0)
 
 
 async def serve_slot(ports: DeliveryPorts, slot: Slot, stop: asyncio.Event) -> None:
     """Send batches until told to stop; then finish and record the chunk under way."""
-    idle = 0.01
+    idle, in_doubt = 0.01, False
     while not stop.is_set():
         try:
+            if in_doubt:
+                await ports.line.abandon(slot.owner)
+                in_doubt = False
             busy = await send_next(ports, slot, stop)
         except StoreUnavailableError as error:
+            # A lease may be ours without our knowledge, and nobody else would end it soon.
             _log.warning("store.unavailable", extra={"cause": str(error)})
-            busy, idle = False, 0.5
+            busy, idle, in_doubt = False, 0.5, True
         if busy:
             idle = 0.01
             continue

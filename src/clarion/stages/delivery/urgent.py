@@ -16,9 +16,15 @@ import numpy as np
 from clarion.domain.ids import AppId
 from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
 from clarion.ports.journal import Journal, JournalEntry, KeyRaceError, Looked
-from clarion.ports.messages import Acceptance, Accepted, InFlight, NewMessage
+from clarion.ports.messages import (
+    Acceptance,
+    Accepted,
+    InFlight,
+    NewMessage,
+    StoreUnavailableError,
+)
 from clarion.stages.delivery.chunk import Chunk
-from clarion.stages.delivery.sender import LEASE_S, DeliveryPorts, record, send_chunk
+from clarion.stages.delivery.sender import LEASE_S, DeliveryPorts, patiently, record, send_chunk
 from clarion.stages.delivery.urgent_plan import UrgentPlan, plan_group
 
 GROUPS_IN_FLIGHT = 4
@@ -140,13 +146,17 @@ class UrgentPath:
                 send.add_done_callback(self._sends.discard)
 
     async def _send_chunk(self, chunk: Chunk, written: asyncio.Task[None]) -> None:
-        """Send beside the commit, record after it; without the commit there is no record."""
+        """Send beside the commit, record after it; without the commit there is no record.
+
+        A commit whose answer was lost may have arrived: recording then finds the batch or not.
+        """
         ports = self.delivery
-        credential = await ports.credential(chunk.batch.credential)
+        of = chunk.batch.credential
+        credential = await patiently(ports.clock, lambda: ports.credential(of))
         nobody_left_out = np.zeros(len(chunk.batch.recipients), np.uint16)
         commit = await send_chunk(ports, chunk, credential, nobody_left_out)
         await asyncio.wait([written])
-        if written.exception() is None:
+        if written.exception() is None or isinstance(written.exception(), StoreUnavailableError):
             await record(ports, commit)
 
     async def drain(self) -> None:

@@ -229,8 +229,9 @@ left join lateral (
 ) c on true
 
 -- name: abandon_batches
--- Work of a process that is known to be dead.
-update batch set state = 1, owner = null, leased_until = null where state = 2 and owner = $1
+-- Work of a process that is known to be dead; `owner/1` is a worker slot of `owner`.
+update batch set state = 1, owner = null, leased_until = null
+where state = 2 and (owner = $1 or starts_with(owner, $1 || '/'))
 
 -- name: abandon_shards
 -- The same for shards.
