@@ -15,14 +15,18 @@ import msgspec
 import pytest
 from cyclopts import CycloptsError
 
+from clarion.adapters.state.journal import KEY_LIFETIME
 from clarion.api.routes import ROUTES
 from clarion.api.shapes.messages import MessageBody
 from clarion.app.docs import PAGES, REASONS, REFERENCE, with_ratios
-from clarion.app.roles import BULK_SLOTS
+from clarion.app.roles import BULK_SLOTS, CONNECTIONS
 from clarion.app.settings import load, table
 from clarion.cli.entry import application
+from clarion.domain.credential_health import FaultPolicy
 from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
 from clarion.domain.outcome import Reason
+from clarion.domain.retry import PATIENT, URGENT
+from clarion.stages.delivery.sender import STORE_PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -93,14 +97,44 @@ def test_ratios_in_the_readme_are_those_that_were_measured() -> None:
     assert with_ratios(readme) == readme, "run `make docs`"
 
 
-def test_the_stated_bound_of_repeats_is_the_codes() -> None:
-    """What a crash may repeat is what the slots of a sender may have sent and not recorded."""
-    bulk = CHUNK_RECIPIENTS[Lane.CAMPAIGN] // BULK_SLOTS
-    bound = BULK_SLOTS * bulk + CHUNK_RECIPIENTS[Lane.TRANSACTIONAL]
-    for document in ("ARCHITECTURE.md", "docs/explanation/crash-safety.md"):
-        text = (ROOT / document).read_text()
-        assert str(bound) in text
-        assert f"chunks of {bulk}" in text or f"of {bulk} for any lane" in text
+def hours(seconds: float) -> str:
+    """A number of hours as the documents say it."""
+    count = int(seconds // 3600)
+    return "an hour" if count == 1 else f"{count} hours"
+
+
+BULK = CHUNK_RECIPIENTS[Lane.CAMPAIGN] // BULK_SLOTS
+BOUND = BULK_SLOTS * BULK + CHUNK_RECIPIENTS[Lane.TRANSACTIONAL]
+FIGURES = {
+    "ARCHITECTURE.md": [f"{BOUND} recipients for each sender process", f"of {BULK} for any lane"],
+    "docs/explanation/crash-safety.md": [
+        f"at most **{BOUND}** recipients",
+        f"chunks of {BULK}",
+        f"for {STORE_PATIENCE_S:.0f} seconds",
+    ],
+    "docs/explanation/time-and-deadlines.md": [
+        f"urgent lanes: {hours(URGENT.give_up_after_s)} or {URGENT.attempts} attempts",
+        f"others: {hours(PATIENT.give_up_after_s)} or {PATIENT.attempts} attempts",
+    ],
+    "docs/explanation/credentials-and-dead-tokens.md": [
+        f"at least {FaultPolicy().at_least}, and more than {FaultPolicy().share:.0%}".replace(
+            "%", " %"
+        )
+    ],
+    "docs/howto/run-in-production.md": [
+        f"{CONNECTIONS['api']} for\neach API process, {CONNECTIONS['sender']} for each sender",
+        f"{CONNECTIONS['planner']} for a planner, {CONNECTIONS['facts']} for the facts",
+    ],
+    "docs/explanation/idempotency.md": [f"kept for {KEY_LIFETIME.days} days"],
+    "docs/explanation/urgent-path.md": ["Up to four groups", "ten recipients"],
+}
+
+
+@pytest.mark.parametrize("document", FIGURES)
+def test_figures_in_documents_are_the_codes(document: str) -> None:
+    """A bound or a limit that is stated is the one that holds."""
+    text = (ROOT / document).read_text()
+    assert [figure for figure in FIGURES[document] if figure not in text] == []
 
 
 def test_every_reason_is_explained() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from clarion.app.line import LINE, ROLES
+from clarion.app.settings import table
 from clarion.telemetry.names import COUNTERS, GAUGES, HISTOGRAMS, Metric
 
 ROOT = Path(__file__).parents[2]
@@ -169,6 +170,22 @@ def test_every_hand_off_is_written_by_the_stage_before() -> None:
     taken = {kind for stage in LINE for kind in stage.consumes}
     assert {kind.__name__ for kind in taken - given} == {"CampaignDue"}
     assert given - taken == set()
+
+
+def test_every_setting_does_something() -> None:
+    """A setting that nobody reads is a promise that nobody keeps."""
+    readers = [
+        module
+        for module in MODULES
+        if {SRC / "app", SRC / "cli"} & {*module.parents} and module.name != "setting_tree.py"
+    ]
+    read = {
+        node.attr
+        for module in readers
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.Attribute)
+    }
+    assert [s.name for s in table() if s.name.partition(".")[2] not in read] == []
 
 
 LOGGERS = {"_log", "_LOG", "_logger", "_LOGGER", "logger", "log", "logging"}
