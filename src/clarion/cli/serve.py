@@ -1,5 +1,6 @@
 """`clarion serve`: the whole platform on one machine."""
 
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from rich.panel import Panel
 from clarion.app.settings import Settings
 from clarion.app.supervise import Started
 from clarion.app.supervise import serve as supervise
-from clarion.cli.exits import Exit
+from clarion.cli.exits import CommandError, Exit
 from clarion.cli.options import AsJson, ConfigFile
 from clarion.cli.output import OUT
 from clarion.cli.reading_settings import read_settings
@@ -31,9 +32,26 @@ def serve(
     """
     settings = read_settings(config)
     start_logging(settings.log.level, settings.log.format)
+    _check_port(settings)
     with engine_failures():
         run_loop(_serve(settings, config, as_json=json, with_parent=with_parent))
     return Exit.OK
+
+
+def _check_port(settings: Settings) -> None:
+    """Whether the API can listen; its own process would only say so in the log."""
+    host, port = settings.server.host, settings.server.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CommandError(
+                f"{host}:{port} can't be listened on ({error.strerror}); stop what listens there "
+                "(another Clarion?), or choose another port with CLARION_SERVER_PORT",
+                Exit.UNREACHABLE,
+            ) from error
 
 
 async def _serve(

@@ -50,7 +50,7 @@ async def _trace(connection: Connection, message: str, user: str, *, by_id: bool
 
 def show_trace(view: Json) -> None:
     """A paragraph that says it all, and a table that shows it."""
-    OUT.print(escape(paragraph(view)))
+    OUT.print(escape(paragraph(view)), soft_wrap=True)
     if not view["attempts"]:
         return
     table = Table("time (UTC)", "device", "network", "try", "outcome", "reason", "status", "said")

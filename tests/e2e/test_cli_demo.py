@@ -1,0 +1,102 @@
+"""`clarion demo`, small: the main job from start to finish, with nothing left behind."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.timeout(300)
+
+DEMO = [sys.executable, "-m", "clarion.cli", "demo", "--users", "400"]
+
+
+def environment(folder: Path) -> Mapping[str, str]:
+    """With a directory for temporary files of this test, and a setting that must not matter."""
+    return os.environ | {"TMPDIR": str(folder), "CLARION_SERVER_PORT": "1"}
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short path that any system user may enter."""
+    made = Path(tempfile.mkdtemp(prefix="clarion-"))
+    made.chmod(0o711)
+    yield made
+    shutil.rmtree(made)
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of processes that were told of the folder, and of those that they started."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if str(folder).encode() in told:
+            found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
+
+
+def test_the_demo_tells_one_outcome_for_each_device(folder: Path) -> None:
+    """No questions, exit code 0, and every number adds up."""
+    done = subprocess.run(
+        DEMO,
+        env=environment(folder),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = done.stdout
+    assert "400 people with 600 devices" in shown
+    assert "600 devices, 600 final outcomes: exactly one for each." in shown
+    rows = re.findall(
+        r"│ (APNs|FCM|Web Push) +│ +(\d+) │ +(\d+) │ +(\d+) │ +(\d+) │.* (\d+) │", shown
+    )
+    assert [row[0] for row in rows] == ["APNs", "FCM", "Web Push"]
+    for row in rows:
+        accepted, dead, refused, suppressed, everybody = map(int, row[1:])
+        assert accepted + dead + refused + suppressed == everybody
+        assert accepted > everybody // 2
+        assert refused == 0
+    assert sum(int(row[2]) for row in rows) > 0, "some tokens are dead"
+    assert "user opted out" in shown
+    assert "accepted by the network" in shown
+    assert "Traceback" not in done.stderr
+    assert list(folder.iterdir()) == []
+    if sys.platform == "linux":
+        assert processes_of(folder) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_an_interrupted_demo_leaves_nothing_behind(folder: Path) -> None:
+    """Ctrl-C ends the children in order and removes the directory."""
+    process = subprocess.Popen(
+        DEMO,
+        env=environment(folder),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("Starting Clarion"):
+            break
+    time.sleep(1)  # wherever the platform's start is by then
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert list(folder.iterdir()) == []
+    assert processes_of(folder) == []
