@@ -35,6 +35,7 @@ from clarion.stages.delivery.health import CredentialHealth
 from clarion.stages.delivery.overlay import Overlay
 from clarion.stages.delivery.pacing import Pacer
 from clarion.stages.delivery.sender import DeliveryPorts
+from clarion.telemetry.metrics import Metrics
 from clarion.wire.endpoint import AllowList
 
 CREDENTIAL_FRESH = timedelta(seconds=2)
@@ -90,6 +91,7 @@ class Container:
     transport: NetTransport
     providers: Mapping[Network, Provider]
     delivery: DeliveryPorts
+    metrics: Metrics
     master_key: bytes
 
 
@@ -109,6 +111,7 @@ async def open_container(settings: Settings, *, connections: int) -> AsyncIterat
     if settings.database.url is None:
         raise SettingsError(["database.url is not set: start with `clarion serve`, or set it"])
     clock, chance = SystemClock(), SystemChance()
+    metrics = Metrics(settings.metrics.directory or settings.data_dir / "metrics")
     paths = Paths(root=settings.data_dir)
     key_file = settings.data.master_key_file or paths.root / "master.key"
     master_key = load_master_key(key_file, chance.token)
@@ -157,7 +160,9 @@ async def open_container(settings: Settings, *, connections: int) -> AsyncIterat
                 health=CredentialHealth(policy=_fault_policy(settings)),
                 overlay=Overlay(send_line),
                 pacer=Pacer(line=send_line, clock=clock),
+                metrics=metrics,
             ),
+            metrics=metrics,
             master_key=master_key,
         )
 

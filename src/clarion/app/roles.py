@@ -24,8 +24,7 @@ from clarion.stages.intake.register import Rules
 from clarion.stages.planning.expand import expand_due
 from clarion.stages.planning.plan import plan_next
 from clarion.telemetry.logs import log
-from clarion.telemetry.metrics import Metrics
-from clarion.telemetry.names import LogEvent
+from clarion.telemetry.names import LogEvent, Metric
 
 _log = logging.getLogger(__name__)
 
@@ -120,7 +119,7 @@ async def _api_dependencies(
         messages=container.messages,
         facts=container.facts,
         providers=container.providers,
-        metrics=Metrics(settings.metrics.directory or container.paths.metrics),
+        metrics=container.metrics,
         cursor_key=sha256(b"cursor" + container.master_key).digest(),
         rules=Rules(zones=zone_names(), allow=allow_list(settings)),
         limits=_limits(settings),
@@ -188,11 +187,10 @@ async def run_planner(container: Container, owner: str, stop: asyncio.Event) -> 
                 await container.housekeeping.abandon(owner)
                 in_doubt = False
             busy = await expand_due(line, clock.now()) > 0
-            busy |= await plan_next(line, container.facts, clock, owner)
+            busy |= await plan_next(line, container.facts, clock, owner, container.metrics)
             if clock.monotonic() - swept > SWEEP_EVERY_S:
                 swept = clock.monotonic()
-                await container.housekeeping.sweep(clock.now())
-                await container.journal.forget_keys(clock.now())
+                await _keep_house(container)
         except (StoreUnavailableError, AudienceUnavailableError) as error:
             # A shard may be leased to us, with or without our knowledge.
             log(_log, logging.WARNING, LogEvent.STORE_UNAVAILABLE, cause=str(error))
@@ -204,6 +202,21 @@ async def run_planner(container: Container, owner: str, stop: asyncio.Event) -> 
             continue
         await clock.sleep(idle)
         idle = min(2 * idle, 0.1)
+
+
+async def _keep_house(container: Container) -> None:
+    """Take back what silent processes hold, forget what is past, and say how much waits."""
+    now, metrics = container.clock.now(), container.metrics
+    expired = await container.housekeeping.sweep(now)
+    if expired:
+        metrics.add(Metric.LEASES_EXPIRED, amount=expired)
+        log(_log, logging.WARNING, LogEvent.LEASE_EXPIRED, pieces=expired)
+    await container.journal.forget_keys(now)
+    for lane in await container.housekeeping.backlog(now):
+        metrics.level(Metric.QUEUE_READY, lane.ready, lane.lane.name.lower())
+        metrics.level(Metric.QUEUE_OLDEST_SECONDS, lane.oldest_s, lane.lane.name.lower())
+    for network, count in (await container.housekeeping.quarantined()).items():
+        metrics.level(Metric.CREDENTIALS_QUARANTINED, count, network.label)
 
 
 async def run_sender(container: Container, owner: str, stop: asyncio.Event) -> None:

@@ -8,9 +8,6 @@ from typing import Final
 class LogEvent(StrEnum):
     """What a log line is about: the field `event` of every line."""
 
-    STARTED = "process.started"
-    STOPPING = "process.stopping"
-    STOPPED = "process.stopped"
     ROLE_STARTED = "role.started"
     ROLE_DIED = "role.died"
     ROLE_STOPPED = "role.stopped"
@@ -20,20 +17,11 @@ class LogEvent(StrEnum):
     STORE_STARTED = "store.started"
     STORE_STOPPED = "store.stopped"
     FACTS_UNAVAILABLE = "facts.unavailable"
-    MIGRATED = "store.migrated"
     MESSAGE_STEERED = "message.steered"
-    MESSAGE_FINISHED = "message.finished"
     SHARD_PLANNED = "planning.shard_planned"
-    BATCH_CLAIMED = "delivery.batch_claimed"
-    BATCH_DONE = "delivery.batch_done"
     BATCH_POISONED = "delivery.batch_poisoned"
     LEASE_LOST = "delivery.lease_lost"
     LEASE_EXPIRED = "delivery.lease_expired"
-    CONNECTION_OPENED = "net.connection_opened"
-    CONNECTION_CLOSED = "net.connection_closed"
-    CONNECTION_STUCK = "net.connection_stuck"
-    EGRESS_FORBIDDEN = "net.egress_forbidden"
-    TOKENS_REAPED = "feedback.tokens_reaped"
     CREDENTIAL_QUARANTINED = "credential.quarantined"
     CREDENTIAL_REINSTATED = "credential.reinstated"
     CREDENTIAL_CHANGED = "credential.changed"
@@ -69,11 +57,8 @@ class Metric(StrEnum):
     BATCHES_POISONED = "clarion_batches_poisoned_total"
     QUEUE_READY = "clarion_queue_ready_batches"
     QUEUE_OLDEST_SECONDS = "clarion_queue_oldest_seconds"
-    CONNECTIONS = "clarion_connections"
-    CONNECTIONS_LOST = "clarion_connections_lost_total"
     TOKENS_REAPED = "clarion_tokens_reaped_total"
     CREDENTIALS_QUARANTINED = "clarion_credentials_quarantined"
-    FACTS_LAG_SECONDS = "clarion_facts_lag_seconds"
     IMPORT_ROWS = "clarion_import_rows_total"
     HANDLER_FAILURES = "clarion_handler_failures_total"
 
@@ -88,9 +73,8 @@ COUNTERS: Final[dict[Metric, MetricSpec]] = {
     Metric.OUTCOMES: MetricSpec("Recipients with a final outcome.", ("network", "outcome")),
     Metric.ATTEMPTS: MetricSpec("Pushes tried.", ("network", "verdict")),
     Metric.BATCHES_LEASED: MetricSpec("Pieces of work leased.", ("lane",)),
-    Metric.LEASES_EXPIRED: MetricSpec("Leases that ran out and were taken back.", ("lane",)),
+    Metric.LEASES_EXPIRED: MetricSpec("Leases that ran out and were taken back."),
     Metric.BATCHES_POISONED: MetricSpec("Batches set aside after too many tries."),
-    Metric.CONNECTIONS_LOST: MetricSpec("Connections to networks that broke.", ("network",)),
     Metric.TOKENS_REAPED: MetricSpec("Dead tokens made tombstones.", ("network",)),
     Metric.IMPORT_ROWS: MetricSpec("Rows imported or refused.", ("result",)),
     Metric.HANDLER_FAILURES: MetricSpec("Handlers that raised.", ("stage",)),
@@ -99,13 +83,11 @@ HISTOGRAMS: Final[dict[Metric, MetricSpec]] = {
     Metric.HTTP_SECONDS: MetricSpec("From request to answer.", ("route",), _FAST),
     Metric.SEND_SECONDS: MetricSpec("From a chunk's first byte to its commit.", ("lane",), _FAST),
     Metric.ACCEPT_TO_WIRE_SECONDS: MetricSpec(
-        "From an accepted urgent message to its bytes on the wire.", ("lane",), _FAST
+        "From an accepted urgent message to its handing to a connection.", ("lane",), _FAST
     ),
 }
 GAUGES: Final[dict[Metric, MetricSpec]] = {
     Metric.QUEUE_READY: MetricSpec("Batches that could be leased now.", ("lane",)),
     Metric.QUEUE_OLDEST_SECONDS: MetricSpec("Age of the oldest ready batch.", ("lane",)),
-    Metric.CONNECTIONS: MetricSpec("Open connections to networks.", ("network",)),
     Metric.CREDENTIALS_QUARANTINED: MetricSpec("Credentials in quarantine.", ("network",)),
-    Metric.FACTS_LAG_SECONDS: MetricSpec("Age of the oldest outcome not yet in the facts."),
 }

@@ -1,7 +1,7 @@
 """Hand-offs 3 and 4 in PostgreSQL: leasing batches, recording chunks, spreading retries."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import asyncpg
@@ -10,13 +10,21 @@ import numpy as np
 from clarion.adapters.state.envelopes import decode_message
 from clarion.adapters.state.failures import store_failures
 from clarion.adapters.state.plan_line import chunk_values
+from clarion.adapters.state.pool import reading
 from clarion.adapters.state.recipient_columns import decode, encode_frame, frame_of
 from clarion.adapters.state.statements import statements
 from clarion.domain.handoffs import BatchToSend, Int64s, Recipients
 from clarion.domain.ids import AppId, BatchId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import DEFAULT_PER_MINUTE, Network
-from clarion.ports.line import ChunkAck, ChunkCommit, ClaimedBatch, RegistryChanges, RetryBatch
+from clarion.ports.line import (
+    Backlog,
+    ChunkAck,
+    ChunkCommit,
+    ClaimedBatch,
+    RegistryChanges,
+    RetryBatch,
+)
 
 _SQL = statements("line")
 MANY_CHANGES = 5000
@@ -287,6 +295,27 @@ class PostgresHousekeeping:
                 shards = await connection.execute(_SQL["sweep_shards"], now)
                 await connection.execute(_SQL["drop_old_work"], now - timedelta(hours=24), 5000)
         return _count(batches) + _count(shards)
+
+    async def backlog(self, now: datetime) -> Sequence[Backlog]:
+        """See the port."""
+        async with reading(self._pool) as connection:
+            rows = await connection.fetch(_SQL["backlog"], now)
+        found = {row["lane"]: row for row in rows}
+        return [
+            Backlog(
+                lane=lane,
+                ready=found[lane]["ready"] if lane in found else 0,
+                oldest_s=max(0.0, found[lane]["oldest_s"]) if lane in found else 0.0,
+            )
+            for lane in Lane
+        ]
+
+    async def quarantined(self) -> Mapping[Network, int]:
+        """See the port."""
+        async with reading(self._pool) as connection:
+            rows = await connection.fetch(_SQL["quarantined"])
+        found = {row["network"]: row["n"] for row in rows}
+        return {network: found.get(network, 0) for network in Network}
 
 
 def _count(command_tag: str) -> int:

@@ -35,6 +35,10 @@ from clarion.stages.delivery.chunk import (
 from clarion.stages.delivery.health import CredentialHealth
 from clarion.stages.delivery.overlay import Overlay
 from clarion.stages.delivery.pacing import Pacer
+from clarion.stages.delivery.telling import tell_claimed, tell_failed, tell_poison, tell_recorded
+from clarion.telemetry.logs import log
+from clarion.telemetry.metrics import Metrics
+from clarion.telemetry.names import LogEvent
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +63,7 @@ class DeliveryPorts:
     health: CredentialHealth
     overlay: Overlay
     pacer: Pacer
+    metrics: Metrics
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +84,7 @@ async def send_next(ports: DeliveryPorts, slot: Slot, stop: asyncio.Event) -> bo
     )
     if claimed is None:
         return False
+    tell_claimed(ports.metrics, claimed)
     try:
         if claimed.claims >= POISON_CLAIMS:
             await _isolate(ports, claimed)
@@ -86,9 +92,9 @@ async def send_next(ports: DeliveryPorts, slot: Slot, stop: asyncio.Event) -> bo
             await _send_batch(ports, slot, claimed, stop)
     except StoreUnavailableError:
         raise  # the loop waits for the store, and gives the lease back then
-    except Exception:  # noqa: BLE001  # the edge of the process: logged once, the lease given back
+    except Exception as error:  # noqa: BLE001  # the edge of the process
         # A bug, or a batch that can't be sent: it goes back, and is split when it comes again.
-        _log.exception("batch.failed", extra={"batch": claimed.batch.id})
+        tell_failed(ports.metrics, claimed, error)
         again = ports.clock.now() + timedelta(seconds=RELEASE_S)
         await ports.line.release(claimed.batch, again)
     return True
@@ -96,6 +102,7 @@ async def send_next(ports: DeliveryPorts, slot: Slot, stop: asyncio.Event) -> bo
 
 async def _isolate(ports: DeliveryPorts, claimed: ClaimedBatch) -> None:
     """Halve a poison batch until the one recipient that does it is alone, and say so."""
+    tell_poison(ports.metrics, claimed)
     batch = claimed.batch
     left = len(batch.recipients) - batch.cursor
     if left > 1:
@@ -104,7 +111,7 @@ async def _isolate(ports: DeliveryPorts, claimed: ClaimedBatch) -> None:
     now = ports.clock.now()
     chunk = Chunk(batch=batch, low=batch.cursor, high=len(batch.recipients), now=now)
     reasons = np.full(left, Reason.BATCH_POISONED, np.uint16)
-    await record(ports, commit_of(chunk, reasons, None, now))
+    await record(ports, commit_of(chunk, reasons, None, now), ports.clock.monotonic())
 
 
 async def _send_batch(
@@ -116,10 +123,11 @@ async def _send_batch(
     step = min(slot.chunk, CHUNK_RECIPIENTS[batch.lane])
     for low in range(batch.cursor, len(batch.recipients), step):
         high = min(low + step, len(batch.recipients))
+        started = ports.clock.monotonic()
         chunk = Chunk(batch=batch, low=low, high=high, now=ports.clock.now())
         changed = await ports.overlay.reasons(chunk.recipients, batch.planned_xid)
         commit = await send_chunk(ports, chunk, credential, changed, canceled)
-        ack = await record(ports, commit)
+        ack = await record(ports, commit, started)
         if not ack.recorded or high == len(batch.recipients):
             return
         if commit.quarantine is not None or ack.paused or stop.is_set():
@@ -202,11 +210,16 @@ async def _send_rows(
     return Sent(index=index, answers=answers, settlement=settlement, diagnosis=diagnosis)
 
 
-async def record(ports: DeliveryPorts, commit: ChunkCommit) -> ChunkAck:
-    """Commit a chunk, patiently: what was sent and is not recorded would be sent again."""
-    return await patiently(
+async def record(ports: DeliveryPorts, commit: ChunkCommit, started: float) -> ChunkAck:
+    """Commit a chunk, patiently: what was sent and is not recorded would be sent again.
+
+    `started` is the monotonic time at which work on the chunk began.
+    """
+    ack = await patiently(
         ports.clock, lambda: ports.line.commit(commit, ports.clock.now(), LEASE_S)
     )
+    tell_recorded(ports.metrics, commit, ack, ports.clock.monotonic() - started)
+    return ack
 
 
 async def patiently(clock: Clock, ask: Callable[[], Awaitable[Result]]) -> Result:
@@ -238,7 +251,7 @@ async def serve_slot(ports: DeliveryPorts, slot: Slot, stop: asyncio.Event) -> N
             busy = await send_next(ports, slot, stop)
         except StoreUnavailableError as error:
             # A lease may be ours without our knowledge, and nobody else would end it soon.
-            _log.warning("store.unavailable", extra={"cause": str(error)})
+            log(_log, logging.WARNING, LogEvent.STORE_UNAVAILABLE, cause=str(error))
             busy, idle, in_doubt = False, 0.5, True
         if busy:
             idle = 0.01

@@ -26,6 +26,7 @@ from clarion.ports.messages import (
 from clarion.stages.delivery.chunk import Chunk
 from clarion.stages.delivery.sender import LEASE_S, DeliveryPorts, patiently, record, send_chunk
 from clarion.stages.delivery.urgent_plan import UrgentPlan, plan_group
+from clarion.telemetry.names import Metric
 
 GROUPS_IN_FLIGHT = 4
 NAMES_PER_GROUP = CHUNK_RECIPIENTS[Lane.TRANSACTIONAL]
@@ -35,6 +36,7 @@ NAMES_PER_GROUP = CHUNK_RECIPIENTS[Lane.TRANSACTIONAL]
 class _Waiting:
     new: NewMessage
     answer: asyncio.Future[Acceptance]
+    since: float
 
 
 @dataclass(kw_only=True)
@@ -67,7 +69,8 @@ class UrgentPath:
     async def _join(self, new: NewMessage) -> Acceptance:
         """Wait in line for the next group; a group starts at once while few are under way."""
         answer: asyncio.Future[Acceptance] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(new=new, answer=answer))
+        since = self.delivery.clock.monotonic()
+        self._waiting.append(_Waiting(new=new, answer=answer, since=since))
         self._start_groups()
         return await answer
 
@@ -128,6 +131,7 @@ class UrgentPath:
         )
         written = asyncio.create_task(self.journal.write(entry, now))
         self._send(plan, written, now)
+        self._tell_waits(group)
         try:
             await asyncio.shield(written)
         except KeyRaceError:
@@ -145,19 +149,28 @@ class UrgentPath:
                 self._sends.add(send)
                 send.add_done_callback(self._sends.discard)
 
+    def _tell_waits(self, group: Sequence[_Waiting]) -> None:
+        present = self.delivery.clock.monotonic()
+        for waiting in group:
+            lane = waiting.new.message.lane.name.lower()
+            self.delivery.metrics.observe(
+                Metric.ACCEPT_TO_WIRE_SECONDS, present - waiting.since, lane
+            )
+
     async def _send_chunk(self, chunk: Chunk, written: asyncio.Task[None]) -> None:
         """Send beside the commit, record after it; without the commit there is no record.
 
         A commit whose answer was lost may have arrived: recording then finds the batch or not.
         """
         ports = self.delivery
+        started = ports.clock.monotonic()
         of = chunk.batch.credential
         credential = await patiently(ports.clock, lambda: ports.credential(of))
         nobody_left_out = np.zeros(len(chunk.batch.recipients), np.uint16)
         commit = await send_chunk(ports, chunk, credential, nobody_left_out)
         await asyncio.wait([written])
         if written.exception() is None or isinstance(written.exception(), StoreUnavailableError):
-            await record(ports, commit)
+            await record(ports, commit, started)
 
     async def drain(self) -> None:
         """Wait until everything accepted is recorded."""

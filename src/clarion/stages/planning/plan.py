@@ -16,6 +16,8 @@ from clarion.domain.suppression import OutcomeRows, suppressed, unknown
 from clarion.ports.audience import Audience, AudienceScan
 from clarion.ports.line import ClaimedShard, PlanLine, PlannedBatch
 from clarion.ports.system import Clock
+from clarion.telemetry.metrics import Metrics
+from clarion.telemetry.names import Metric
 
 BATCH_RECIPIENTS = {lane: 4 * CHUNK_RECIPIENTS[lane] for lane in Lane}
 """A batch is four chunks: small enough to share among senders, large enough to amortise."""
@@ -91,7 +93,9 @@ async def _pieces(
     yield resolved.rows, resolved.xid
 
 
-async def plan_next(line: PlanLine, audience: Audience, clock: Clock, owner: str) -> bool:
+async def plan_next(
+    line: PlanLine, audience: Audience, clock: Clock, owner: str, metrics: Metrics
+) -> bool:
     """Plan one shard, if one is ready.
 
     A crash at any point leaves the shard leased and nothing recorded; the next owner plans it
@@ -108,5 +112,7 @@ async def plan_next(line: PlanLine, audience: Audience, clock: Clock, owner: str
     async for rows, xid in _pieces(line, audience, claimed, plan):
         if len(rows):
             plan.add(rows, xid)
-    await line.commit_shard(claimed, plan.batches, plan.skipped, clock.now())
+    if await line.commit_shard(claimed, plan.batches, plan.skipped, clock.now()):
+        for batch in plan.batches:
+            metrics.add(Metric.RECIPIENTS_PLANNED, batch.network.label, amount=len(batch.rows))
     return True

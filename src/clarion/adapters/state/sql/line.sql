@@ -101,7 +101,7 @@ with moved as (
         state = case when $5 then 4 else state end,
         owner = case when $5 then null else owner end,
         recipients = case when $5 then ''::bytea else recipients end
-    where id = $1 and fence = $2 and state in (2, 3)
+    where id = $1 and fence = $2 and state in (2, 3) and cursor < $3
     returning id
 ), recorded as (
     insert into chunk (key, app_id, kind, message_ids, rows, notes, provider_ids, created_at)
@@ -117,7 +117,9 @@ with moved as (
     from unnest($13::text[]::uuid[], $14::int[]) as d (id, delta), moved
     where m.id = d.id
 )
-select exists (select from moved) as recorded,
+select exists (select from moved)
+       -- the answer to the same commit was lost on its way: it is recorded already
+       or exists (select from batch where id = $1 and fence = $2 and cursor = $3) as recorded,
        array(select id::text from message
              where id = any ($8::text[]::uuid[]) and state = 4) as canceled,
        exists (select from message where id = any ($8::text[]::uuid[]) and state = 3) as paused
@@ -252,3 +254,12 @@ where state = 2 and leased_until < $1
 delete from batch where id in (
     select id from batch where state = 4 and leased_until < $1 limit $2
 )
+
+-- name: backlog
+-- What could be leased now, per lane: the first sign of senders that do not keep up.
+select lane, count(*)::int as ready, extract(epoch from $1 - min(run_at))::float8 as oldest_s
+from batch where state = 1 and run_at <= $1 group by lane
+
+-- name: quarantined
+-- Credentials that wait for an operator, per network.
+select network, count(*)::int as n from credential where state = 2 group by network
