@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 
 from clarion.adapters.state.migrate import DatabaseNewerError
 from clarion.adapters.state.pg_errors import EmbeddedPostgresError
+from clarion.adapters.state.pool import open_pool, reading
 from clarion.adapters.state.sealing import MasterKeyError
 from clarion.app.container import Container, Paths, open_container
 from clarion.app.doctor_credentials import examine_credentials
@@ -58,6 +59,9 @@ async def _open(
         found = await examine_schema(dsn)
         if found.level is Level.FAIL:
             return [found], None
+        lost = await _lost_master_key(settings, dsn)
+        if lost is not None:
+            return [found, lost], None
         wired = with_database(settings, dsn)
         return [found], await stack.enter_async_context(open_container(wired, connections=2))
     except (EmbeddedPostgresError, DatabaseNewerError) as error:
@@ -67,3 +71,21 @@ async def _open(
         return [Finding("state store", Level.FAIL, f"{error}", advice)], None
     except MasterKeyError as error:
         return [Finding("master key", Level.FAIL, str(error))], None
+
+
+async def _lost_master_key(settings: Settings, dsn: str) -> Finding | None:
+    """A key that is not there; opening the container would make a new one."""
+    file = settings.data.master_key_file or settings.data_dir / "master.key"
+    if file.exists():
+        return None
+    pool = await open_pool(dsn, max_size=1)
+    try:
+        async with reading(pool) as connection:
+            sealed = int(await connection.fetchval("select count(*) from credential"))
+    finally:
+        await pool.close()
+    if not sealed:
+        return Finding("master key", Level.OK, f"none yet: the first start makes {file}")
+    found = f"{file} is not there, and {sealed} credentials are sealed with it"
+    advice = "restore it from your copy; without it every credential must be put again"
+    return Finding("master key", Level.FAIL, found, advice)
