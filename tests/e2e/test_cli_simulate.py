@@ -1,0 +1,153 @@
+"""`clarion simulate` as a user starts it, in a process of its own."""
+
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from clarion.testing import apns_token, make_apns_credential, make_fcm_credential
+from clarion.wire.jose import base64url_decode, build_jwt, load_es256_key
+
+CLARION = [sys.executable, "-m", "clarion.cli"]
+Process = subprocess.Popen[str]
+Start = Callable[..., tuple[Process, dict[str, Any]]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a simulator; the process, and the first line that it says."""
+    started: list[Process] = []
+
+    def starting(*arguments: str) -> tuple[Process, dict[str, Any]]:
+        process = subprocess.Popen(
+            [*CLARION, "simulate", *arguments, "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, process.communicate()[1]
+        said: dict[str, Any] = json.loads(line)
+        return process, said
+
+    yield starting
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def ended(process: Process) -> dict[str, Any]:
+    """End it as Ctrl-C does; what it saw."""
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    counts: dict[str, Any] = json.loads(out.splitlines()[-1])["counts"]
+    return counts
+
+
+def client(ca_file: str) -> httpx.Client:
+    """A client that speaks HTTP/2 and trusts the authority."""
+    return httpx.Client(http2=True, verify=ssl.create_default_context(cafile=ca_file))
+
+
+def test_apns_takes_only_the_registered_key(start: Start, tmp_path: Path) -> None:
+    """Strict as Apple: another key's token is refused, and both show in the counts."""
+    pem = make_apns_credential()["secret"]["private_key"]
+    file = tmp_path / "key.p8"
+    file.write_text(pem)
+    process, said = start(
+        "apns", "--key-file", str(file), "--key-id", "ABCDEF1234", "--team-id", "TEAM123456",
+        "--tls-dir", str(tmp_path / "tls"),
+    )  # fmt: skip
+    assert said["network"] == "apns"
+    other = make_apns_credential()["secret"]["private_key"]
+    statuses = []
+    for key in (pem, other):
+        token = build_jwt(
+            {"iss": "TEAM123456", "iat": int(time.time())},
+            load_es256_key(key),
+            key_id="ABCDEF1234",
+        )
+        with client(said["ca_file"]) as http:
+            answer = http.post(
+                f"{said['url']}/3/device/{apns_token()}",
+                json={"aps": {"alert": "x"}},
+                headers={"authorization": f"bearer {token}", "apns-topic": "com.example.app"},
+            )
+        statuses.append(answer.status_code)
+    assert statuses == [200, 403]
+    counts = ended(process)
+    assert counts["by_status"] == {"200": 1, "403": 1}
+    assert counts["connections"] == 2
+
+
+def test_fcm_knows_only_the_given_account(start: Start, tmp_path: Path) -> None:
+    """An access token that nobody was given opens nothing."""
+    file = tmp_path / "account.json"
+    file.write_text(make_fcm_credential()["secret"]["service_account"])
+    process, said = start("fcm", "--service-account", str(file))
+    with client(said["ca_file"]) as http:
+        answer = http.post(
+            f"{said['url']}/v1/projects/test-project/messages:send",
+            json={"message": {"token": "x"}},
+            headers={"authorization": "Bearer invented"},
+        )
+    assert answer.status_code == 401
+    assert ended(process)["by_status"] == {"401": 1}
+
+
+def test_web_push_subscriptions_are_printed(start: Start) -> None:
+    """As `PushSubscription.toJSON()` gives them."""
+    process, said = start("webpush", "--subscriptions", "2")
+    assert process.stdout is not None
+    lines = [json.loads(process.stdout.readline()) for _ in range(2)]
+    assert all(line["endpoint"].startswith(said["url"]) for line in lines)
+    assert {len(base64url_decode(line["keys"]["p256dh"])) for line in lines} == {65}
+    assert {len(base64url_decode(line["keys"]["auth"])) for line in lines} == {16}
+    assert ended(process)["requests"] == 0
+
+
+def test_it_says_how_to_be_used(tmp_path: Path) -> None:
+    """Without --json: where it listens, whom to trust, and the settings to copy."""
+    with (tmp_path / "out").open("w") as out:
+        process = subprocess.Popen([*CLARION, "simulate", "fcm", "--blackhole"], stdout=out)
+        while "Ctrl-C" not in (tmp_path / "out").read_text():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    shown = (tmp_path / "out").read_text()
+    for part in ("CLARION_FCM_BASE_URL=https://127.0.0.1:", "CLARION_EGRESS_CA_FILE=", "requests"):
+        assert part in shown
+
+
+def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
+    """Killed or not, the parent leaves no simulator behind."""
+    file = tmp_path / "said"
+    script = '"$@" > "$FILE" & echo $!; exec sleep 60 >/dev/null'
+    parent = subprocess.Popen(
+        ["/bin/sh", "-c", script, "sh", *CLARION, "simulate", "apns", "--json", "--with-parent"],
+        env=os.environ | {"FILE": str(file)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    while not (file.exists() and "listening" in file.read_text()):
+        time.sleep(0.05)
+    parent.kill()
+    parent.communicate()
+    while "ended" not in file.read_text():
+        os.kill(child, 0)
+        time.sleep(0.05)
