@@ -141,7 +141,8 @@ async def test_retries_are_a_batch_of_their_own_and_keep_the_message_open(store:
     line = PostgresSendLine(store.pool)
     claimed = await claim(store)
     again = claimed.batch.recipients.take(np.array([2, 5]))
-    retry = RetryBatch(recipients=again, run_at=store.later(30), attempt=1)
+    message = claimed.batch.messages[0]
+    retry = RetryBatch(message=message, recipients=again, run_at=store.later(30), attempt=1)
 
     await line.commit(replace(chunk_of(claimed, 0, 10), retries=[retry]), store.now, 60)
 

@@ -87,8 +87,9 @@ class PlanLine(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetryBatch:
-    """Recipients that are to be tried again, together."""
+    """Recipients of one message that are to be tried again, together."""
 
+    message: Message
     recipients: Recipients
     run_at: datetime
     attempt: int
@@ -140,6 +141,8 @@ class ClaimedBatch:
     claims: int
     """Leases since the last recorded progress, this one included: a poison batch shows here."""
     canceled: frozenset[MessageId]
+    paused: bool
+    """Its message is paused: give it back unsent, and it will be held."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import asyncpg
@@ -23,15 +24,11 @@ from clarion.ports.line import (
     ChunkCommit,
     ClaimedBatch,
     RegistryChanges,
-    RetryBatch,
 )
 
 _SQL = statements("line")
 MANY_CHANGES = 5000
 _LOST = ChunkAck(recorded=False)
-_RECORDED_BEFORE = ChunkAck(recorded=True, paused=True)
-"""The lease is ours and the chunk is there: an earlier commit arrived and its answer did not.
-What it said about pause and withdrawal is unknown, so the batch goes back and is leased anew."""
 
 
 class PostgresSendLine:
@@ -63,18 +60,13 @@ class PostgresSendLine:
         """See the port."""
         with store_failures():
             async with self._pool.acquire() as connection:
-                try:
-                    if _is_plain(chunk):
-                        return await _record(connection, chunk, now, lease_s)
-                    async with connection.transaction():
-                        ack = await _record(connection, chunk, now, lease_s)
-                        if ack.recorded:
-                            await _spread(connection, chunk, now)
-                        return ack
-                except asyncpg.UniqueViolationError as error:
-                    if error.constraint_name != "chunk_key_key":
-                        raise
-                    return _RECORDED_BEFORE
+                if _is_plain(chunk):
+                    return await _record(connection, chunk, now, lease_s)
+                async with connection.transaction():
+                    ack = await _record(connection, chunk, now, lease_s)
+                    if ack.recorded:
+                        await _spread(connection, chunk, now)
+                    return ack
 
     async def split(self, claimed: ClaimedBatch, now: datetime) -> None:
         """See the port."""
@@ -86,9 +78,10 @@ class PostgresSendLine:
                 mine = await connection.fetchval(_SQL["split_batch"], batch.id, batch.fence)
                 if mine is None:
                     return
-                for name, part in (("a", rest.rows(0, half)), ("b", rest.rows(half, len(rest)))):
-                    await _insert(connection, batch, f"{batch.id}/{name}", part, now, batch.attempt)
                 messages = [message.id for message in batch.messages]
+                for name, part in (("a", rest.rows(0, half)), ("b", rest.rows(half, len(rest)))):
+                    new = _New(key=f"{batch.id}/{name}", messages=messages, recipients=part)
+                    await _insert(connection, batch, new, now, batch.attempt)
                 await connection.execute(_SQL["count_split"], messages)
 
     async def release(self, batch: BatchToSend, run_at: datetime) -> None:
@@ -158,7 +151,7 @@ def _claimed(row: asyncpg.Record) -> ClaimedBatch:
         fence=row["fence"],
         planned_xid=row["planned_xid"],
     )
-    return ClaimedBatch(batch=batch, claims=row["claims"], canceled=canceled)
+    return ClaimedBatch(batch=batch, claims=row["claims"], canceled=canceled, paused=row["paused"])
 
 
 def _is_plain(chunk: ChunkCommit) -> bool:
@@ -172,15 +165,8 @@ def _deltas(chunk: ChunkCommit, *, done: bool) -> dict[str, int]:
     """How the number of open batches changes, per message."""
     delta = dict.fromkeys((m.id for m in chunk.batch.messages), -1) if done else {}
     for retry in chunk.retries:
-        for message in _messages_of(retry.recipients, chunk.batch):
-            delta[message] = delta.get(message, 0) + 1
+        delta[retry.message.id] = delta.get(retry.message.id, 0) + 1
     return {str(message): change for message, change in delta.items() if change}
-
-
-def _messages_of(recipients: Recipients, batch: BatchToSend) -> list[MessageId]:
-    if recipients.message is None:
-        return [batch.messages[0].id]
-    return [batch.messages[i].id for i in np.unique(recipients.message)]
 
 
 async def _record(
@@ -218,8 +204,12 @@ async def _spread(connection: asyncpg.Connection, chunk: ChunkCommit, now: datet
     """What a chunk changes besides its own outcomes."""
     batch = chunk.batch
     for number, retry in enumerate(chunk.retries):
-        key = f"{batch.id}:{batch.cursor}/{number}"
-        await _insert_retry(connection, batch, key, retry)
+        new = _New(
+            key=f"{batch.id}:{batch.cursor}/{number}",
+            messages=[retry.message.id],
+            recipients=retry.recipients,
+        )
+        await _insert(connection, batch, new, retry.run_at, retry.attempt)
     if chunk.burial is not None:
         burial = chunk.burial
         await connection.execute(
@@ -242,34 +232,32 @@ async def _spread(connection: asyncpg.Connection, chunk: ChunkCommit, now: datet
         await connection.execute(_SQL["quarantine"], batch.credential, chunk.quarantine, now)
 
 
-async def _insert_retry(
-    connection: asyncpg.Connection, batch: BatchToSend, key: str, retry: RetryBatch
-) -> None:
-    await _insert(connection, batch, key, retry.recipients, retry.run_at, retry.attempt)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _New:
+    """A batch that comes from another."""
+
+    key: str
+    messages: Sequence[MessageId]
+    recipients: Recipients
 
 
 async def _insert(
-    connection: asyncpg.Connection,
-    batch: BatchToSend,
-    key: str,
-    recipients: Recipients,
-    run_at: datetime,
-    attempt: int,
+    connection: asyncpg.Connection, parent: BatchToSend, new: _New, run_at: datetime, attempt: int
 ) -> None:
     await connection.execute(
         _SQL["insert_retry"],
-        key,
-        batch.app,
-        int(batch.lane),
-        int(batch.network),
-        batch.credential,
-        [message.id for message in batch.messages],
+        new.key,
+        parent.app,
+        int(parent.lane),
+        int(parent.network),
+        parent.credential,
+        list(new.messages),
         run_at,
-        len(recipients),
+        len(new.recipients),
         attempt,
-        batch.first_attempt_at,
-        batch.planned_xid,
-        encode_frame(frame_of(recipients)),
+        parent.first_attempt_at,
+        parent.planned_xid,
+        encode_frame(frame_of(new.recipients)),
     )
 
 

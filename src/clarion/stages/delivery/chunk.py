@@ -1,7 +1,7 @@
 """One chunk of a batch: who is still to be sent to, what the network said, what that comes to."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -197,24 +197,31 @@ def _by_device(recipients: Recipients, sent: Sent, column: Mapping[int, Value]) 
 def _retries(
     chunk: Chunk, recipients: Recipients, sent: Sent, done_at: datetime
 ) -> list[RetryBatch]:
-    """Recipients to be tried again, in as few batches as their waits allow."""
+    """Recipients to be tried again, in as few batches as messages and waits allow.
+
+    Each is of one message, so that a pause or a withdrawal concerns whole batches.
+    """
     again = sent.settlement.outcome == 0
     if not again.any():
         return []
-    batches = []
     held = sent.settlement.held
-    for waits_for_credential in (False, True):
-        chosen = again & (held if waits_for_credential else ~held)
-        waits = np.ceil(sent.settlement.delay_s)
-        for wait in np.unique(waits[chosen]):
-            rows = sent.index[chosen & (waits == wait)]
-            batches.append(
-                RetryBatch(
-                    recipients=recipients.take(rows),
-                    run_at=done_at + timedelta(seconds=float(wait)),
-                    attempt=chunk.batch.attempt + (0 if waits_for_credential else 1),
-                )
+    waits = np.ceil(sent.settlement.delay_s)
+    of = np.zeros(len(again), np.uint16)
+    if recipients.message is not None:
+        of = recipients.message[sent.index]
+    kinds = np.unique(np.stack([of, held, waits])[:, again], axis=1).T
+    batches = []
+    for message, waits_for_credential, wait in kinds.tolist():
+        chosen = again & (of == message) & (held == bool(waits_for_credential)) & (waits == wait)
+        rows = recipients.take(sent.index[chosen])
+        batches.append(
+            RetryBatch(
+                message=chunk.batch.messages[int(message)],
+                recipients=replace(rows, message=None),
+                run_at=done_at + timedelta(seconds=wait),
+                attempt=chunk.batch.attempt + (0 if waits_for_credential else 1),
             )
+        )
     return batches
 
 

@@ -86,7 +86,9 @@ async def send_next(ports: DeliveryPorts, slot: Slot, stop: asyncio.Event) -> bo
         return False
     tell_claimed(ports.metrics, claimed)
     try:
-        if claimed.claims >= POISON_CLAIMS:
+        if claimed.paused:
+            await ports.line.release(claimed.batch, ports.clock.now())
+        elif claimed.claims >= POISON_CLAIMS:
             await _isolate(ports, claimed)
         else:
             await _send_batch(ports, slot, claimed, stop)

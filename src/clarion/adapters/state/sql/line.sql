@@ -91,7 +91,10 @@ returning b.id, b.app_id, b.lane, b.network, b.credential_id, b.message_ids::tex
           array(select m.envelope from unnest(b.message_ids) with ordinality as o (id, n)
                 join message m on m.id = o.id order by o.n) as envelopes,
           array(select m.id::text from message m
-                where m.id = any (b.message_ids) and m.state in (4, 6)) as canceled
+                where m.id = any (b.message_ids) and m.state in (4, 6)) as canceled,
+          cardinality(b.message_ids) = 1
+              and exists (select from message m
+                          where m.id = b.message_ids[1] and m.state = 3) as paused
 
 -- name: commit_chunk
 -- Outcomes, cursor, lease and the message's counters change together or not at all.
@@ -164,10 +167,12 @@ where d.id = n.id
 update credential set state = 2, state_reason = $2, state_at = $3 where id = $1 and state = 1
 
 -- name: release_batch
--- Back to the queue; a paused message's work is held instead.
+-- Back to the queue; a paused message's work is held instead. Work of several messages at once is
+-- urgent and never held: a pause must not hold back the others.
 update batch b
-set state = case when exists (select from message m
-                              where m.id = any (b.message_ids) and m.state = 3) then 3 else 1 end,
+set state = case when cardinality(b.message_ids) = 1
+                      and exists (select from message m
+                                  where m.id = b.message_ids[1] and m.state = 3) then 3 else 1 end,
     owner = null, leased_until = null, run_at = $3
 where id = $1 and fence = $2 and state = 2
 
