@@ -9,7 +9,8 @@ Figures, all from the moment that a message was due, so that a late client or a 
 counts too: `accept_to_wire_…` until its push reaches the server, `answer_…` until the 202 is back
 (which the platform gives after the commit). `sent_to_wire_p99_ms` starts when the client wrote
 the request. A message without an answer five seconds after the last was due is one of `errors`,
-and counts with the time until then, which is less than it would have taken. Client, platform and server share the machine.
+and counts with the time until then, which is less than it would have taken. Client,
+platform and server share the machine.
 
     python -m benchmarks.transactional [--quick] --json
 """
@@ -153,7 +154,7 @@ async def measure(folder: Path, sizes: Sizes) -> dict[str, float]:
             keeping.cancel()
             wire = await on_the_wire(end, warm, sent)
             await campaigns.cancel()
-    answered = max(1, np.count_nonzero(sent.status))
+    answered = max(1, int(np.count_nonzero(sent.status)))
     return {
         "devices": sizes.devices,
         "campaigns": len(campaigns.ids),
