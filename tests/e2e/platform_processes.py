@@ -1,0 +1,146 @@
+"""The platform as its own processes, and a hand that kills them."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+PATIENCE_S = 60.0
+POLL_S = 0.01
+
+
+@dataclass(kw_only=True)
+class Processes:
+    """One `clarion serve` with its children; the log tells their process ids.
+
+    Attributes:
+        log: where all of them write, one JSON object a line.
+        environment: settings, as variables.
+        key: the first admin key, from the first start.
+        killed: process ids that got SIGKILL.
+    """
+
+    log: Path
+    environment: Mapping[str, str]
+    key: str = ""
+    killed: set[int] = field(default_factory=set)
+    _supervisor: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start the supervisor, and wait until it says that the API answers."""
+        with self.log.open("ab") as stderr:
+            self._supervisor = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "clarion.cli",
+                "serve",
+                "--json",
+                "--with-parent",
+                env={
+                    **{n: v for n, v in os.environ.items() if not n.startswith("CLARION_")},
+                    **self.environment,
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        assert self._supervisor.stdout is not None
+        async with asyncio.timeout(PATIENCE_S):
+            line = await self._supervisor.stdout.readline()
+        assert line, f"the platform did not start: {self.tail()}"
+        said = orjson.loads(line)
+        self.key = said["key"] or self.key
+
+    def living(self, role: str) -> list[int]:
+        """The ids of a role's processes that were started and not killed; `postgres` is one."""
+        found = []
+        for line in self.log.read_bytes().splitlines():
+            if not line.startswith(b"{"):
+                continue
+            said = orjson.loads(line)
+            name = {"store.started": "postgres", "role.started": said.get("role")}.get(
+                said["event"]
+            )
+            if name == role and said["pid"] not in self.killed and _lives(said["pid"]):
+                found.append(said["pid"])
+        return found
+
+    async def kill(self, role: str, number: int) -> int:
+        """SIGKILL to one process of a role, as soon as one lives; its id.
+
+        Args:
+            role: of `clarion worker`, `postgres` or `supervisor`.
+            number: chooses among several.
+        """
+        if role == "supervisor":
+            return await self._kill_supervisor()
+        give_up = time.monotonic() + PATIENCE_S
+        while not (pids := self.living(role)):
+            assert time.monotonic() < give_up, f"no {role} lives: {self.tail()}"
+            await asyncio.sleep(POLL_S)
+        pid = pids[number % len(pids)]
+        self.killed.add(pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        return pid
+
+    async def _kill_supervisor(self) -> int:
+        """Kill it and start another, while the children of the first one still drain."""
+        supervisor = self._supervisor
+        assert supervisor is not None
+        assert supervisor.returncode is None, self.tail()
+        supervisor.kill()
+        await supervisor.wait()
+        await self.start()
+        return supervisor.pid
+
+    def tail(self) -> str:
+        """The end of the log."""
+        return self.log.read_text("utf-8", "replace")[-4000:]
+
+    async def stop(self) -> None:
+        """Drain all of them."""
+        supervisor = self._supervisor
+        if supervisor is None or supervisor.returncode is not None:
+            return
+        supervisor.terminate()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await supervisor.communicate()
+        except TimeoutError:
+            supervisor.kill()
+            await supervisor.wait()
+            raise
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@asynccontextmanager
+async def platform_processes(
+    folder: Path, environment: Mapping[str, str]
+) -> AsyncIterator[Processes]:
+    """A running platform; it is drained at the end, whatever happened."""
+    processes = Processes(
+        log=folder / "platform.log", environment={**environment, "CLARION_LOG_FORMAT": "json"}
+    )
+    try:
+        await processes.start()
+        yield processes
+    finally:
+        await processes.stop()
