@@ -111,7 +111,7 @@ async def open_container(settings: Settings, *, connections: int) -> AsyncIterat
     if settings.database.url is None:
         raise SettingsError(["database.url is not set: start with `clarion serve`, or set it"])
     clock, chance = SystemClock(), SystemChance()
-    metrics = Metrics(settings.metrics.directory or settings.data_dir / "metrics")
+    metrics = Metrics(settings.metrics.directory or Paths(root=settings.data_dir).metrics)
     paths = Paths(root=settings.data_dir)
     key_file = settings.data.master_key_file or paths.root / "master.key"
     master_key = load_master_key(key_file, chance.token)
@@ -132,7 +132,7 @@ async def open_container(settings: Settings, *, connections: int) -> AsyncIterat
         facts = FactsClient(paths.facts_socket, clock)
         stack.push_async_callback(facts.close)
         credentials = PostgresCredentials(pool, seal)
-        send_line = PostgresSendLine(pool)
+        send_line = PostgresSendLine(pool, {Network.FCM: settings.fcm.per_minute})
         yield Container(
             settings=settings,
             paths=paths,

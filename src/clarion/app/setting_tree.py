@@ -51,12 +51,6 @@ class Server(_Section, frozen=True):
     processes: Annotated[
         int, Meta(description="API processes that share the port.", ge=1, le=256)
     ] = 1
-    public_url: Annotated[
-        str | None,
-        Meta(
-            description="Address under which clients reach the API, where a proxy stands in front."
-        ),
-    ] = None
     trusted_proxies: Annotated[
         tuple[str, ...],
         Meta(description="Addresses of proxies whose X-Forwarded-For and -Proto are believed."),
@@ -162,17 +156,12 @@ class Database(_Section, frozen=True):
             "embedded server runs."
         ),
     ] = None
-    pool: Annotated[int, Meta(description="Connections of each process.", ge=2, le=1000)] = 10
-    urgent_pool: Annotated[
-        int,
-        Meta(description="Connections of each process that only urgent lanes use.", ge=1, le=1000),
-    ] = 4
     statement_s: Annotated[
         float, Meta(description="Seconds after which a statement is given up.", gt=0, le=1e9)
     ] = 30.0
     shared_buffers_mib: Annotated[
         int, Meta(description="Memory of the embedded server's cache, in MiB.", ge=16)
-    ] = 128
+    ] = 96
 
 
 class Facts(_Section, frozen=True):
@@ -180,7 +169,7 @@ class Facts(_Section, frozen=True):
 
     memory_mib: Annotated[
         int, Meta(description="Memory that the engine may use, in MiB.", ge=64)
-    ] = 512
+    ] = 256
     threads: Annotated[
         int, Meta(description="Threads of the engine; 0 means one per core.", ge=0, le=1024)
     ] = 0
@@ -214,28 +203,6 @@ class Workers(_Section, frozen=True):
         int, Meta(description="Sender processes; 0 means one per core.", ge=0, le=1024)
     ] = 0
     planners: Annotated[int, Meta(description="Planner processes.", ge=1, le=256)] = 1
-    lease_s: Annotated[
-        float,
-        Meta(
-            description="Seconds after which work of a silent process is taken back.", ge=1, le=3600
-        ),
-    ] = 30.0
-    poison_after: Annotated[
-        int,
-        Meta(description="Leases without progress after which a batch is set aside.", ge=1, le=100),
-    ] = 5
-    poll_s: Annotated[
-        float,
-        Meta(description="Seconds between two looks for work when there was none.", gt=0, le=60),
-    ] = 0.25
-    chunk_s: Annotated[
-        float,
-        Meta(
-            description="Longest time between two recordings of what was sent, in seconds.",
-            gt=0,
-            le=10,
-        ),
-    ] = 0.25
 
 
 class Faults(_Section, frozen=True):
@@ -291,15 +258,6 @@ class Apns(_Section, frozen=True):
     sandbox_url: Annotated[str, Meta(description="Address of the sandbox.")] = (
         "https://api.sandbox.push.apple.com"
     )
-    jwt_lifetime_s: Annotated[
-        float,
-        Meta(
-            description="Seconds after which a provider token is made anew (Apple: 20 to 60 "
-            "minutes).",
-            ge=1200,
-            le=3600,
-        ),
-    ] = 3000.0
 
 
 class Fcm(_Section, frozen=True):

@@ -28,6 +28,7 @@ from clarion.app.settings import Secret, Settings
 from clarion.ports.keys import Scope
 from clarion.ports.messages import StoreUnavailableError
 from clarion.stages.delivery.sender import LEASE_S
+from clarion.telemetry import metrics
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent
 
@@ -93,6 +94,7 @@ async def serve(
         wired = with_database(settings, dsn)
         if settings.database.url is None:
             await _void_leases(wired)
+        metrics.sweep(_metrics_dir(settings))
         first_key = await first_start(wired)
         environment = _environment(dsn, config)
         children = [_Child(role=role, number=n) for role, n in _plan(settings)]
@@ -208,6 +210,10 @@ async def _void_leases(settings: Settings) -> None:
         await pool.close()
 
 
+def _metrics_dir(settings: Settings) -> Path:
+    return settings.metrics.directory or Paths(root=settings.data_dir).metrics
+
+
 def with_database(settings: Settings, dsn: str) -> Settings:
     """The same settings with the state store named."""
     database = msgspec.structs.replace(settings.database, url=Secret(dsn))
@@ -251,6 +257,9 @@ def _environment(dsn: str, config: Path | None) -> Mapping[str, str]:
     """What children are told: the store's address travels in the environment, not in `ps`."""
     environment = dict(os.environ)  # noqa: TID251  # handed on to our own children
     environment["CLARION_DATABASE_URL"] = dsn
+    # A role is one core's worth of work: a pool of threads in each would cost memory and gain
+    # nothing. The library reads this once, when it is imported.
+    environment.setdefault("POLARS_MAX_THREADS", "1")
     if config is not None:
         environment["CLARION_CONFIG"] = str(config)
     return environment
@@ -268,6 +277,8 @@ async def _keep(
         if stop.is_set():
             return
         log(_log, logging.ERROR, LogEvent.ROLE_DIED, role=child.role, status=status)
+        if child.process is not None:
+            metrics.forget(_metrics_dir(settings), child.process.pid)
         await _give_back(settings, child.owner, stop)
         if clock.monotonic() - born > STEADY_S:
             wait = RESTART_FIRST_S

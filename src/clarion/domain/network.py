@@ -1,6 +1,8 @@
 """Delivery networks and the facts about them that rules need."""
 
+from collections.abc import Mapping
 from enum import IntEnum
+from types import MappingProxyType
 
 
 class Network(IntEnum):
@@ -33,5 +35,5 @@ class TokenKind(IntEnum):
 
 NETWORK_BY_LABEL = {network.label: network for network in Network}
 
-DEFAULT_PER_MINUTE = {Network.FCM: 600_000}
+DEFAULT_PER_MINUTE: Mapping[Network, int] = MappingProxyType({Network.FCM: 600_000})
 """Sends per minute and credential where a network states a quota (FCM: per project)."""

@@ -32,10 +32,16 @@ _LOST = ChunkAck(recorded=False)
 
 
 class PostgresSendLine:
-    """Implements `clarion.ports.line.SendLine`."""
+    """Implements `clarion.ports.line.SendLine`.
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    `per_minute` is what a network lets a credential send where the credential does not say.
+    """
+
+    def __init__(
+        self, pool: asyncpg.Pool, per_minute: Mapping[Network, int] = DEFAULT_PER_MINUTE
+    ) -> None:
         self._pool = pool
+        self._per_minute = per_minute
 
     async def claim(
         self,
@@ -97,7 +103,7 @@ class PostgresSendLine:
         with store_failures():
             async with self._pool.acquire() as connection:
                 wait = await connection.fetchval(
-                    _SQL["pace"], credential, float(wanted), now, DEFAULT_PER_MINUTE.get(network)
+                    _SQL["pace"], credential, float(wanted), now, self._per_minute.get(network)
                 )
         return None if wait is None else float(wait)
 
