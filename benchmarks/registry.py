@@ -6,8 +6,10 @@ devices, already parsed, judged and assigned to people, by `COPY` into a tempora
 `INSERT … ON CONFLICT DO UPDATE` a batch, over one connection. Rounds are taken in turns on one
 database, each on devices of its own, half of them new and half known.
 
-The API's share (with `--api URL --key KEY`, a server that runs): `POST /v1/devices:batch` with
-rows in JSON.
+Then the whole platform starts on the same database, and the same kind of rows arrive through its
+API, half of them new and half known, from a light client on the same machine: `POST
+/v1/devices:batch` with 500 rows a request over 4 connections, and `POST /v1/devices`, one device a
+request, over 32. CPU time is that of all processes of the platform together.
 
 `python -m benchmarks.registry [--quick] [--json]` prints one JSON object as its last line.
 """
@@ -17,34 +19,45 @@ import asyncio
 import csv
 import hashlib
 import json
-import tempfile
 import time
 import zoneinfo
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import asyncpg
-import httpx
 
 from benchmarks import harness
+from benchmarks.http_load import Load, post
+from benchmarks.platform_run import Platform, platform, quiet, scratch, settled, tell
 from clarion.adapters.state.embedded import EmbeddedSettings, start
+from clarion.adapters.state.keys import PostgresKeys
 from clarion.adapters.state.migrate import migrate
 from clarion.adapters.state.pool import open_pool
 from clarion.adapters.state.registry_apps import PostgresApps
 from clarion.adapters.state.registry_devices import PostgresDevices
-from clarion.adapters.system import SystemClock
+from clarion.adapters.system import SystemChance, SystemClock
+from clarion.app.container import Paths
+from clarion.app.supervise import prepare_data_dir
 from clarion.domain.ids import AppId
+from clarion.ports.keys import Scope
 from clarion.stages.intake.bulk import import_rows
 from clarion.stages.intake.register import Rules
 from clarion.stages.intake.rows import Format
 from clarion.wire.endpoint import NOBODY
 
 NOW: Final = datetime(2026, 3, 1, tzinfo=UTC)
+APP: Final = "benchmark"
 BATCH: Final = 10_000
+API_BATCH: Final = 500
+API_CONNECTIONS: Final = {"batch": 4, "single": 32}
+API_SETTINGS: Final = {
+    "CLARION_API_OPERATOR_APP": APP,
+    "CLARION_API_RATE_PER_S": "1000000",
+    "CLARION_API_RATE_BURST": "1000000",
+}
 HEADER: Final = (
     "external_id,network,token,platform,os,os_version,model,app_version,language,time_zone,"
     "country,attributes.plan,attributes.age:number"
@@ -82,10 +95,14 @@ class Sizes:
     existing: int
     a_round: int
     rounds: int
+    api_batch: int
+    api_single: int
 
 
-FULL: Final = Sizes(existing=1_000_000, a_round=60_000, rounds=3)
-QUICK: Final = Sizes(existing=100_000, a_round=20_000, rounds=2)
+FULL: Final = Sizes(
+    existing=1_000_000, a_round=60_000, rounds=3, api_batch=100_000, api_single=10_000
+)
+QUICK: Final = Sizes(existing=100_000, a_round=20_000, rounds=2, api_batch=20_000, api_single=2_000)
 
 
 def row(number: int) -> tuple[str, ...]:
@@ -174,7 +191,7 @@ async def measure(
             "jsonb", schema="pg_catalog", format="binary", encoder=bytes, decoder=bytes
         )
         await raw.execute(TEMPORARY)
-        app = (await PostgresApps(pool).create("benchmark", now=NOW)).id
+        app = (await PostgresApps(pool).create(APP, now=NOW)).id
         devices = PostgresDevices(pool)
         path = folder / "devices.csv"
         count = write(path, iter(range(sizes.existing)))
@@ -189,7 +206,7 @@ async def measure(
             low = span + sizes.a_round
             records = raw_records(half_known(low, sizes.existing + low, sizes.a_round))
             peers.append(len(records) / await raw_upsert(raw, app, records))
-            print(f"round {turn + 1}: import {ours[-1]:,.0f}/s, raw {peers[-1]:,.0f}/s", flush=True)
+            tell(f"round {turn + 1}: import {ours[-1]:,.0f}/s, raw {peers[-1]:,.0f}/s")
     finally:
         await raw.close()
         await pool.close()
@@ -205,27 +222,69 @@ async def measure(
     )
 
 
-def measure_api(url: str, key: str, seconds: float) -> dict[str, float]:
-    """Registrations through a running server, 500 rows a request, one request at a time."""
-    names = ("external_id", "network", "token", "platform", "os", "os_version", "model")
-    sent = 0
-    with httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}) as client:
-        started = time.perf_counter()
-        while time.perf_counter() - started < seconds:
-            rows = [
-                dict(zip(names, row(number), strict=False)) for number in range(sent, sent + 500)
-            ]
-            client.post("/v1/devices:batch", json={"devices": rows}).raise_for_status()
-            sent += 500
-    return {"api_devices_per_s": sent / (time.perf_counter() - started)}
+async def admin_key(dsn: str) -> str:
+    """A key for the devices' app."""
+    pool = await open_pool(dsn, min_size=1, max_size=1)
+    try:
+        app = await PostgresApps(pool).find(APP)
+        assert app is not None
+        keys = PostgresKeys(pool, SystemChance())
+        made = await keys.create(app.id, Scope.ADMIN, APP, expires_at=None, now=NOW)
+        return made.text
+    finally:
+        await pool.close()
 
 
-@contextmanager
-def folder_for_a_server() -> Iterator[Path]:
-    """A directory with a short path that the server's system user may enter."""
-    with tempfile.TemporaryDirectory(prefix="clarion-") as name:
-        Path(name).chmod(0o711)
-        yield Path(name)
+def as_json(number: int) -> dict[str, object]:
+    """The same device as a row of the API."""
+    names = HEADER.split(",")[:11]
+    fields = row(number)
+    attributes = {"plan": fields[11], "age": int(fields[12])}
+    return {**dict(zip(names, fields[:11], strict=True)), "attributes": attributes}
+
+
+async def through_api(
+    target: Platform, how: str, requests: list[bytes], devices: int
+) -> dict[str, float]:
+    """Send the requests; devices a second, and what they cost."""
+    load = Load(target.port, requests)
+    await load.open(API_CONNECTIONS[how])
+    before = target.tree.cpu_s()
+    seconds = await load.in_turns()
+    after = target.tree.cpu_s()
+    load.close()
+    if not set(load.status.tolist()) <= {200, 201}:
+        raise RuntimeError(f"the API refused devices: {set(load.status.tolist())}")
+    cpu_s = sum(after.values()) - sum(before.values())
+    return {
+        f"api_{how}_devices_per_s": devices / seconds,
+        f"api_{how}_cpu_us_per_device": cpu_s / devices * 1e6,
+    }
+
+
+async def measure_api(data: Path, key: str, sizes: Sizes) -> dict[str, float]:
+    """Figures of registrations through the API of the platform, started on this directory."""
+    async with platform(data, settings=API_SETTINGS, key=key) as target:
+        existing: int = await target.store.fetchval("select count(*) from device")
+        tell(f"the platform runs on {existing:,} devices")
+        await settled(target, existing)
+        span = 2 * sizes.rounds * sizes.a_round
+        fresh = sizes.existing + span
+        numbers = list(half_known(0, fresh, sizes.api_batch))
+        batches = [
+            post("/v1/devices:batch", key, json.dumps({"devices": rows}).encode())
+            for low in range(0, len(numbers), API_BATCH)
+            for rows in [[as_json(number) for number in numbers[low : low + API_BATCH]]]
+        ]
+        figures = await through_api(target, "batch", batches, len(numbers))
+        await quiet(target)
+        more = list(half_known(sizes.api_batch, fresh + sizes.api_batch, sizes.api_single))
+        singles = [post("/v1/devices", key, json.dumps(as_json(n)).encode()) for n in more]
+        figures |= await through_api(target, "single", singles, len(more))
+        found = await target.store.fetchval("select count(*) from device")
+    if found - existing != (len(numbers) + len(more)) // 2:
+        raise RuntimeError(f"{found - existing} new devices are not half of all")
+    return figures
 
 
 def main() -> None:
@@ -233,13 +292,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="100,000 devices instead of a million")
     parser.add_argument("--json", action="store_true", help="the last line is JSON in any case")
-    parser.add_argument("--api", metavar="URL", help="also through the API of a running server")
-    parser.add_argument("--key", metavar="KEY", help="an API key for it")
-    given = parser.parse_args()
-    with folder_for_a_server() as folder, start(folder / "pg", settings=EmbeddedSettings()) as pg:
-        figures, ratios = asyncio.run(measure(pg.dsn, folder, QUICK if given.quick else FULL))
-    if given.api is not None:
-        figures |= measure_api(given.api, given.key or "", 5.0 if given.quick else 15.0)
+    sizes = QUICK if parser.parse_args().quick else FULL
+    with scratch() as folder:
+        data = folder / "data"
+        prepare_data_dir(data)
+        with start(Paths(root=data).postgres, settings=EmbeddedSettings()) as pg:
+            figures, ratios = asyncio.run(measure(pg.dsn, folder, sizes))
+            key = asyncio.run(admin_key(pg.dsn))
+        figures |= asyncio.run(measure_api(data, key, sizes))
     harness.emit("registry", figures, ratios, {"raw_copy_upsert": harness.distribution("asyncpg")})
 
 
