@@ -27,7 +27,6 @@ from clarion.telemetry.names import LogEvent
 _log = logging.getLogger(__name__)
 
 STORE_PAUSE_S: Final = 0.5
-BUSY_PAUSE_S: Final = 0.05
 TIDY_EVERY_S: Final = 60.0
 DROP_AT_ONCE: Final = 2000
 
@@ -209,11 +208,6 @@ async def _follow_for_ever(owner: Owner, pool: asyncpg.Pool) -> None:
             continue
         if not busy:
             await owner.tidy()
-        pause = (
-            min(BUSY_PAUSE_S, owner.settings.drain_every_s)
-            if busy
-            else (owner.settings.drain_every_s)
-        )
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(pause):
+            async with asyncio.timeout(owner.settings.drain_every_s):
                 await owner.wanted.wait()

@@ -8,7 +8,7 @@ import pyarrow as pa
 from clarion.adapters.facts.duckdb.outcome_feed import halves
 from clarion.adapters.facts.duckdb.store import FactsStore
 
-PIECE: Final = 32_768
+PIECE: Final = 16_384
 
 _SCAN: Final = """
 select coalesce(d.id, 0) as device, u.id as "user",
