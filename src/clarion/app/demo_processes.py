@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 
 import orjson
 
-START_S: Final = 90.0
+START_S: Final = 180.0
 STOP_S: Final = 40.0
 _TAIL_OCTETS: Final = 2000
 

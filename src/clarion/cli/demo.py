@@ -223,7 +223,8 @@ async def _all(connection: Connection) -> str:
     _step("Sending one campaign to all")
     accepted = await connection.post("/v1/messages", CAMPAIGN)
     message = str(accepted["id"])
-    await _ended(connection, message)
+    view = await _ended(connection, message)
+    OUT.print(f"  {number(view['progress']['done'])} outcomes recorded, {view['state']}")
     return message
 
 
