@@ -19,6 +19,7 @@ AWAY: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InterfaceError,  # the driver's own: connection closed, pool closing
+    asyncpg.InternalClientError,  # ... and when the server's end comes while a statement begins
     OSError,  # TimeoutError and refused connections among them
 )
 """What means that the server can't do its work now, whatever was asked of it."""
