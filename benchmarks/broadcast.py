@@ -7,9 +7,10 @@ CPU time of all of them together, until the message is finished in the state sto
 to the same server, between our rounds, on one connection with 1,000 streams.
 
 Figures: `peak_rss_mib` is the highest sum over all our processes of their resident memory with
-pages that they share (PostgreSQL's cache) counted once (the sum of PSS), `peak_largest_rss_mib`
-the RSS of the largest of them; `first_push_s` is from the call of the POST to the first request
-that reaches the server. People and devices are there before, in the database and the columns.
+pages that they share (PostgreSQL's cache) counted once (the sum of PSS), and `ROLE_peak_rss_mib` a
+role's share of it; `peak_largest_rss_mib` is the plain RSS of the largest of them. `first_push_s`
+is from the call of the POST to the first request that reaches the server. People and devices are
+there before, in the database and the columns.
 
     python -m benchmarks.broadcast [--quick] --json
 """
@@ -90,7 +91,8 @@ async def broadcast(target: Platform, end: FarEnd, devices: int) -> dict[str, fl
         "devices_per_s": devices / wall_s,
         "first_push_s": rush_after(end.trace, started) - started,
         "peak_rss_mib": watch.peak.all_mib,
-        "peak_largest_rss_mib": watch.peak.largest_mib,
+        "peak_largest_rss_mib": watch.largest_mib,
+        **{f"{role}_peak_rss_mib": watch.peak.by_role.get(role, 0.0) for role in _ROLES},
     }
 
 
@@ -125,9 +127,10 @@ async def measure(folder: Path, sizes: Sizes) -> tuple[dict[str, float], dict[st
                 for name, value in (await broadcast(target, end, sizes.devices)).items():
                     rounds[name].append(value)
                 tell(f"broadcast {number + 1}: {_line(rounds)}")
-    figures = {name: statistics.median(values) for name, values in rounds.items()}
-    for name in ("peak_rss_mib", "peak_largest_rss_mib"):
-        figures[name] = max(rounds[name])
+    figures = {
+        name: (max if name.endswith("_rss_mib") else statistics.median)(values)
+        for name, values in rounds.items()
+    }
     return {"devices": sizes.devices, **figures}, _ratios(figures)
 
 

@@ -23,12 +23,17 @@ _KIB_IN_MIB: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Memory of a tree of processes at one moment, or the peaks of both values."""
+    """Memory of a tree of processes at one moment, in MiB."""
 
-    all_mib: float
-    """All processes together, shared pages counted once (sum of PSS)."""
+    by_role: Mapping[str, float]
+    """Sum of PSS of each role's processes."""
     largest_mib: float
     """RSS of the largest process alone."""
+
+    @property
+    def all_mib(self) -> float:
+        """All processes together, shared pages counted once."""
+        return sum(self.by_role.values())
 
 
 class ProcessTree:
@@ -47,12 +52,12 @@ class ProcessTree:
 
     def memory(self) -> Memory:
         """Memory now."""
-        together = largest = 0
+        largest, by_role = 0.0, defaultdict[str, float](float)
         for pid, _ in self._members():
-            kib = _rollup(pid)
-            together += kib.get("Pss", 0)
-            largest = max(largest, kib.get("Rss", 0))
-        return Memory(together / _KIB_IN_MIB, largest / _KIB_IN_MIB)
+            mib = _rollup(pid)
+            by_role[_role(pid)] += mib.get("Pss", 0.0)
+            largest = max(largest, mib.get("Rss", 0.0))
+        return Memory(by_role, largest)
 
     def _members(self) -> Iterator[tuple[int, list[str]]]:
         """Process id and the fields of `stat` from the third on, of every member."""
@@ -72,11 +77,13 @@ class MemoryWatch:
     """Looks at a tree's memory five times a second as long as the block runs.
 
     Attributes:
-        peak: the highest values seen, each for itself.
+        peak: the moment when all processes together had most.
+        largest_mib: the highest RSS of one process at any moment.
     """
 
     def __init__(self, tree: ProcessTree) -> None:
-        self.peak = Memory(0, 0)
+        self.peak = Memory({}, 0)
+        self.largest_mib = 0.0
         self._tree = tree
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -97,9 +104,9 @@ class MemoryWatch:
     def _watch(self) -> None:
         while not self._stop.wait(_EVERY_S):
             now = self._tree.memory()
-            self.peak = Memory(
-                max(self.peak.all_mib, now.all_mib), max(self.peak.largest_mib, now.largest_mib)
-            )
+            self.largest_mib = max(self.largest_mib, now.largest_mib)
+            if now.all_mib > self.peak.all_mib:
+                self.peak = now
 
 
 def _stats() -> Iterator[tuple[int, list[str]]]:
@@ -124,11 +131,15 @@ def _role(pid: int) -> str:
     return "postgres" if "postgres" in Path(argv[0].partition(":")[0]).name else "supervisor"
 
 
-def _rollup(pid: int) -> Mapping[str, int]:
-    """Name -> KiB."""
+def _rollup(pid: int) -> Mapping[str, float]:
+    """Name -> MiB."""
     try:
         text = (_PROC / str(pid) / "smaps_rollup").read_text(encoding="ascii", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return {}  # it has just ended
     words = (line.split() for line in text.splitlines())
-    return {name.rstrip(":"): int(kib) for name, kib, *_ in words if name in {"Pss:", "Rss:"}}
+    return {
+        name.rstrip(":"): int(kib) / _KIB_IN_MIB
+        for name, kib, *_ in words
+        if name in {"Pss:", "Rss:"}
+    }
