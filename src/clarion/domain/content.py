@@ -83,6 +83,9 @@ class Message:
     """The sender's deadline: past it nothing is sent any more, and no network may show it."""
     collapse_id: str | None = None
     """Messages with the same id replace each other on the device."""
+    retry_id: str | None = None
+    """The same for every try of one request (from its idempotency key): a process that dies before
+    it answers may have sent the message, and the client's retry then has another id."""
 
     def network_ttl_s(self, now: datetime) -> int | None:
         """Seconds the network may keep the message from `now` on: the nearer of both clocks."""
@@ -94,4 +97,4 @@ class Message:
     @property
     def display_id(self) -> str:
         """What makes a device show the message once although it may arrive twice."""
-        return self.collapse_id if self.collapse_id is not None else self.id
+        return self.collapse_id or self.retry_id or self.id

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import Final
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError
 
 from clarion.ports.messages import StoreUnavailableError
 
@@ -36,14 +35,10 @@ def store_failures() -> Iterator[None]:
         yield
     except asyncpg.DataError:
         raise  # the driver's refusal of an argument is an InterfaceError too, and a bug of ours
-    except DBAPIError as error:  # Alembic's engine wraps the driver's exceptions
-        cause = error.orig.__cause__ if error.orig is not None else None
-        if isinstance(cause, AWAY):
-            raise StoreUnavailableError(_sentence(cause)) from error
-        raise
     except AWAY as error:
-        raise StoreUnavailableError(_sentence(error)) from error
+        raise StoreUnavailableError(sentence(error)) from error
 
 
-def _sentence(error: BaseException) -> str:
+def sentence(error: BaseException) -> str:
+    """What is told of a failure of the store."""
     return f"the state store is not available: {str(error) or type(error).__name__}"

@@ -1,6 +1,7 @@
 """Brings the state schema up to date; safe to call from every process that starts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -9,10 +10,12 @@ from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from clarion.adapters.state.failures import store_failures
+from clarion.adapters.state.failures import AWAY, sentence, store_failures
+from clarion.ports.messages import StoreUnavailableError
 
 LOCK: Final = 0x636C6172696F6E  # "clarion"
 """Key of the advisory lock that is held while versions run."""
@@ -39,7 +42,7 @@ async def migrate(dsn: str) -> Sequence[str]:
     """
     engine = _engine(dsn)
     try:
-        with store_failures():
+        with _engine_failures():
             async with engine.begin() as connection:
                 await connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": LOCK})
                 return await connection.run_sync(_upgrade)
@@ -56,11 +59,24 @@ async def pending(dsn: str) -> Sequence[str]:
     """
     engine = _engine(dsn)
     try:
-        with store_failures():
+        with _engine_failures():
             async with engine.connect() as connection:
                 return await connection.run_sync(_missing)
     finally:
         await engine.dispose()
+
+
+@contextmanager
+def _engine_failures() -> Iterator[None]:
+    """As `store_failures`; Alembic's engine wraps the driver's exceptions."""
+    try:
+        with store_failures():
+            yield
+    except DBAPIError as error:
+        cause = error.orig.__cause__ if error.orig is not None else None
+        if isinstance(cause, AWAY):
+            raise StoreUnavailableError(sentence(cause)) from error
+        raise
 
 
 def _engine(dsn: str) -> AsyncEngine:

@@ -1,8 +1,10 @@
 """Messages: accepted, read, steered, traced."""
 
+import dataclasses
 import hashlib
 import re
 from typing import Final, Literal
+from uuid import UUID
 
 import msgspec
 
@@ -25,7 +27,7 @@ from clarion.api.shapes.messages import (
 from clarion.api.shapes.people import PageQuery, UserQuery
 from clarion.domain.campaign import MessageInput
 from clarion.domain.errors import ErrorCode
-from clarion.domain.ids import MessageId, UserId
+from clarion.domain.ids import AppId, MessageId, UserId
 from clarion.ports.keys import Scope
 from clarion.ports.messages import (
     Accepted,
@@ -70,8 +72,9 @@ async def send(api: Api, call: Exchange) -> Answer:
     answer = _ENCODER.encode(
         AcceptedView(message, state, reporting.LANE_NAMES[lane], checked.send_at, now)
     )
+    retry_id = None if key is None else _retry_id(call.caller.app, key)
     new = NewMessage(
-        message=checked.message,
+        message=dataclasses.replace(checked.message, retry_id=retry_id),
         target=checked.target,
         send_at=checked.send_at,
         request=_ENCODER.encode(body),
@@ -105,6 +108,12 @@ def _hash(raw: bytes) -> bytes:
     digest = hashlib.sha256(b"POST /v1/messages\0")
     digest.update(raw)
     return digest.digest()
+
+
+def _retry_id(app: AppId, key: str) -> str:
+    """What devices tell the tries of one request apart from other messages by."""
+    digest = hashlib.sha256(f"{app}\0{key}".encode()).digest()
+    return str(UUID(bytes=digest[:16]))
 
 
 def _location(message: str) -> bytes:

@@ -95,9 +95,9 @@ class ApnsRecord:
     """What was delivered, for tests that count at the receiving end."""
 
     deliveries: Counter[str] = field(default_factory=Counter)
-    """Device token -> accepted requests."""
     ids: dict[str, set[str]] = field(default_factory=dict)
-    """Device token -> the distinct `apns-id`s among them."""
+    shown: dict[str, set[str]] = field(default_factory=dict)
+    """Device token -> accepted requests, their distinct `apns-id`s and distinct collapse ids."""
     stored: dict[tuple[str, str], str] = field(default_factory=dict)
     """(device token, topic) -> the one notification an offline device would find: the last."""
 
@@ -358,6 +358,7 @@ class ApnsSimulator:
         sent = headers.get(b"apns-id", b"").decode()
         record.deliveries[device] += 1
         record.ids.setdefault(device, set()).add(sent)
+        record.shown.setdefault(device, set()).add(headers.get(b"apns-collapse-id", b"").decode())
         record.stored[device, headers[b"apns-topic"].decode("latin-1")] = sent
 
     def _reply(

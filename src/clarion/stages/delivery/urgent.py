@@ -7,9 +7,11 @@ the lease runs out (or the supervisor gives it back) and a sender takes the batc
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 
@@ -26,9 +28,15 @@ from clarion.ports.messages import (
 from clarion.stages.delivery.chunk import Chunk
 from clarion.stages.delivery.sender import LEASE_S, DeliveryPorts, patiently, record, send_chunk
 from clarion.stages.delivery.urgent_plan import UrgentPlan, plan_group
-from clarion.telemetry.names import Metric
+from clarion.telemetry.logs import log
+from clarion.telemetry.names import LogEvent, Metric
+
+_log = logging.getLogger(__name__)
 
 GROUPS_IN_FLIGHT = 4
+UNRECORDED_RECIPIENTS = 500
+"""Sent by this process and not recorded yet: what a crash of it may repeat. A network that answers
+slowly holds back new groups here, not the memory."""
 NAMES_PER_GROUP = CHUNK_RECIPIENTS[Lane.TRANSACTIONAL]
 
 
@@ -50,6 +58,7 @@ class UrgentPath:
     _keys: set[tuple[AppId, str]] = field(default_factory=set)
     _groups: set[asyncio.Task[None]] = field(default_factory=set)
     _sends: set[asyncio.Task[None]] = field(default_factory=set)
+    _unrecorded: int = 0
 
     async def accept(self, new: NewMessage, now: datetime) -> Acceptance:
         """See `clarion.ports.messages.Acceptor`."""
@@ -75,10 +84,13 @@ class UrgentPath:
         return await answer
 
     def _start_groups(self) -> None:
-        while self._waiting and len(self._groups) < GROUPS_IN_FLIGHT:
+        while self._waiting and self._has_room():
             group = asyncio.create_task(self._work(self._next_group()))
             self._groups.add(group)
             group.add_done_callback(self._group_ended)
+
+    def _has_room(self) -> bool:
+        return len(self._groups) < GROUPS_IN_FLIGHT and self._unrecorded < UNRECORDED_RECIPIENTS
 
     def _group_ended(self, group: asyncio.Task[None]) -> None:
         self._groups.discard(group)
@@ -145,9 +157,18 @@ class UrgentPath:
         for batch, leased in zip(plan.batches, plan.leased, strict=True):
             if leased:
                 chunk = Chunk(batch=batch, low=0, high=len(batch.recipients), now=now)
+                self._unrecorded += len(batch.recipients)
                 send = asyncio.create_task(self._send_chunk(chunk, written))
                 self._sends.add(send)
-                send.add_done_callback(self._sends.discard)
+                send.add_done_callback(partial(self._send_ended, len(batch.recipients)))
+
+    def _send_ended(self, recipients: int, send: asyncio.Task[None]) -> None:
+        self._unrecorded -= recipients
+        self._sends.discard(send)
+        if not send.cancelled() and (error := send.exception()) is not None:
+            # The lease runs out, or the supervisor gives it back: a sender takes the batch over.
+            log(_log, logging.ERROR, LogEvent.HANDLER_FAILED, error=error)
+        self._start_groups()
 
     def _tell_waits(self, group: Sequence[_Waiting]) -> None:
         present = self.delivery.clock.monotonic()
