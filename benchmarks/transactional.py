@@ -20,7 +20,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -44,7 +44,6 @@ from benchmarks.platform_run import (
 )
 
 _MARKER: Final = "order-number-"
-_RATE: Final = 2000
 _WARM_S: Final = 1
 _ARRIVE_S: Final = 5.0
 _MILLI: Final = 1e3
@@ -58,6 +57,8 @@ class Sizes:
 
     devices: int
     seconds: int
+    rate: int = 2000
+    """Messages a second."""
 
 
 FULL: Final = Sizes(devices=1_000_000, seconds=20)
@@ -106,12 +107,12 @@ class Campaigns:
         await self.target.http.post(f"/v1/messages/{self.ids[-1]}/cancel")
 
 
-async def load(target: Platform, output: Path, first: int, count: int) -> Sent:
-    """Messages `first` to `first + count - 1`, at the rate; what the client saw."""
+async def load(target: Platform, output: Path, numbers: range, rate: int) -> Sent:
+    """Messages with these numbers, at the rate; what the client saw."""
     argv = [
         sys.executable, "-m", "benchmarks.transactional_client",
         "--port", str(target.port), "--key", target.key, "--marker", _MARKER,
-        "--first", str(first), "--count", str(count), "--rate", str(_RATE),
+        "--first", str(numbers[0]), "--count", str(len(numbers)), "--rate", str(rate),
         "--output", str(output),
     ]  # fmt: skip
     child = await asyncio.create_subprocess_exec(*argv)
@@ -135,12 +136,13 @@ async def on_the_wire(end: FarEnd, first: int, sent: Sent) -> Floats:
 
 async def measure(folder: Path, sizes: Sizes) -> dict[str, float]:
     """The figures."""
-    warm, count = _RATE * _WARM_S, _RATE * sizes.seconds
+    warm = sizes.rate * _WARM_S
+    measured = range(warm, warm + sizes.rate * sizes.seconds)
     with far_end(folder, marker=_MARKER) as end:
         async with platform(folder / "data", settings=sends_to(end)) as target:
             tell("the platform runs; people arrive")
             await add_people(target, sizes.devices)
-            await load(target, folder / "warm.npz", 0, warm)
+            await load(target, folder / "warm.npz", range(warm), sizes.rate)
             await quiet(target)
             tell("the campaign starts")
             campaigns = Campaigns(target)
@@ -148,7 +150,7 @@ async def measure(folder: Path, sizes: Sizes) -> dict[str, float]:
             keeping = asyncio.create_task(campaigns.keep())
             tell("the load starts")
             before, done, started = target.tree.cpu_s(), await campaigns.done(), time.monotonic()
-            sent = await load(target, folder / "load.npz", warm, count)
+            sent = await load(target, folder / "load.npz", measured, sizes.rate)
             wall_s = time.monotonic() - started
             done, after = await campaigns.done() - done, target.tree.cpu_s()
             keeping.cancel()
@@ -157,6 +159,7 @@ async def measure(folder: Path, sizes: Sizes) -> dict[str, float]:
     answered = max(1, int(np.count_nonzero(sent.status)))
     return {
         "devices": sizes.devices,
+        "offered_per_s": sizes.rate,
         "campaigns": len(campaigns.ids),
         "campaign_devices_per_s": done / wall_s,
         "api_cpu_us_per_message": (after["api"] - before["api"]) / answered * _MICRO,
@@ -177,7 +180,6 @@ def _figures(sent: Sent, wire: Floats) -> dict[str, float]:
         **_percentiles("sent_to_wire", (wire - sent.sent)[arrived], (50, 99)),
         **_percentiles("answer", answered - sent.due, (50, 99)),
         **_percentiles("client_lag", (sent.sent - sent.due)[accepted], (99,)),
-        "offered_per_s": _RATE,
         "achieved_per_s": float(accepted.sum()) / (end - float(sent.due[0])),
         "errors": float((~accepted).sum()),
         "missing_on_the_wire": float((accepted & ~arrived).sum()),
@@ -196,9 +198,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="under 50 seconds")
     parser.add_argument("--json", action="store_true", help="the last line is JSON in any case")
+    parser.add_argument("--rate", type=int, help="other than 2,000 messages a second")
     options = parser.parse_args()
+    sizes = QUICK if options.quick else FULL
+    if options.rate is not None:
+        sizes = replace(sizes, rate=options.rate)
     with scratch() as folder:
-        figures = asyncio.run(measure(folder, QUICK if options.quick else FULL))
+        figures = asyncio.run(measure(folder, sizes))
     emit("transactional", figures, {}, {})
 
 
