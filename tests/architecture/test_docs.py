@@ -19,7 +19,8 @@ from clarion.adapters.state.journal import KEY_LIFETIME
 from clarion.api.routes import ROUTES
 from clarion.api.shapes.messages import MessageBody
 from clarion.app.docs import PAGES, REASONS, REFERENCE, with_ratios
-from clarion.app.roles import BULK_SLOTS, CONNECTIONS
+from clarion.app.role_sender import BULK_SLOTS
+from clarion.app.roles import CONNECTIONS
 from clarion.app.settings import load, table
 from clarion.cli.entry import application
 from clarion.domain.credential_health import FaultPolicy

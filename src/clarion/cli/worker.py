@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from clarion.app.roles import run_role
+from clarion.app.roles import run_role, yield_processor
 from clarion.app.settings import Settings
 from clarion.cli.exits import Exit
 from clarion.cli.options import ConfigFile
@@ -36,6 +36,7 @@ def worker(
     """
     settings = read_settings(config)
     start_logging(settings.log.level, settings.log.format)
+    yield_processor(role)
     with engine_failures():
         run_loop(_work(settings, role, owner))
     return Exit.OK

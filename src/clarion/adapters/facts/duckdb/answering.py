@@ -14,6 +14,8 @@ import pyarrow as pa
 
 from clarion.adapters.facts.duckdb import queries
 from clarion.adapters.facts.duckdb.framing import Kind, read_frame, write_frame
+from clarion.telemetry.logs import log
+from clarion.telemetry.names import LogEvent
 
 if TYPE_CHECKING:
     from clarion.adapters.facts.duckdb.owner import Owner
@@ -50,7 +52,7 @@ async def serve_asker(
             except ConnectionError:
                 raise
             except Exception as error:  # noqa: BLE001  # the edge: told to the asker, logged once
-                _log.exception("facts.question_failed")
+                log(_log, logging.ERROR, LogEvent.HANDLER_FAILED, error=error, stage="facts")
                 await write_frame(writer, Kind.REFUSED, orjson.dumps({"why": str(error)}))
 
 

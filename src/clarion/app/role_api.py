@@ -1,0 +1,138 @@
+"""The API's process: serves the public API and sends urgent messages."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from hashlib import sha256
+
+import uvicorn
+
+from clarion.api.dependencies import ApiDependencies, ApiLimits
+from clarion.api.server import create_app
+from clarion.app.container import Container, allow_list, zone_names
+from clarion.app.settings import Settings
+from clarion.stages.delivery.urgent import UrgentPath
+from clarion.stages.intake.register import Rules
+
+
+async def run_api(container: Container, owner: str, stop: asyncio.Event) -> None:
+    """Serve the public API; send urgent messages."""
+    settings = container.settings
+    urgent = UrgentPath(journal=container.journal, delivery=container.delivery, owner=owner)
+    app = create_app(await _api_dependencies(container, urgent, stop))
+    config = uvicorn.Config(
+        app,
+        host=settings.server.host,
+        port=settings.server.port,
+        backlog=settings.server.backlog,
+        loop="none",
+        http="httptools",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=True,
+        forwarded_allow_ips=list(settings.server.trusted_proxies),
+        timeout_graceful_shutdown=int(settings.server.drain_s),
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[_listener(settings)]))
+    waiting = asyncio.create_task(stop.wait())
+    await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    server.should_exit = True
+    await serving
+    await urgent.drain()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the process has one place for signals."""
+
+    def install_signal_handlers(self) -> None:
+        """Nothing."""
+
+
+def _listener(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.server.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if settings.server.processes > 1:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((settings.server.host, settings.server.port))
+    return listener
+
+
+async def _api_dependencies(
+    container: Container, urgent: UrgentPath, stop: asyncio.Event
+) -> ApiDependencies:
+    settings = container.settings
+    operator = await container.apps.find(settings.api.operator_app)
+    return ApiDependencies(
+        clock=container.clock,
+        chance=container.chance,
+        apps=container.apps,
+        people=container.people,
+        devices=container.devices,
+        keys=container.keys,
+        credentials=container.credentials,
+        acceptor=urgent,
+        messages=container.messages,
+        facts=container.facts,
+        providers=container.providers,
+        metrics=container.metrics,
+        cursor_key=sha256(b"cursor" + container.master_key).digest(),
+        rules=Rules(zones=zone_names(), allow=allow_list(settings)),
+        limits=_limits(settings),
+        operator_app=None if operator is None else operator.id,
+        identity_secrets={
+            app: secret.reveal().encode() for app, secret in settings.identity.secrets.items()
+        },
+        allowed_origins=frozenset(settings.api.allowed_origins),
+        ready=_readiness(container),
+        stopping=stop,
+    )
+
+
+def _limits(settings: Settings) -> ApiLimits:
+    api = settings.api
+    return replace(
+        ApiLimits(),
+        max_body=api.max_body,
+        max_batch_body=api.max_batch_body,
+        max_import_body=api.max_import_body,
+        body_time_s=api.body_time_s,
+        rate_per_s=api.rate_per_s,
+        rate_burst=api.rate_burst,
+        max_rows=api.max_rows,
+        max_recipients=api.max_recipients,
+        events_every_s=api.events_every_s,
+        events_for_s=api.events_for_s,
+    )
+
+
+def _readiness(container: Container) -> Callable[[], Awaitable[Mapping[str, bool]]]:
+    async def ready() -> Mapping[str, bool]:
+        return {
+            "state": await _works(_ask_state(container)),
+            "facts": await _works(_ask_facts(container)),
+        }
+
+    return ready
+
+
+async def _ask_state(container: Container) -> None:
+    await container.pool.fetchval("select 1")
+
+
+async def _ask_facts(container: Container) -> None:
+    await container.facts.version()
+
+
+async def _works(question: Awaitable[None]) -> bool:
+    try:
+        async with asyncio.timeout(2):
+            await question
+    except Exception:  # noqa: BLE001  # whatever it is, the part does not work
+        return False
+    return True

@@ -1,0 +1,27 @@
+"""A sender's process: some slots, each with at most one chunk that is not recorded."""
+
+import asyncio
+
+from clarion.app.container import Container
+from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
+from clarion.stages.delivery.sender import Slot, serve_slot
+
+BULK_SLOTS = 2
+"""Slots for any lane; each holds at most one chunk that is not recorded, and the two together
+the 500 recipients that a crash may repeat."""
+
+
+async def run_sender(container: Container, owner: str, stop: asyncio.Event) -> None:
+    """Send batches of every lane; one slot is only for urgent ones."""
+    urgent = Slot(
+        owner=f"{owner}/urgent",
+        lanes=(Lane.CALL, Lane.TRANSACTIONAL),
+        chunk=CHUNK_RECIPIENTS[Lane.TRANSACTIONAL],
+    )
+    chunk = CHUNK_RECIPIENTS[Lane.CAMPAIGN] // BULK_SLOTS
+    bulk = [
+        Slot(owner=f"{owner}/{number}", lanes=tuple(Lane), chunk=chunk)
+        for number in range(BULK_SLOTS)
+    ]
+    slots = [urgent, *bulk]
+    await asyncio.gather(*(serve_slot(container.delivery, slot, stop) for slot in slots))
