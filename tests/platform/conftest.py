@@ -2,11 +2,12 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -81,6 +82,34 @@ class Platform:
                     return found
                 await asyncio.sleep(0.05)
 
+    async def until(self, there: Callable[[], bool]) -> None:
+        """Wait for something that is on its way."""
+        async with asyncio.timeout(READY_S):
+            while not there():  # noqa: ASYNC110  # the far end has no event to wait for
+                await asyncio.sleep(0.01)
+
+    async def idle(self) -> None:
+        """Wait until no process holds a lease: what was on the wire is recorded."""
+        leased = "select exists (select from batch where state = 2)"
+        async with asyncio.timeout(READY_S):
+            while await self.ask(leased):  # noqa: ASYNC110  # a store has no event to wait for
+                await asyncio.sleep(0.02)
+
+    async def let_waits_pass(self) -> None:
+        """As if the time had come for everything that waits for another attempt."""
+        await self.ask("update batch set run_at = now() where state = 1 and run_at > now()")
+
+    async def ask(self, statement: str) -> object:
+        """The first value that the state store answers."""
+        url = self.settings.database.url
+        assert url is not None
+        connection = await asyncpg.connect(url.reveal())
+        try:
+            found: object = await connection.fetchval(statement)
+        finally:
+            await connection.close()
+        return found
+
     async def add_apns_credential(self) -> None:
         """What the app sends to Apple with."""
         body = {
@@ -107,8 +136,14 @@ def apns_faults() -> ApnsFaults:
 
 
 @pytest.fixture
+def more_settings() -> Mapping[str, str]:
+    """Variables besides those that the platform needs; a test may name some."""
+    return {}
+
+
+@pytest.fixture
 async def platform(
-    database_url: str, short_dir: Path, apns_faults: ApnsFaults
+    database_url: str, short_dir: Path, apns_faults: ApnsFaults, more_settings: Mapping[str, str]
 ) -> AsyncIterator[Platform]:
     """Every role in this process, an APNs simulator, and a client with the first admin key."""
     clock = SystemClock()
@@ -130,6 +165,7 @@ async def platform(
                 "CLARION_EGRESS_ALLOW_HOSTS": "127.0.0.1",
                 "CLARION_APNS_PRODUCTION_URL": f"https://127.0.0.1:{handle.port}",
                 "CLARION_APNS_SANDBOX_URL": f"https://127.0.0.1:{handle.port}",
+                **more_settings,
             }
         )
         prepare_data_dir(settings.data_dir)
