@@ -22,7 +22,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -164,7 +164,7 @@ def main() -> None:
     options = parser.parse_args()
     sizes = QUICK if options.quick else FULL
     if options.devices is not None:
-        sizes = Sizes(devices=options.devices, broadcasts=sizes.broadcasts, requests=sizes.requests)
+        sizes = replace(sizes, devices=options.devices)
     with scratch() as folder:
         figures, ratios = asyncio.run(measure(folder, sizes))
     emit("broadcast", figures, ratios, {"h2load": program_version("h2load")})
