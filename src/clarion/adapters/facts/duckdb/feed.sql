@@ -49,9 +49,12 @@ delete from chunk where id in (
 )
 
 -- name: last_change
--- The newest transaction of which a row is visible.
+-- The newest transaction of which a row is visible: the end of an index. The column is named by its
+-- table in `order by`, for the bare name would mean the converted output, which no index holds.
 select coalesce(max(newest), 0) from (
-    (select xid::text::bigint as newest from users order by xid desc limit 1)
-    union all (select xid::text::bigint from device order by xid desc limit 1)
-    union all (select xid::text::bigint from removal order by xid desc limit 1)
+    (select users.xid::text::bigint as newest from users order by users.xid desc limit 1)
+    union all
+    (select device.xid::text::bigint as newest from device order by device.xid desc limit 1)
+    union all
+    (select removal.xid::text::bigint as newest from removal order by removal.xid desc limit 1)
 ) as newest_of_each
