@@ -121,6 +121,8 @@ class ChunkCommit:
     """Device -> environment that turned out to be right."""
     quarantine: str | None = None
     """Put the credential into quarantine, for this reason."""
+    faulty_version: int | None = None
+    """The version that was sent with: one that replaced it since is spared. None: any version."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -235,7 +235,9 @@ async def _spread(connection: asyncpg.Connection, chunk: ChunkCommit, now: datet
         keys = [hashlib.sha256(token.encode()).digest()[:16] for token in tokens]
         await connection.execute(_SQL["replace_token"], list(chunk.new_tokens), tokens, keys, now)
     if chunk.quarantine is not None:
-        await connection.execute(_SQL["quarantine"], batch.credential, chunk.quarantine, now)
+        await connection.execute(
+            _SQL["quarantine"], batch.credential, chunk.quarantine, now, chunk.faulty_version
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -101,6 +101,7 @@ class Sent:
     answers: Answers
     settlement: Settlement
     diagnosis: Diagnosis
+    credential_version: int
 
 
 def settle_chunk(
@@ -166,6 +167,7 @@ def commit_of(chunk: Chunk, reasons: UInt16s, sent: Sent | None, done_at: dateti
         new_tokens=_by_device(recipients, sent, sent.answers.new_token),
         environments=_by_device(recipients, sent, sent.answers.environment),
         quarantine=_fault_told(sent) if faulty else None,
+        faulty_version=sent.credential_version if faulty else None,
     )
 
 

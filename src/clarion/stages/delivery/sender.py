@@ -209,7 +209,13 @@ async def _send_rows(
         rows.registered_us,
         fraction=ports.chance.fraction(),
     )
-    return Sent(index=index, answers=answers, settlement=settlement, diagnosis=diagnosis)
+    return Sent(
+        index=index,
+        answers=answers,
+        settlement=settlement,
+        diagnosis=diagnosis,
+        credential_version=credential.version,
+    )
 
 
 async def record(ports: DeliveryPorts, commit: ChunkCommit, started: float) -> ChunkAck:

@@ -163,8 +163,9 @@ left join device o on o.app_id = me.app_id and o.network = me.network
 where d.id = n.id
 
 -- name: quarantine
--- Nothing is claimed for a credential in quarantine.
-update credential set state = 2, state_reason = $2, state_at = $3 where id = $1 and state = 1
+-- Nothing is claimed for a credential in quarantine. One that was replaced since is not at fault.
+update credential set state = 2, state_reason = $2, state_at = $3
+where id = $1 and state = 1 and ($4::int is null or version = $4)
 
 -- name: release_batch
 -- Back to the queue; a paused message's work is held instead. Work of several messages at once is
