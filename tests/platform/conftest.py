@@ -88,6 +88,15 @@ class Platform:
             while not there():  # noqa: ASYNC110  # the far end has no event to wait for
                 await asyncio.sleep(0.01)
 
+    async def planned(self, message: str, recipients: int) -> None:
+        """Wait until the message's audience has been chosen."""
+        async with asyncio.timeout(READY_S):
+            while True:
+                found = await self.get(f"/v1/messages/{message}")
+                if f"'recipients': {recipients}," in str(found["progress"]):
+                    return
+                await asyncio.sleep(0.05)
+
     async def idle(self) -> None:
         """Wait until no process holds a lease: what was on the wire is recorded."""
         leased = "select exists (select from batch where state = 2)"
