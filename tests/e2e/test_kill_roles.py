@@ -29,17 +29,18 @@ from clarion.providers.apns.payload import apns_ids
 from clarion.providers.apns.simulator import ApnsFaults, ApnsRecord, ApnsSimulator
 
 DRILLS: Final[Sequence[Mapping[str, int]]] = (
-    {"planner": 5, "facts": 5},
+    {"planner": 6, "facts": 4},
     {"supervisor": 1},
-    {"sender": 9, "api": 6},
+    {"sender": 11, "api": 5},
     {"supervisor": 1},
-    {"postgres": 3},
+    {"postgres": 2},
 )
 """How often each role is killed; what is killed in one drill is counted together. A supervisor
 waits longer and longer with a role that keeps dying: a new one starts anew."""
-SENDERS: Final = 2
-PER_SENDER: Final = 2 * 250 + 10
-"""Two slots with a chunk of 250 each, and one for urgent lanes with a chunk of 10."""
+SENDERS: Final = 3
+PLANNERS: Final = 2
+PER_SENDER: Final = 500 + 10
+"""One slot with a chunk of 500, and one for urgent lanes with a chunk of 10."""
 PER_API: Final = 4 * 10
 """Four groups under way, of ten recipients each; a client sends no more at once here."""
 REPEATS: Final = {
@@ -54,7 +55,7 @@ REPEATS: Final = {
 UNACCEPTED: Final = {"api": PER_API, "postgres": PER_API, "supervisor": PER_API}
 """Recipients of urgent messages that were on the wire when their own commit was lost: nobody was
 told that these messages were accepted, and the client's retry is another message."""
-PEOPLE: Final = 2500
+PEOPLE: Final = 2000
 SENDING_TASKS: Final = 4
 SETTLE_S: Final = 60.0
 APP: Final = AppId(1)
@@ -214,6 +215,7 @@ async def running_platform(
         "CLARION_DATA_DIR": str(folder / "data"),
         "CLARION_SERVER_PORT": str(port),
         "CLARION_WORKERS_SENDERS": str(SENDERS),
+        "CLARION_WORKERS_PLANNERS": str(PLANNERS),
         "CLARION_EGRESS_CA_FILE": str(tls.ca_file),
         "CLARION_EGRESS_ALLOW_HOSTS": "127.0.0.1",
         "CLARION_APNS_PRODUCTION_URL": f"https://127.0.0.1:{handle.port}",
@@ -241,8 +243,7 @@ async def kill_often(
     chance.shuffle(roles)
     for number, role in enumerate(roles):
         sending = asyncio.create_task(client.broadcast() if number % 2 else client.campaign(number))
-        await asyncio.sleep(chance.uniform(0, 0.5))
-        await processes.kill(role, chance.randrange(SENDERS))
+        await processes.kill(role, chance.random(), after_s=chance.uniform(0, 0.5))
         await sending
 
 

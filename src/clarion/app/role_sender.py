@@ -6,9 +6,10 @@ from clarion.app.container import Container
 from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
 from clarion.stages.delivery.sender import Slot, serve_slot
 
-BULK_SLOTS = 2
-"""Slots for any lane; each holds at most one chunk that is not recorded, and the two together
-the 500 recipients that a crash may repeat."""
+BULK_SLOTS = 1
+"""Slots for any lane. Together they may hold 500 recipients that are sent to and not recorded; one
+slot with the whole of it costs half of what two halves do, since most work is per chunk. More
+processes, not more slots, are the way to more at once."""
 
 
 async def run_sender(container: Container, owner: str, stop: asyncio.Event) -> None:
