@@ -92,10 +92,13 @@ class NetTransport:
     async def send(self, origin: Origin, batch: Batch, *, urgent: bool) -> None:
         """Send a batch; return when each request has an answer or a failure in the batch.
 
+        No request waits for its answer longer than the setting says.
+
         Raises:
             EgressForbiddenError: the guard refuses the origin.
             TransportError: the origin's client certificate cannot be used.
         """
+        batch.deadline_s = min(batch.deadline_s, self._settings.request_s)
         host = self._host_of(origin)
         host.users += 1
         try:
