@@ -37,7 +37,8 @@ class Processes:
 
     async def start(self) -> None:
         """Start the supervisor, and wait until it says that the API answers."""
-        with self.log.open("ab") as stderr:
+        said = self.log.with_suffix(".said")
+        with self.log.open("ab") as stderr, said.open("wb") as stdout:
             self._supervisor = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -50,16 +51,16 @@ class Processes:
                     **self.environment,
                 },
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=stdout,  # a pipe would end only with the last of the children
                 stderr=stderr,
                 start_new_session=True,
             )
-        assert self._supervisor.stdout is not None
-        async with asyncio.timeout(PATIENCE_S):
-            line = await self._supervisor.stdout.readline()
-        assert line, f"the platform did not start: {self.tail()}"
-        said = orjson.loads(line)
-        self.key = said["key"] or self.key
+        give_up = time.monotonic() + PATIENCE_S
+        while not (line := said.read_bytes()).endswith(b"\n"):
+            assert self._supervisor.returncode is None, self.tail()
+            assert time.monotonic() < give_up, f"the platform did not start: {self.tail()}"
+            await asyncio.sleep(POLL_S)
+        self.key = orjson.loads(line)["key"] or self.key
 
     def living(self, role: str) -> list[int]:
         """The ids of a role's processes that were started and not killed; `postgres` is one."""
@@ -75,20 +76,24 @@ class Processes:
                 found.append(said["pid"])
         return found
 
-    async def kill(self, role: str, number: int) -> int:
-        """SIGKILL to one process of a role, as soon as one lives; its id.
+    async def kill(self, role: str, which: float, *, after_s: float) -> int:
+        """SIGKILL to one process of a role, some time after one lives; its id.
 
         Args:
             role: of `clarion worker`, `postgres` or `supervisor`.
-            number: chooses among several.
+            which: a number in [0, 1) that chooses among several.
+            after_s: seconds that they are left alone.
         """
         if role == "supervisor":
+            await asyncio.sleep(after_s)
             return await self._kill_supervisor()
         give_up = time.monotonic() + PATIENCE_S
         while not (pids := self.living(role)):
             assert time.monotonic() < give_up, f"no {role} lives: {self.tail()}"
             await asyncio.sleep(POLL_S)
-        pid = pids[number % len(pids)]
+        await asyncio.sleep(after_s)
+        pids = self.living(role) or pids
+        pid = pids[int(which * len(pids))]
         self.killed.add(pid)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -116,7 +121,7 @@ class Processes:
         supervisor.terminate()
         try:
             async with asyncio.timeout(PATIENCE_S):
-                await supervisor.communicate()
+                await supervisor.wait()
         except TimeoutError:
             supervisor.kill()
             await supervisor.wait()
