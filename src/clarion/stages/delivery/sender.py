@@ -125,6 +125,9 @@ async def _send_batch(
     step = min(slot.chunk, CHUNK_RECIPIENTS[batch.lane])
     for low in range(batch.cursor, len(batch.recipients), step):
         high = min(low + step, len(batch.recipients))
+        # Waiting comes before looking: what is known of opt-outs and deadlines is never older
+        # than the bytes.
+        await ports.pacer.take(batch.credential, batch.network, high - low)
         started = ports.clock.monotonic()
         chunk = Chunk(batch=batch, low=low, high=high, now=ports.clock.now())
         changed = await ports.overlay.reasons(chunk.recipients, batch.planned_xid)
@@ -189,7 +192,6 @@ async def _send_rows(
     batch, recipients = chunk.batch, chunk.recipients
     everybody = len(index) == len(recipients)
     rows = recipients if everybody else recipients.take(index)
-    await ports.pacer.take(credential.id, batch.network, len(index))
     request = SendRequest(
         credential=credential,
         messages=batch.messages,

@@ -187,6 +187,7 @@ class UrgentPath:
         started = ports.clock.monotonic()
         of = chunk.batch.credential
         credential = await patiently(ports.clock, lambda: ports.credential(of))
+        await ports.pacer.take(of, chunk.batch.network, len(chunk.batch.recipients))
         nobody_left_out = np.zeros(len(chunk.batch.recipients), np.uint16)
         commit = await send_chunk(ports, chunk, credential, nobody_left_out)
         await asyncio.wait([written])
