@@ -58,24 +58,27 @@ def settle_one(  # noqa: PLR0911  # one return a verdict: the table, row by row
                 return _again(answer, at, policy)
             return End(outcome=Outcome.DEAD, reason=answer.reason, bury=True)
         case Verdict.SUSPECT_TOKEN:
-            return _suspect(answer, at)
+            return _suspect(answer, at, policy)
         case Verdict.ALERT_CONFIG:
-            return _hold(answer, at)
+            return _hold(answer, at, policy)
         case Verdict.RETRY | Verdict.RETRY_AFTER | Verdict.REFRESH_AUTH:
             return _again(answer, at, policy)
 
 
-def _suspect(answer: Answer, at: Circumstance) -> End:
+def _suspect(answer: Answer, at: Circumstance, policy: RetryPolicy) -> End:
     match at.diagnosis:
         case Diagnosis.HEALTHY:
             return End(outcome=Outcome.DEAD, reason=answer.reason, bury=True)
         case Diagnosis.UNCLEAR:
             return End(outcome=Outcome.REFUSED, reason=answer.reason)
         case Diagnosis.FAULTY:
-            return _hold(answer, at)
+            return _hold(answer, at, policy)
 
 
-def _hold(answer: Answer, at: Circumstance) -> End:
+def _hold(answer: Answer, at: Circumstance, policy: RetryPolicy) -> End:
+    old = at.now_us - at.first_attempt_us > policy.give_up_after_s * 1e6
+    if at.diagnosis is not Diagnosis.FAULTY and old:
+        return End(outcome=Outcome.FAILED, reason=answer.reason)
     if at.now_us + int(HELD_S * 1e6) > answer.deadline_us:
         return End(outcome=Outcome.EXPIRED, reason=Reason.DEADLINE_PASSED)
     return End(outcome=None, reason=answer.reason, delay_s=HELD_S, held=True)

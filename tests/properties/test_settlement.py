@@ -162,6 +162,8 @@ def test_attempts_and_patience_are_bounded(
     age_s = (NOW_US - at.first_attempt_us) / 1e6
     if at.attempt + 1 >= policy.attempts or age_s > policy.give_up_after_s:
         assert (settlement.held | (settlement.outcome != 0)).all()
+    if age_s > policy.give_up_after_s and at.diagnosis is not Diagnosis.FAULTY:
+        assert (settlement.outcome != 0).all(), "a credential that is not quarantined holds nobody"
 
 
 def answered_410(*, dead_us: int, registered_us: int) -> Settlement:

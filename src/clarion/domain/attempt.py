@@ -15,7 +15,8 @@ Mask = npt.NDArray[np.bool_]
 NOT_FINAL = 0
 HELD_RETRY_S = 30.0
 """A recipient held by a faulty credential is looked at again after this; the claim skips it for
-as long as the credential is in quarantine."""
+as long as the credential is in quarantine. A credential that works for others is not quarantined:
+who is refused because of it then waits no longer than the policy's patience."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +67,7 @@ def settle(answers: Answers, situation: Situation, policy: RetryPolicy) -> Settl
     verdict = answers.verdict
     outcome[verdict == Verdict.FIX_PAYLOAD] = Outcome.REFUSED
     _settle_dead(answers, situation, settlement)
-    _settle_faults(verdict, situation, settlement)
+    _settle_faults(verdict, situation, policy, settlement)
     again = np.isin(verdict, (Verdict.RETRY, Verdict.RETRY_AFTER, Verdict.REFRESH_AUTH))
     again |= _reborn(answers, situation)
     _settle_retries(again, answers, situation, policy, settlement)
@@ -88,13 +89,19 @@ def _settle_dead(answers: Answers, situation: Situation, into: Settlement) -> No
     into.bury[dead] = True
 
 
-def _settle_faults(verdict: UInt8s, situation: Situation, into: Settlement) -> None:
+def _settle_faults(
+    verdict: UInt8s, situation: Situation, policy: RetryPolicy, into: Settlement
+) -> None:
     suspect = verdict == Verdict.SUSPECT_TOKEN
     faulty = verdict == Verdict.ALERT_CONFIG
     if situation.diagnosis is Diagnosis.FAULTY:
         faulty |= suspect
     elif situation.diagnosis is Diagnosis.UNCLEAR:
         into.outcome[suspect] = Outcome.REFUSED
+    quarantined = situation.diagnosis is Diagnosis.FAULTY
+    if not quarantined and _age_s(situation) > policy.give_up_after_s:
+        into.outcome[faulty] = Outcome.FAILED
+        return
     into.outcome[faulty] = NOT_FINAL
     into.held[faulty] = True
     into.delay_s[faulty] = HELD_RETRY_S
@@ -109,12 +116,17 @@ def _settle_retries(
     delay = policy.delays(situation.attempt, answers.retry_after_s, situation.fraction)
     into.outcome[again] = NOT_FINAL
     into.delay_s[again] = delay[again]
-    age_s = (situation.now_us - situation.first_attempt_us) / 1e6
     exhausted = situation.attempt + 1 >= policy.attempts
     # In 64 bits: a recipient that was held for weeks has an age that 32 bits round to seconds.
+    age_s = _age_s(situation)
     spent = again & (exhausted | (age_s + delay.astype(np.float64) > policy.give_up_after_s))
     into.outcome[spent] = Outcome.FAILED
     _expire(again & ~spent, situation, into)
+
+
+def _age_s(situation: Situation) -> float:
+    """Seconds since the recipients were tried for the first time."""
+    return (situation.now_us - situation.first_attempt_us) / 1e6
 
 
 def _expire(waiting: Mask, situation: Situation, into: Settlement) -> None:
