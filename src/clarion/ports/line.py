@@ -183,8 +183,11 @@ class SendLine(Protocol):
         """Replace what is left of a poison batch by two halves."""
         ...
 
-    async def release(self, batch: BatchToSend, run_at: datetime) -> None:
-        """Give a batch back; what is not recorded will be sent by whoever takes it."""
+    async def release(self, batch: BatchToSend, run_at: datetime, *, failed: bool = False) -> None:
+        """Give a batch back; what is not recorded will be sent by whoever takes it.
+
+        Only a lease that `failed` counts towards finding a poison batch.
+        """
         ...
 
     async def pace(

@@ -90,11 +90,13 @@ class PostgresSendLine:
                     await _insert(connection, batch, new, now, batch.attempt)
                 await connection.execute(_SQL["count_split"], messages)
 
-    async def release(self, batch: BatchToSend, run_at: datetime) -> None:
+    async def release(self, batch: BatchToSend, run_at: datetime, *, failed: bool = False) -> None:
         """See the port."""
         with store_failures():
             async with self._pool.acquire() as connection:
-                await connection.execute(_SQL["release_batch"], batch.id, batch.fence, run_at)
+                await connection.execute(
+                    _SQL["release_batch"], batch.id, batch.fence, run_at, failed
+                )
 
     async def pace(
         self, credential: CredentialId, network: Network, wanted: int, now: datetime

@@ -34,7 +34,7 @@ from clarion.stages.delivery.chunk import (
 )
 from clarion.stages.delivery.health import CredentialHealth
 from clarion.stages.delivery.overlay import Overlay
-from clarion.stages.delivery.pacing import Pacer
+from clarion.stages.delivery.pacing import PacedOutError, Pacer
 from clarion.stages.delivery.telling import tell_claimed, tell_failed, tell_poison, tell_recorded
 from clarion.telemetry.logs import log
 from clarion.telemetry.metrics import Metrics
@@ -94,11 +94,14 @@ async def send_next(ports: DeliveryPorts, slot: Slot, stop: asyncio.Event) -> bo
             await _send_batch(ports, slot, claimed, stop)
     except StoreUnavailableError:
         raise  # the loop waits for the store, and gives the lease back then
+    except PacedOutError as paced:
+        later = ports.clock.now() + timedelta(seconds=paced.wait_s)
+        await ports.line.release(claimed.batch, later)
     except Exception as error:  # noqa: BLE001  # the edge of the process
         # A bug, or a batch that can't be sent: it goes back, and is split when it comes again.
         tell_failed(ports.metrics, claimed, error)
         again = ports.clock.now() + timedelta(seconds=RELEASE_S)
-        await ports.line.release(claimed.batch, again)
+        await ports.line.release(claimed.batch, again, failed=True)
     return True
 
 

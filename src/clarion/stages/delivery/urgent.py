@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import numpy as np
@@ -26,6 +26,7 @@ from clarion.ports.messages import (
     StoreUnavailableError,
 )
 from clarion.stages.delivery.chunk import Chunk
+from clarion.stages.delivery.pacing import PacedOutError
 from clarion.stages.delivery.sender import LEASE_S, DeliveryPorts, patiently, record, send_chunk
 from clarion.stages.delivery.urgent_plan import UrgentPlan, plan_group
 from clarion.telemetry.logs import log
@@ -189,7 +190,13 @@ class UrgentPath:
         credential = await patiently(ports.clock, lambda: ports.credential(of))
         await ports.pacer.take(of, chunk.batch.network, len(chunk.batch.recipients))
         nobody_left_out = np.zeros(len(chunk.batch.recipients), np.uint16)
-        commit = await send_chunk(ports, chunk, credential, nobody_left_out)
+        try:
+            commit = await send_chunk(ports, chunk, credential, nobody_left_out)
+        except PacedOutError as paced:
+            await asyncio.wait([written])
+            later = ports.clock.now() + timedelta(seconds=paced.wait_s)
+            await patiently(ports.clock, lambda: ports.line.release(chunk.batch, later))
+            return
         await asyncio.wait([written])
         if written.exception() is None or isinstance(written.exception(), StoreUnavailableError):
             await record(ports, commit, started)

@@ -169,18 +169,21 @@ where id = $1 and state = 1 and ($4::int is null or version = $4)
 
 -- name: release_batch
 -- Back to the queue; a paused message's work is held instead. Work of several messages at once is
--- urgent and never held: a pause must not hold back the others.
+-- urgent and never held: a pause must not hold back the others. The message is locked, for a resume
+-- that came between our look and our write would never find what is held after it.
 update batch b
 set state = case when cardinality(b.message_ids) = 1
                       and exists (select from message m
-                                  where m.id = b.message_ids[1] and m.state = 3) then 3 else 1 end,
-    owner = null, leased_until = null, run_at = $3
+                                  where m.id = b.message_ids[1] and m.state = 3
+                                  for share) then 3 else 1 end,
+    owner = null, leased_until = null, run_at = $3,
+    claims = case when $4 then b.claims else greatest(0, b.claims - 1) end
 where id = $1 and fence = $2 and state = 2
 
 -- name: split_batch
 -- The halves take over from a poison batch.
 update batch
-set state = 4, owner = null, leased_until = null, recipients = ''::bytea
+set state = 4, owner = null, recipients = ''::bytea
 where id = $1 and fence = $2 and state = 2
 returning 1
 
@@ -190,14 +193,16 @@ update message set open_batches = open_batches + 1, xid = pg_current_xact_id()
 where id = any ($1::text[]::uuid[])
 
 -- name: pace
--- A token bucket all senders share. The level may go below zero: that is the wait.
+-- A token bucket all senders share. The level may go below zero: that is the wait. Clocks that
+-- differ a little never fill it twice; one that was far ahead does not stop it until then.
 update credential
 set pace_level = least(
         coalesce(per_minute, $4)::float8 / 60.0,
         pace_level + greatest(0, extract(epoch from $3 - coalesce(pace_at, $3)))
                      * coalesce(per_minute, $4)::float8 / 60.0
     ) - $2,
-    pace_at = greatest($3, coalesce(pace_at, $3))
+    pace_at = case when pace_at <= $3::timestamptz + interval '1 minute'
+                   then greatest($3, pace_at) else $3 end
 where id = $1 and coalesce(per_minute, $4) is not null
 returning greatest(0, -pace_level / (coalesce(per_minute, $4)::float8 / 60.0)) as wait_s
 
