@@ -33,8 +33,8 @@ FRONT_PAGE: Final = _page(
     '<li><a href="/healthz">Health</a>, <a href="/readyz">readiness</a>, '
     '<a href="/metrics">metrics</a></li>'
     "</ul>"
-    "<p>Send a message to everybody (the key was printed at the first start):</p>"
-    "<pre>curl -X POST http://127.0.0.1:8080/v1/messages \\\n"
+    "<p>Send a message to everybody (the first start printed the address and the key to set):</p>"
+    "<pre>curl -X POST $CLARION_URL/v1/messages \\\n"
     '  -H "Authorization: Bearer $CLARION_KEY" \\\n'
     '  -H "Content-Type: application/json" \\\n'
     '  -H "Idempotency-Key: hello-1" \\\n'

@@ -1,12 +1,14 @@
 """`clarion serve`: the whole platform on one machine."""
 
+import shlex
+import shutil
 import socket
+import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 from rich.markup import escape
-from rich.panel import Panel
 
 from clarion.app.settings import Settings
 from clarion.app.supervise import Started
@@ -80,23 +82,24 @@ def _tell_machine(what: Started) -> None:
 def _tell(what: Started) -> None:
     OUT.print()
     OUT.print(f"[bold green]Clarion is running[/] at [bold]{what.url}[/]")
-    OUT.print(f"  data in {escape(str(what.data_dir))}", soft_wrap=True)
+    OUT.print(f"  data in {escape(str(what.data_dir))}; Ctrl-C stops it", soft_wrap=True)
     if what.first_key is None:
         OUT.print("  another key: clarion keys create NAME --scope admin\n")
         return
     key = what.first_key.text
-    OUT.print(
-        Panel(
-            f"First admin key, shown this once (we keep only its hash):\n\n[bold]{key}[/]",
-            expand=False,
-            border_style="yellow",
-        )
-        if OUT.is_terminal
-        else f"\nFirst admin key, shown this once (we keep only its hash):\n{key}\n",
-        soft_wrap=True,
-    )
+    # No box: one that is narrower than the key would cut it off, and it's shown only once.
+    OUT.print("\n[yellow]First admin key[/], shown this once (we keep only its hash):")
+    OUT.print(f"[bold]{key}[/]\n", soft_wrap=True)
     OUT.print("[bold]Try this next[/], in another terminal:\n")
-    print(TRY_NEXT.format(url=what.url, key=key), flush=True)
+    print(_activation() + TRY_NEXT.format(url=what.url, key=key), flush=True)
+
+
+def _activation() -> str:
+    """The line that puts `clarion` on the path, where it isn't: `make run` calls it by its path."""
+    script = Path(sys.prefix) / "bin" / "activate"
+    if shutil.which("clarion") is not None or not script.exists():
+        return ""
+    return f"  source {shlex.quote(str(script))}\n"
 
 
 TRY_NEXT = """\
