@@ -172,7 +172,10 @@ class SendLine(Protocol):
         *,
         avoid: Collection[CredentialId] = (),
     ) -> ClaimedBatch | None:
-        """Lease the most urgent batch that is ready and whose credential is in order."""
+        """Lease the most urgent batch that is ready and whose credential is in order.
+
+        When there is none: one that a quarantine holds although its messages have ended.
+        """
         ...
 
     async def commit(self, chunk: ChunkCommit, now: datetime, lease_s: float) -> ChunkAck:

@@ -57,10 +57,13 @@ class PostgresSendLine:
         until = now + timedelta(seconds=lease_s)
         with store_failures():
             async with self._pool.acquire() as connection:
-                row = await connection.fetchrow(
-                    _SQL["claim_batch"], owner, wanted, now, until, list(avoid)
-                )
-        return None if row is None else _claimed(row)
+                for ended in (False, True):
+                    row = await connection.fetchrow(
+                        _SQL["claim_batch"], owner, wanted, now, until, list(avoid), ended
+                    )
+                    if row is not None:
+                        return _claimed(row)
+        return None
 
     async def commit(self, chunk: ChunkCommit, now: datetime, lease_s: float) -> ChunkAck:
         """See the port."""

@@ -72,12 +72,16 @@ values ($1, $2, $3, $4::text[]::uuid[], $5, $6, $7::text::jsonb, $8)
 select network, id from credential where app_id = $1
 
 -- name: claim_batch
--- Lease the most urgent batch whose credential is in order.
+-- Lease the most urgent batch whose credential is in order. Or ($6) one that a quarantine holds
+-- though its messages were withdrawn or are past their end: it is not sent, only recorded.
 with pick as (
     select b.id from batch b
-    join credential c on c.id = b.credential_id and c.state = 1
+    join credential c on c.id = b.credential_id and c.state = case when $6::boolean then 2 else 1 end
     where b.state = 1 and b.lane = any ($2::smallint[]) and b.run_at <= $3
       and b.credential_id <> all ($5::int[])
+      and (not $6 or not exists (select from message m
+                                 where m.id = any (b.message_ids) and m.state <> 4
+                                   and (m.expires_at is null or m.expires_at > $3)))
     order by b.lane, b.run_at, b.id
     limit 1
     for update of b skip locked
