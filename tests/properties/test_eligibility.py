@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 
+import numpy as np
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,8 +42,8 @@ def test_columns_say_what_the_rule_for_one_says(
 ) -> None:
     """Row by row, whatever the audience."""
     reasons = decide(frame(rows), targeted=targeted, sendable=sendable)
-    assert reasons.to_list() == [int(decide_one(row, targeted, sendable)) for row in rows]
-    assert reasons.dtype == pl.UInt16
+    assert reasons.tolist() == [int(decide_one(row, targeted, sendable)) for row in rows]
+    assert reasons.dtype == np.uint16
 
 
 @given(rows=st.lists(ROWS, min_size=1), targeted=NETWORKS, sendable=NETWORKS)
@@ -52,7 +53,7 @@ def test_whoever_opted_out_is_told_so_and_not_sent_to(
     """Consent comes first: no other rule hides it."""
     silent = [replace(row, user_opted_out=True) for row in rows]
     reasons = decide(frame(silent), targeted=targeted, sendable=sendable)
-    assert set(reasons) == {int(Reason.USER_OPTED_OUT)}
+    assert set(reasons.tolist()) == {int(Reason.USER_OPTED_OUT)}
 
 
 @given(rows=st.lists(ROWS), sendable=NETWORKS)
@@ -60,7 +61,7 @@ def test_naming_no_network_means_all_of_them(rows: list[Row], sendable: set[Netw
     """An empty target excludes nobody."""
     nobody = decide(frame(rows), targeted=(), sendable=sendable)
     everybody = decide(frame(rows), targeted=tuple(Network), sendable=sendable)
-    assert nobody.to_list() == everybody.to_list()
+    assert nobody.tolist() == everybody.tolist()
 
 
 @given(rows=st.lists(ROWS), sendable=NETWORKS)
@@ -68,7 +69,7 @@ def test_nothing_is_planned_for_a_network_without_a_credential(
     rows: list[Row], sendable: set[Network]
 ) -> None:
     """Whoever is accepted has a device, alive, on a network that can be sent over."""
-    reasons = decide(frame(rows), targeted=(), sendable=sendable).to_list()
+    reasons = decide(frame(rows), targeted=(), sendable=sendable).tolist()
     for row, reason in zip(rows, reasons, strict=True):
         if reason == Reason.ACCEPTED:
             assert Network(row.network) in sendable

@@ -6,42 +6,66 @@ out is told so even when the device is dead too.
 
 from collections.abc import Collection
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
+from clarion.domain.handoffs import Int64s, UInt16s
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason
+
+Mask = npt.NDArray[np.bool_]
+
+
+def reasons(
+    *,
+    user_opted_out: Mask,
+    device: Int64s,
+    dead: Mask,
+    device_opted_out: Mask,
+    wanted: Mask,
+    able: Mask,
+) -> UInt16s:
+    """The reason code of each row; `Reason.ACCEPTED` (0) means: send.
+
+    Args:
+        user_opted_out: the person wants nothing; all columns have n rows.
+        device: 0 where the person has no device.
+        dead: the network declared the token dead.
+        device_opted_out: nothing is wanted on this device.
+        wanted: the message is for the device's network.
+        able: the app has a credential for that network.
+    """
+    return np.select(
+        [user_opted_out, device == 0, dead, device_opted_out, ~wanted, ~able],
+        [
+            np.uint16(Reason.USER_OPTED_OUT),
+            np.uint16(Reason.USER_HAS_NO_DEVICE),
+            np.uint16(Reason.DEVICE_DEAD),
+            np.uint16(Reason.DEVICE_OPTED_OUT),
+            np.uint16(Reason.NETWORK_EXCLUDED),
+            np.uint16(Reason.CREDENTIAL_MISSING),
+        ],
+        np.uint16(Reason.ACCEPTED),
+    )
 
 
 def decide(
     rows: pl.DataFrame, *, targeted: Collection[Network], sendable: Collection[Network]
-) -> pl.Series:
-    """The reason code of each row; `Reason.ACCEPTED` (0) means: send.
+) -> UInt16s:
+    """`reasons` of rows of the audience for one message.
 
     Args:
         rows: columns of `clarion.ports.audience.AUDIENCE_SCHEMA`, n rows.
         targeted: networks that the message is for; empty means all.
         sendable: networks for which the app has a credential.
-
-    Returns:
-        UInt16 series of n reason codes.
     """
-    wanted = [int(network) for network in (targeted or tuple(Network))]
-    able = [int(network) for network in sendable]
-    reason = (
-        pl.when(pl.col("user_opted_out"))
-        .then(int(Reason.USER_OPTED_OUT))
-        .when(pl.col("device") == 0)
-        .then(int(Reason.USER_HAS_NO_DEVICE))
-        .when(pl.col("dead"))
-        .then(int(Reason.DEVICE_DEAD))
-        .when(pl.col("device_opted_out"))
-        .then(int(Reason.DEVICE_OPTED_OUT))
-        .when(~pl.col("network").is_in(wanted))
-        .then(int(Reason.NETWORK_EXCLUDED))
-        .when(~pl.col("network").is_in(able))
-        .then(int(Reason.CREDENTIAL_MISSING))
-        .otherwise(int(Reason.ACCEPTED))
-        .cast(pl.UInt16)
-        .alias("reason")
+    network = rows["network"].to_numpy()
+    return reasons(
+        user_opted_out=rows["user_opted_out"].to_numpy(),
+        device=rows["device"].to_numpy(),
+        dead=rows["dead"].to_numpy(),
+        device_opted_out=rows["device_opted_out"].to_numpy(),
+        wanted=np.isin(network, [int(n) for n in (targeted or tuple(Network))]),
+        able=np.isin(network, [int(n) for n in sendable]),
     )
-    return rows.select(reason).to_series()

@@ -4,21 +4,22 @@ from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
-from clarion.domain.handoffs import OUTCOME_ROW
+from clarion.domain.handoffs import OUTCOME_ROW, Int64s, UInt8s, UInt16s
 from clarion.domain.outcome import Outcome, Reason
 
 OutcomeRows = npt.NDArray[np.void]
 
 
-def suppressed(rows: pl.DataFrame, reasons: pl.Series, now: datetime) -> OutcomeRows:
-    """One outcome row for each audience row, with its reason."""
-    facts = np.zeros(len(rows), OUTCOME_ROW)
-    facts["device"] = rows["device"].to_numpy()
-    facts["user"] = rows["user"].to_numpy()
-    facts["network"] = rows["network"].to_numpy()
-    facts["reason"] = reasons.to_numpy()
+def suppressed(
+    device: Int64s, user: Int64s, network: UInt8s, reasons: UInt16s, now: datetime
+) -> OutcomeRows:
+    """One outcome row for each row that is left out, with its reason; columns of equal length."""
+    facts = np.zeros(len(device), OUTCOME_ROW)
+    facts["device"] = device
+    facts["user"] = user
+    facts["network"] = network
+    facts["reason"] = reasons
     facts["outcome"] = Outcome.SUPPRESSED
     facts["at_us"] = int(now.timestamp() * 1e6)
     return facts

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-import polars as pl
+import numpy as np
+import numpy.typing as npt
 
-from clarion.domain.handoffs import BatchSent, BatchToSend
+from clarion.domain.handoffs import BatchSent, BatchToSend, Int64s, UInt8s
 from clarion.domain.ids import AppId, BatchId, CredentialId
 from clarion.domain.network import Network
 from clarion.ports.messages import Acceptance, KeyReused, NewMessage, Replayed
@@ -23,12 +24,33 @@ class KnownCredential:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NamedRows:
+    """Devices of named people, as columns of n rows; a person without a device has device 0."""
+
+    ix: Int64s
+    """Index of the message that the row is for."""
+    device: Int64s
+    user: Int64s
+    network: UInt8s
+    environment: UInt8s
+    registered_us: Int64s
+    dead: npt.NDArray[np.bool_]
+    device_opted_out: npt.NDArray[np.bool_]
+    user_opted_out: npt.NDArray[np.bool_]
+    tokens: Sequence[bytes | None]
+    """None where the device is dead."""
+    keys: Sequence[bytes | None]
+
+    def __len__(self) -> int:
+        return len(self.device)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Looked:
     """What the store knows about a group of new messages."""
 
     xid: int
-    rows: pl.DataFrame
-    """Columns of the audience and `ix`, the index of the message that the row is for."""
+    rows: NamedRows
     unknown: Sequence[Sequence[str]]
     """Per message, the names that are not there."""
     seen: Mapping[int, Replayed | KeyReused]

@@ -9,7 +9,7 @@ import orjson
 from clarion.adapters.state.envelopes import decode_message, decode_target
 from clarion.adapters.state.failures import store_failures
 from clarion.adapters.state.recipient_columns import encode_frame
-from clarion.adapters.state.resolving import resolve
+from clarion.adapters.state.resolving import frame, resolve
 from clarion.adapters.state.statements import statements
 from clarion.domain.handoffs import BatchSent, ShardToPlan
 from clarion.domain.ids import BUCKETS, AppId, CredentialId, MessageId
@@ -109,7 +109,7 @@ class PostgresPlanLine:
         with store_failures():
             async with self._pool.acquire() as connection:
                 group = await resolve(connection, [(app, target)])
-        return Resolved(xid=group.xid, rows=group.rows.drop("ix"), unknown=group.unknown[0])
+        return Resolved(xid=group.xid, rows=frame(group.rows), unknown=group.unknown[0])
 
     async def credentials(self, app: AppId) -> Mapping[Network, CredentialId]:
         """See the port."""

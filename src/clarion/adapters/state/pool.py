@@ -14,6 +14,10 @@ Result = TypeVar("Result")
 Pool = asyncpg.Pool
 """What the composition root hands around without knowing the driver."""
 
+PLANS: Final = "force_generic_plan"
+"""Statements are planned once per connection: ours look things up by index whatever the values,
+and planning some of them takes ten times as long as running them."""
+
 TRIES: Final = 4
 
 
@@ -49,6 +53,7 @@ async def open_pool(
             command_timeout=command_timeout_s,
             init=prepare,
             reset=_leave,
+            server_settings={"plan_cache_mode": PLANS},
         )
 
 

@@ -4,22 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import asyncpg
+import numpy as np
 import polars as pl
 
 from clarion.adapters.state.statements import statements
 from clarion.domain.ids import AppId
 from clarion.ports.audience import AUDIENCE_SCHEMA
+from clarion.ports.journal import NamedRows
 from clarion.ports.messages import Target
-
-_SCHEMA = pl.Schema([("ix", pl.Int32), ("n", pl.Int32), *AUDIENCE_SCHEMA.items()])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedGroup:
-    """Rows of several targets; column `ix` says whose, each device once per target."""
+    """Rows of several targets, each device once per target."""
 
     xid: int
-    rows: pl.DataFrame
+    rows: NamedRows
     unknown: Sequence[Sequence[str]]
     """Per target, the names that are not there."""
 
@@ -68,9 +68,44 @@ async def resolve(
         [name for n, name in enumerate(called) if (ix, n) not in found]
         for ix, called in enumerate(names.called)
     ]
-    columns = {name: [record[name] for record in records] for name in _SCHEMA}
-    rows = pl.DataFrame(columns, schema=_SCHEMA)
-    if len(rows) > 1:
-        rows = rows.unique(["ix", "user", "device"], keep="first", maintain_order=True)
-    xid = records[0]["xid"] if records else 0
-    return ResolvedGroup(xid=xid, rows=rows.drop("n"), unknown=unknown)
+    return ResolvedGroup(
+        xid=records[0]["xid"] if records else 0, rows=_columns(records), unknown=unknown
+    )
+
+
+def _columns(records: Sequence[asyncpg.Record]) -> NamedRows:
+    """The rows as columns; who was named twice for one message is there once."""
+    once = list({(r["ix"], r["user"], r["device"]): r for r in reversed(records)}.values())
+    once.reverse()
+    return NamedRows(
+        ix=np.array([r["ix"] for r in once], np.int64),
+        device=np.array([r["device"] for r in once], np.int64),
+        user=np.array([r["user"] for r in once], np.int64),
+        network=np.array([r["network"] for r in once], np.uint8),
+        environment=np.array([r["environment"] for r in once], np.uint8),
+        registered_us=np.array([r["registered_us"] for r in once], np.int64),
+        dead=np.array([r["dead"] for r in once], np.bool_),
+        device_opted_out=np.array([r["device_opted_out"] for r in once], np.bool_),
+        user_opted_out=np.array([r["user_opted_out"] for r in once], np.bool_),
+        tokens=[r["token"] for r in once],
+        keys=[r["keys"] for r in once],
+    )
+
+
+def frame(rows: NamedRows) -> pl.DataFrame:
+    """The same rows as a data frame of the audience."""
+    return pl.DataFrame(
+        {
+            "device": rows.device,
+            "user": rows.user,
+            "network": rows.network,
+            "environment": rows.environment,
+            "registered_us": rows.registered_us,
+            "dead": rows.dead,
+            "device_opted_out": rows.device_opted_out,
+            "user_opted_out": rows.user_opted_out,
+            "token": list(rows.tokens),
+            "keys": list(rows.keys),
+        },
+        schema=AUDIENCE_SCHEMA,
+    )

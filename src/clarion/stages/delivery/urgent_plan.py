@@ -1,21 +1,27 @@
 """Planning a group of urgent messages: the same rule as for a campaign, over a handful of rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
-import polars as pl
 
 from clarion.domain.content import Message
-from clarion.domain.eligibility import decide
-from clarion.domain.handoffs import BatchSent, BatchToSend, ChunkKind, Recipients
+from clarion.domain.eligibility import reasons
+from clarion.domain.handoffs import (
+    BatchSent,
+    BatchToSend,
+    ChunkKind,
+    Int64s,
+    Recipients,
+    UInt16s,
+)
 from clarion.domain.ids import AppId, BatchId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason
 from clarion.domain.suppression import OutcomeRows, suppressed, unknown
-from clarion.ports.journal import KnownCredential, Looked
+from clarion.ports.journal import KnownCredential, Looked, NamedRows
 from clarion.ports.messages import NewMessage
 
 
@@ -47,56 +53,98 @@ def plan_group(
         now: the instant of the decision.
     """
     plan = UrgentPlan()
-    parts: dict[tuple[AppId, Lane, Network], list[tuple[Message, pl.DataFrame]]] = {}
-    for new, ix in zip(news, indexes, strict=True):
-        rows = looked.rows.filter(pl.col("ix") == ix)
-        able = [network for app, network in looked.credentials if app == new.message.app]
-        reason = decide(rows, targeted=new.target.networks, sendable=able)
-        sending = reason == int(Reason.ACCEPTED)
-        left_out = rows.filter(~sending)
-        if len(left_out) or looked.unknown[ix]:
-            facts = suppressed(left_out, reason.filter(~sending), now)
-            names = looked.unknown[ix]
-            facts = np.concatenate([facts, unknown(len(names), now)])
-            plan.skipped.append(_skips(new.message, facts, names))
-        for network in rows.filter(sending)["network"].unique().to_list():
-            key = (new.message.app, new.message.lane, Network(network))
-            part = rows.filter(sending & (rows["network"] == network))
-            parts.setdefault(key, []).append((new.message, part))
-    for (app, lane, network), pieces in parts.items():
+    rows = looked.rows
+    fresh = np.zeros(len(looked.unknown), np.bool_)
+    fresh[list(indexes)] = True
+    reason = _reasons(news, indexes, looked)
+    mine = fresh[rows.ix]
+    _leave_out(plan, news, indexes, looked, np.where(mine, reason, np.uint16(0)), now)
+    sending = np.flatnonzero(mine & (reason == int(Reason.ACCEPTED)))
+    if not len(sending):
+        return plan
+    by_ix = dict(zip(indexes, news, strict=True))
+    parts: dict[tuple[AppId, Lane, Network], list[int]] = {}
+    for row in sending.tolist():  # a group names ten people at the most
+        message = by_ix[int(rows.ix[row])].message
+        key = (message.app, message.lane, Network(int(rows.network[row])))
+        parts.setdefault(key, []).append(row)
+    for (app, _, network), chosen in parts.items():
         known = looked.credentials[app, network]
-        plan.drafts.append(_draft(app, lane, network, known, pieces, looked.xid, now))
+        plan.drafts.append(_draft(by_ix, known, rows, np.array(chosen), looked.xid, now))
         plan.leased.append(known.active)
     return plan
 
 
-def _draft(  # noqa: PLR0913  # one batch's columns
-    app: AppId,
-    lane: Lane,
-    network: Network,
+def _reasons(news: Sequence[NewMessage], indexes: Sequence[int], looked: Looked) -> UInt16s:
+    """The rule, once for the whole group; each message has its own networks."""
+    rows = looked.rows
+    wanted = np.zeros((len(looked.unknown), max(Network) + 1), np.bool_)
+    able = np.zeros_like(wanted)
+    for new, ix in zip(news, indexes, strict=True):
+        wanted[ix, [int(n) for n in (new.target.networks or tuple(Network))]] = True
+        mine = [int(network) for app, network in looked.credentials if app == new.message.app]
+        able[ix, mine] = True
+    return reasons(
+        user_opted_out=rows.user_opted_out,
+        device=rows.device,
+        dead=rows.dead,
+        device_opted_out=rows.device_opted_out,
+        wanted=wanted[rows.ix, rows.network],
+        able=able[rows.ix, rows.network],
+    )
+
+
+def _leave_out(  # the group, and what was decided about it
+    plan: UrgentPlan,
+    news: Sequence[NewMessage],
+    indexes: Sequence[int],
+    looked: Looked,
+    reason: UInt16s,
+    now: datetime,
+) -> None:
+    """Record who is not sent to, and the names that are not there."""
+    if not reason.any() and not any(looked.unknown):
+        return
+    rows = looked.rows
+    for new, ix in zip(news, indexes, strict=True):
+        left = (rows.ix == ix) & (reason != 0)
+        names = looked.unknown[ix]
+        if left.any() or names:
+            facts = suppressed(
+                rows.device[left], rows.user[left], rows.network[left], reason[left], now
+            )
+            facts = np.concatenate([facts, unknown(len(names), now)])
+            plan.skipped.append(_skips(new.message, facts, names))
+
+
+def _draft(  # one batch's columns
+    by_ix: Mapping[int, NewMessage],
     known: KnownCredential,
-    pieces: Sequence[tuple[Message, pl.DataFrame]],
+    rows: NamedRows,
+    chosen: Int64s,
     xid: int,
     now: datetime,
 ) -> BatchToSend:
-    rows = pl.concat([part for _, part in pieces])
-    index = np.repeat(np.arange(len(pieces), dtype=np.uint16), [len(part) for _, part in pieces])
+    used, index = np.unique(rows.ix[chosen], return_inverse=True)
+    messages = [by_ix[int(ix)].message for ix in used]
+    network = Network(int(rows.network[chosen[0]]))
+    at = chosen.tolist()
     recipients = Recipients(
-        device=rows["device"].to_numpy(),
-        user=rows["user"].to_numpy(),
-        registered_us=rows["registered_us"].to_numpy(),
-        environment=rows["environment"].to_numpy(),
-        tokens=rows["token"].to_list(),
-        keys=rows["keys"].to_list() if network is Network.WEBPUSH else None,
-        message=index,
+        device=rows.device[chosen],
+        user=rows.user[chosen],
+        registered_us=rows.registered_us[chosen],
+        environment=rows.environment[chosen],
+        tokens=[rows.tokens[row] or b"" for row in at],
+        keys=[rows.keys[row] or b"" for row in at] if network is Network.WEBPUSH else None,
+        message=index.astype(np.uint16),
     )
     return BatchToSend(
         id=BatchId(0),
-        app=app,
-        lane=lane,
+        app=messages[0].app,
+        lane=messages[0].lane,
         network=network,
         credential=known.id,
-        messages=[message for message, _ in pieces],
+        messages=messages,
         recipients=recipients,
         cursor=0,
         attempt=0,

@@ -41,12 +41,18 @@ class _Plan:
             rows, targeted=self.claimed.target.networks, sendable=tuple(self.credentials)
         )
         sending = reason == int(Reason.ACCEPTED)
+        chosen = rows
         if not sending.all():
-            left_out = rows.filter(~sending)
-            self.skipped.append(
-                _skips(self.claimed, suppressed(left_out, reason.filter(~sending), self.now))
+            chosen = rows.filter(sending)
+            left = rows.filter(~sending)
+            facts = suppressed(
+                left["device"].to_numpy(),
+                left["user"].to_numpy(),
+                left["network"].to_numpy(),
+                reason[~sending],
+                self.now,
             )
-        chosen = rows if sending.all() else rows.filter(sending)
+            self.skipped.append(_skips(self.claimed, facts))
         for (network,), part in chosen.partition_by("network", as_dict=True).items():
             self._cut(Network(network), part, xid)
 
