@@ -1,6 +1,7 @@
 """The command line's manners: help, one-sentence errors, exit codes."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -114,6 +115,19 @@ def test_wrong_settings_are_all_told(
     assert "CLARION_SERVER_PROT" in said
     assert "did you mean CLARION_SERVER_PORT?" in said
     assert "CLARION_SERVER_PORT: " in said
+
+
+def test_a_data_directory_that_cannot_be_is_told_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file stands where the directory should: exit code 2, with the setting and what to do."""
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv("CLARION_DATA_DIR", str(file))
+    assert ended("migrate") == Exit.USAGE
+    said = capsys.readouterr().err
+    assert f"data.dir: {file} can't be the data directory" in said
+    assert "CLARION_DATA_DIR" in said
 
 
 def test_a_server_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:

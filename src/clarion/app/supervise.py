@@ -24,7 +24,7 @@ from clarion.adapters.state.registry_apps import PostgresApps
 from clarion.adapters.state.send_line import PostgresHousekeeping
 from clarion.adapters.system import SystemChance, SystemClock
 from clarion.app.container import Paths
-from clarion.app.settings import Secret, Settings
+from clarion.app.settings import Secret, Settings, SettingsError
 from clarion.ports.keys import Scope
 from clarion.ports.messages import StoreUnavailableError
 from clarion.stages.delivery.sender import LEASE_S
@@ -84,6 +84,7 @@ async def serve(
         config: the settings file, which the children read too.
 
     Raises:
+        SettingsError: the data directory can't be used.
         EmbeddedPostgresError: the embedded server can't run here; the sentence says what to do.
         StoreUnavailableError: the configured server can't be reached.
     """
@@ -118,8 +119,21 @@ def prepare_data_dir(root: Path) -> None:
     user below it.
     """
     as_root = os.geteuid() == 0
-    root.mkdir(parents=True, exist_ok=True, mode=0o711 if as_root else 0o700)
-    (root / "facts").mkdir(exist_ok=True, mode=0o700)
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o711 if as_root else 0o700)
+        (root / "facts").mkdir(exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise _unusable(root, error.strerror) from error
+    if not os.access(root, os.W_OK | os.X_OK):  # such a mode, or a read-only file system
+        raise _unusable(root, "this user may not write there")
+
+
+def _unusable(root: Path, why: str | None) -> SettingsError:
+    problem = (
+        f"data.dir: {root} can't be the data directory ({why}); "
+        "choose another with CLARION_DATA_DIR, or let this user write there"
+    )
+    return SettingsError([problem])
 
 
 @asynccontextmanager

@@ -122,4 +122,4 @@ TRY_NEXT = """\
   # or see it all at work, on simulated networks
   clarion demo
 """
-"""What a first start says; a test runs the curl lines."""
+"""What a first start says. A test runs the quickstart, which begins with the same commands."""
