@@ -11,7 +11,7 @@ import numpy as np
 from clarion.adapters.state.envelopes import decode_message
 from clarion.adapters.state.failures import store_failures
 from clarion.adapters.state.plan_line import chunk_values
-from clarion.adapters.state.pool import reading
+from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.recipient_columns import decode, encode_frame, frame_of
 from clarion.adapters.state.statements import statements
 from clarion.domain.handoffs import BatchToSend, Int64s, Recipients
@@ -67,15 +67,19 @@ class PostgresSendLine:
 
     async def commit(self, chunk: ChunkCommit, now: datetime, lease_s: float) -> ChunkAck:
         """See the port."""
-        with store_failures():
-            async with self._pool.acquire() as connection:
-                if _is_plain(chunk):
-                    return await _record(connection, chunk, now, lease_s)
-                async with connection.transaction():
-                    ack = await _record(connection, chunk, now, lease_s)
-                    if ack.recorded:
-                        await _spread(connection, chunk, now)
-                    return ack
+        if _is_plain(chunk):
+            async with reading(self._pool) as connection:
+                return await _record(connection, chunk, now, lease_s)
+
+        async def whole(connection: asyncpg.Connection) -> ChunkAck:
+            ack = await _record(connection, chunk, now, lease_s)
+            if ack.recorded:
+                await _spread(connection, chunk, now)
+            return ack
+
+        # Registrations write to the same devices in another order: whoever loses begins anew,
+        # for what is not recorded would be sent again.
+        return await unit_of_work(self._pool, whole)
 
     async def split(self, claimed: ClaimedBatch, now: datetime) -> None:
         """See the port."""
