@@ -114,8 +114,10 @@ class PostgresJournal:
     ) -> Mapping[tuple[AppId, Network], KnownCredential]:
         """The apps' credentials, at most a second old: the sending itself loads them anew."""
         fresh = now - timedelta(seconds=CREDENTIALS_FRESH_S)
-        stale = [
-            app for app in apps if app not in self._credentials or self._credentials[app][0] < fresh
+        stale = [  # also what is from the future: the clock was put back since
+            app
+            for app in apps
+            if app not in self._credentials or not fresh <= self._credentials[app][0] <= now
         ]
         if stale:
             rows = await connection.fetch(_SQL["credentials"], stale)
