@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 from tests.line.conftest import Store
-from tests.line.test_send_line import ALL_LANES, planned
+from tests.line.test_send_line import ALL_LANES, planned, state_of
 
 from clarion.adapters.state.journal import PostgresJournal
+from clarion.adapters.state.messages import PostgresMessages
 from clarion.adapters.state.send_line import PostgresSendLine
 from clarion.adapters.system import SystemChance
+from clarion.domain.campaign import MessageInput, MessageState
 from clarion.domain.credential_health import FaultPolicy
 from clarion.domain.ids import CredentialId
 from clarion.domain.lanes import Lane
@@ -130,3 +132,14 @@ async def test_an_urgent_message_beyond_its_budget_is_left_to_the_senders(
 
     row = await slow.pool.fetchrow("select state, run_at, claims from batch where lane = 1")
     assert tuple(row) == (1, slow.later(1), 0)
+
+
+async def test_a_withdrawn_message_does_not_wait_for_a_budget(slow: Store, tmp_path: Path) -> None:
+    """Nothing of it is sent: its recipients are told at once."""
+    message = slow.message(1, Target()).message.id
+    await PostgresMessages(slow.pool).steer(slow.app, message, MessageInput.CANCEL, slow.now)
+    ports = ports_of(slow, ManualClock(slow.now), tmp_path)
+
+    assert await send_next(ports, SLOT, asyncio.Event())
+
+    assert await state_of(slow) is MessageState.CANCELED

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import numpy as np
@@ -129,8 +129,9 @@ async def _send_batch(
     for low in range(batch.cursor, len(batch.recipients), step):
         high = min(low + step, len(batch.recipients))
         # Waiting comes before looking: what is known of opt-outs and deadlines is never older
-        # than the bytes.
-        await ports.pacer.take(batch.credential, batch.network, high - low)
+        # than the bytes. What ended meanwhile waits for nothing.
+        if not _ended(batch, canceled, ports.clock.now()):
+            await ports.pacer.take(batch.credential, batch.network, high - low)
         started = ports.clock.monotonic()
         chunk = Chunk(batch=batch, low=low, high=high, now=ports.clock.now())
         changed = await ports.overlay.reasons(chunk.recipients, batch.planned_xid)
@@ -143,6 +144,14 @@ async def _send_batch(
             return
         canceled = ack.canceled
         batch = _moved_to(batch, high)
+
+
+def _ended(batch: BatchToSend, canceled: Collection[MessageId], now: datetime) -> bool:
+    """Whether nothing of a batch may be sent any more."""
+    return all(
+        message.id in canceled or (message.expires_at is not None and message.expires_at <= now)
+        for message in batch.messages
+    )
 
 
 def _moved_to(batch: BatchToSend, cursor: int) -> BatchToSend:

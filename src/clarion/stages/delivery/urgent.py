@@ -188,15 +188,15 @@ class UrgentPath:
         started = ports.clock.monotonic()
         of = chunk.batch.credential
         credential = await patiently(ports.clock, lambda: ports.credential(of))
-        await ports.pacer.take(of, chunk.batch.network, len(chunk.batch.recipients))
-        nobody_left_out = np.zeros(len(chunk.batch.recipients), np.uint16)
         try:
-            commit = await send_chunk(ports, chunk, credential, nobody_left_out)
+            await ports.pacer.take(of, chunk.batch.network, len(chunk.batch.recipients))
         except PacedOutError as paced:
             await asyncio.wait([written])
             later = ports.clock.now() + timedelta(seconds=paced.wait_s)
             await patiently(ports.clock, lambda: ports.line.release(chunk.batch, later))
             return
+        nobody_left_out = np.zeros(len(chunk.batch.recipients), np.uint16)
+        commit = await send_chunk(ports, chunk, credential, nobody_left_out)
         await asyncio.wait([written])
         if written.exception() is None or isinstance(written.exception(), StoreUnavailableError):
             await record(ports, commit, started)
