@@ -4,7 +4,6 @@ import asyncio
 import logging
 
 from clarion.app.container import Container
-from clarion.ports.audience import AudienceUnavailableError
 from clarion.ports.messages import StoreUnavailableError
 from clarion.stages.planning.expand import expand_due
 from clarion.stages.planning.plan import plan_next
@@ -30,7 +29,7 @@ async def run_planner(container: Container, owner: str, stop: asyncio.Event) -> 
             if clock.monotonic() - swept > SWEEP_EVERY_S:
                 swept = clock.monotonic()
                 await _keep_house(container)
-        except (StoreUnavailableError, AudienceUnavailableError) as error:
+        except StoreUnavailableError as error:
             # A shard may be leased to us, with or without our knowledge.
             log(_log, logging.WARNING, LogEvent.STORE_UNAVAILABLE, cause=str(error))
             in_doubt = True

@@ -22,7 +22,8 @@ class ClaimedShard:
 
     shard: ShardToPlan
     fence: int
-    message: Message
+    claims: int
+    """Leases so far, this one included."""
     target: Target
     at_least_xid: int
     """The audience must have every change below this: all that was committed before the message."""
@@ -74,6 +75,10 @@ class PlanLine(Protocol):
 
         False when the lease was lost meanwhile: nothing was recorded then.
         """
+        ...
+
+    async def postpone(self, claimed: ClaimedShard, run_at: datetime, now: datetime) -> None:
+        """Give a shard back that can't be planned now; one of a withdrawn message is at its end."""
         ...
 
     async def resolve(self, app: AppId, target: Target) -> Resolved:

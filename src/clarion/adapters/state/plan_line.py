@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 import asyncpg
 import orjson
 
-from clarion.adapters.state.envelopes import decode_message, decode_target
+from clarion.adapters.state.envelopes import decode_target
 from clarion.adapters.state.failures import store_failures
+from clarion.adapters.state.pool import transaction
 from clarion.adapters.state.recipient_columns import encode_frame
 from clarion.adapters.state.resolving import frame, resolve
 from clarion.adapters.state.statements import statements
+from clarion.domain.campaign import MessageState
 from clarion.domain.handoffs import BatchSent, ShardToPlan
 from clarion.domain.ids import BUCKETS, AppId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
@@ -69,7 +71,7 @@ class PostgresPlanLine:
         return ClaimedShard(
             shard=shard,
             fence=row["fence"],
-            message=decode_message(row["envelope"]),
+            claims=row["claims"],
             target=decode_target(row["target"]),
             at_least_xid=row["xid"],
         )
@@ -103,6 +105,17 @@ class PostgresPlanLine:
                     _SQL["count_plan"], shard.message, len(batches), planned, now
                 )
         return True
+
+    async def postpone(self, claimed: ClaimedShard, run_at: datetime, now: datetime) -> None:
+        """See the port."""
+        message, mine = claimed.shard.message, (claimed.shard.low, claimed.fence)
+        async with transaction(self._pool) as connection:
+            state = await connection.fetchval(_SQL["message_state"], message)
+            if state != MessageState.CANCELING:
+                paused = state == MessageState.PAUSED
+                await connection.execute(_SQL["postpone_shard"], message, *mine, run_at, paused)
+            elif await connection.fetchval(_SQL["finish_shard"], message, *mine) is not None:
+                await connection.execute(_SQL["count_plan"], message, 0, 0, now)
 
     async def resolve(self, app: AppId, target: Target) -> Resolved:
         """See the port."""

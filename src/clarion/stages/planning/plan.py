@@ -1,8 +1,9 @@
 """Hand-off 2 to 3: one shard of a message's audience becomes batches and recorded skips."""
 
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -13,16 +14,23 @@ from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason
 from clarion.domain.suppression import OutcomeRows, suppressed, unknown
-from clarion.ports.audience import Audience, AudienceScan
+from clarion.ports.audience import Audience, AudienceScan, AudienceUnavailableError
 from clarion.ports.line import ClaimedShard, PlanLine, PlannedBatch
+from clarion.ports.messages import StoreUnavailableError
 from clarion.ports.system import Clock
+from clarion.telemetry.logs import log
 from clarion.telemetry.metrics import Metrics
-from clarion.telemetry.names import Metric
+from clarion.telemetry.names import LogEvent, Metric
 
 BATCH_RECIPIENTS = {lane: 4 * CHUNK_RECIPIENTS[lane] for lane in Lane}
 """A batch is four chunks: small enough to share among senders, large enough to amortise."""
 
 PLAN_LEASE_S = 60.0
+AUDIENCE_AGAIN_S = 1.0
+AGAIN_FIRST_S = 5.0
+AGAIN_LONGEST_S = 300.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -110,6 +118,37 @@ async def plan_next(
     claimed = await line.claim_shard(owner, clock.now(), PLAN_LEASE_S)
     if claimed is None:
         return False
+    try:
+        await _plan_shard(line, audience, clock, claimed, metrics)
+    except StoreUnavailableError:
+        raise  # the loop waits for the store, and gives the lease back then
+    except AudienceUnavailableError as error:
+        log(_log, logging.WARNING, LogEvent.FACTS_UNAVAILABLE, cause=str(error))
+        await _postpone(line, claimed, clock, AUDIENCE_AGAIN_S)
+    except Exception as error:  # noqa: BLE001  # the edge of the process
+        # A bug, or a message that can't be planned: it comes again, and others go first.
+        metrics.add(Metric.HANDLER_FAILURES, "planning")
+        log(
+            _log,
+            logging.ERROR,
+            LogEvent.HANDLER_FAILED,
+            error=error,
+            message=claimed.shard.message,
+            claims=claimed.claims,
+        )
+        wait = min(AGAIN_LONGEST_S, AGAIN_FIRST_S * 2 ** min(claimed.claims - 1, 16))
+        await _postpone(line, claimed, clock, wait)
+    return True
+
+
+async def _postpone(line: PlanLine, claimed: ClaimedShard, clock: Clock, wait_s: float) -> None:
+    now = clock.now()
+    await line.postpone(claimed, now + timedelta(seconds=wait_s), now)
+
+
+async def _plan_shard(
+    line: PlanLine, audience: Audience, clock: Clock, claimed: ClaimedShard, metrics: Metrics
+) -> None:
     plan = _Plan(
         claimed=claimed,
         credentials=await line.credentials(claimed.shard.app),
@@ -121,4 +160,3 @@ async def plan_next(
     if await line.commit_shard(claimed, plan.batches, plan.skipped, clock.now()):
         for batch in plan.batches:
             metrics.add(Metric.RECIPIENTS_PLANNED, batch.network.label, amount=len(batch.rows))
-    return True

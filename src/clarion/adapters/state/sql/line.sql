@@ -37,11 +37,22 @@ with pick as (
     for update skip locked
 )
 update shard s
-set state = 2, owner = $1, leased_until = $3, fence = s.fence + 1, claims = s.claims + 1
+set state = 2, owner = $1, leased_until = $3, fence = s.fence + 1,
+    claims = least(s.claims + 1, 30000)
 from pick, message m
 where s.message_id = pick.message_id and s.low = pick.low and m.id = s.message_id
 returning s.message_id::text as message_id, s.low, s.high, s.app_id, s.lane, s.fence, s.claims,
-          m.envelope, m.target::text as target, m.xid::text::bigint as xid
+          m.target::text as target, m.xid::text::bigint as xid
+
+-- name: message_state
+-- Locked, so that a pause or a withdrawal comes before or after.
+select state from message where id = $1::text::uuid for update
+
+-- name: postpone_shard
+-- Back to the queue, or held ($5) while its message is paused.
+update shard set state = case when $5 then 3 else 1 end, owner = null, leased_until = null,
+                 run_at = $4
+where message_id = $1::text::uuid and low = $2 and fence = $3 and state = 2
 
 -- name: finish_shard
 -- The fence decides: whoever lost the lease updates no row.
