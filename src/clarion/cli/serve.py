@@ -1,5 +1,6 @@
 """`clarion serve`: the whole platform on one machine."""
 
+import errno
 import shlex
 import shutil
 import socket
@@ -49,9 +50,11 @@ def _check_port(settings: Settings) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
             raise CommandError(
-                f"{host}:{port} can't be listened on ({error.strerror}); stop what listens there "
-                "(another Clarion?), or choose another port with CLARION_SERVER_PORT",
+                f"{host}:{port} can't be listened on ({error.strerror}); "
+                + ("stop what listens there (another Clarion?), or " if taken else "")
+                + "choose another address with CLARION_SERVER_PORT or CLARION_SERVER_HOST",
                 Exit.UNREACHABLE,
             ) from error
 
