@@ -2,12 +2,14 @@
 
 import asyncio
 import itertools
+import json
 
 import polars as pl
 from tests.line.conftest import Store
 
 from clarion.adapters.state.journal import PostgresJournal
 from clarion.adapters.state.plan_line import PostgresPlanLine
+from clarion.adapters.state.statements import statements
 from clarion.domain.ids import BUCKETS, DeviceId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
@@ -138,3 +140,29 @@ async def test_names_that_are_not_there_are_told(store: Store) -> None:
 
     assert list(resolved.unknown) == ["nobody", "crm:9", "77"]
     assert list(foreign.unknown) == ["u0"]
+
+
+async def test_messages_of_the_far_future_cost_the_planner_nothing(store: Store) -> None:
+    """It looks for what is due many times a second: 20,000 reminders are not read each time."""
+    await accept(store, 1, Target(users=["u1"]), send_at=store.later(86400))
+    await store.pool.execute(
+        """insert into message (id, app_id, lane, state, request, envelope, target, send_at,
+                                key_id, created_at)
+           select gen_random_uuid(), app_id, g % 4, state, request, envelope, target,
+                  send_at + g * interval '1 second', key_id, created_at
+           from message, generate_series(1, 20000) g"""
+    )
+    await store.pool.execute("vacuum message")
+
+    async with store.pool.acquire() as connection:
+        plan = await connection.fetchval(
+            "explain (analyze, buffers, format json) " + statements("line")["expand_due"],
+            store.now,
+            100,
+            32,
+            BUCKETS,
+            list(Lane),
+        )
+
+    read = json.loads(plan)[0]["Plan"]
+    assert read["Shared Hit Blocks"] + read["Shared Read Blocks"] < 50

@@ -57,7 +57,7 @@ class PlanLine(Protocol):
     """Hand-offs 1 and 2."""
 
     async def expand_due(self, now: datetime, *, limit: int) -> int:
-        """Turn messages whose time has come into shards; how many messages."""
+        """Turn messages whose time has come into shards, `limit` of each lane; how many."""
         ...
 
     async def claim_shard(self, owner: str, now: datetime, lease_s: float) -> ClaimedShard | None:

@@ -24,6 +24,7 @@ BUCKETS_PER_SHARD = 32
 """32 shards for everybody: the first is planned, and sent, while the others wait."""
 
 _SQL = statements("line")
+_LANES = [int(lane) for lane in Lane]
 _BATCH_COLUMNS = (
     "key",
     "app_id",
@@ -49,7 +50,7 @@ class PostgresPlanLine:
         with store_failures():
             async with self._pool.acquire() as connection:
                 done = await connection.execute(
-                    _SQL["expand_due"], now, limit, BUCKETS_PER_SHARD, BUCKETS
+                    _SQL["expand_due"], now, limit, BUCKETS_PER_SHARD, BUCKETS, _LANES
                 )
         return int(done.rpartition(" ")[2])
 

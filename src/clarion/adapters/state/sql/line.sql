@@ -2,14 +2,18 @@
 -- uuids travel as text and xid8 as bigint, so that no codec of the connection matters.
 
 -- name: expand_due
--- Messages whose time has come become shards: hand-off 1 to 2 in one statement.
+-- Messages whose time has come become shards: hand-off 1 to 2 in one statement. Lane by lane, so
+-- that the index is read up to now only: what is scheduled for later is never looked at.
 with due as (
-    select id, app_id, lane, coalesce((target ->> 'everybody')::boolean, false) as everybody
-    from message
-    where state = 1 and send_at <= $1
-    order by lane, send_at, id
-    limit $2
-    for update skip locked
+    select m.*
+    from unnest($5::smallint[]) as l (lane), lateral (
+        select id, app_id, lane, coalesce((target ->> 'everybody')::boolean, false) as everybody
+        from message
+        where state = 1 and lane = l.lane and send_at <= $1
+        order by send_at, id
+        limit $2
+        for update skip locked
+    ) m
 ), pieces as (
     select due.id, due.app_id, due.lane, g.low,
            g.low + case when due.everybody then $3::int else $4::int end as high
