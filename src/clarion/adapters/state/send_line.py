@@ -12,7 +12,7 @@ from clarion.adapters.state.envelopes import decode_message
 from clarion.adapters.state.failures import store_failures
 from clarion.adapters.state.plan_line import chunk_values
 from clarion.adapters.state.pool import reading, unit_of_work
-from clarion.adapters.state.recipient_columns import decode, encode_frame, frame_of
+from clarion.adapters.state.recipient_columns import decode, encode_recipients
 from clarion.adapters.state.statements import statements
 from clarion.domain.handoffs import BatchToSend, Int64s, Recipients
 from clarion.domain.ids import AppId, BatchId, CredentialId, MessageId
@@ -28,6 +28,9 @@ from clarion.ports.line import (
 
 _SQL = statements("line")
 MANY_CHANGES = 5000
+DONE_KEPT = timedelta(hours=1)
+"""Longer than anybody asks again whether a commit arrived."""
+DROPPED_AT_ONCE = 5000
 _LOST = ChunkAck(recorded=False)
 
 
@@ -274,7 +277,7 @@ async def _insert(
         attempt,
         parent.first_attempt_at,
         parent.planned_xid,
-        encode_frame(frame_of(new.recipients)),
+        encode_recipients(new.recipients),
     )
 
 
@@ -298,7 +301,7 @@ class PostgresHousekeeping:
             async with self._pool.acquire() as connection:
                 batches = await connection.execute(_SQL["sweep_batches"], now)
                 shards = await connection.execute(_SQL["sweep_shards"], now)
-                await connection.execute(_SQL["drop_old_work"], now - timedelta(hours=24), 5000)
+                await connection.execute(_SQL["drop_old_work"], now - DONE_KEPT, DROPPED_AT_ONCE)
         return _count(batches) + _count(shards)
 
     async def backlog(self, now: datetime) -> Sequence[Backlog]:
