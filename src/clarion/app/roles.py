@@ -20,8 +20,9 @@ _log = logging.getLogger(__name__)
 CONNECTIONS = {"api": 12, "planner": 3, "sender": 4, "facts": 2}
 """Roles, and the connections to the state store that each process of one may hold."""
 
-BACKGROUND_NICENESS = 5
-"""Bulk work yields the processor to the process that answers people."""
+BACKGROUND_NICENESS = 15
+"""Bulk work yields the processor to the process that answers people: at this distance it gets what
+that leaves over, and all of an idle machine."""
 
 
 async def run_role(settings: Settings, role: str, owner: str, stop: asyncio.Event) -> None:

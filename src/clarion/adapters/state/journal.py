@@ -8,7 +8,7 @@ import asyncpg
 
 from clarion.adapters.state.envelopes import encode_message, encode_target
 from clarion.adapters.state.failures import store_failures
-from clarion.adapters.state.recipient_columns import encode_frame, frame_of
+from clarion.adapters.state.recipient_columns import encode_recipients
 from clarion.adapters.state.resolving import resolve
 from clarion.adapters.state.statements import statements
 from clarion.domain.handoffs import BatchSent, BatchToSend
@@ -235,7 +235,7 @@ def _batch_columns(entry: JournalEntry) -> list[list[object]]:
         list(entry.leased),
         [len(batch.recipients) for batch in batches],
         [batch.planned_xid for batch in batches],
-        [encode_frame(frame_of(batch.recipients)) for batch in batches],
+        [encode_recipients(batch.recipients) for batch in batches],
     ]
 
 
