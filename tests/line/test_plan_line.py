@@ -93,6 +93,7 @@ async def test_a_planner_that_lost_its_lease_records_nothing(store: Store) -> No
     assert await line.commit_shard(successor, [batch], [], store.now)
 
     assert await store.pool.fetchval("select count(*) from batch") == 1
+    assert await store.pool.fetchval("select count(*) from shard") == 0
 
 
 async def one_batch(store: Store, line: PostgresPlanLine) -> PlannedBatch:

@@ -59,8 +59,8 @@ update shard set state = case when $5 then 3 else 1 end, owner = null, leased_un
 where message_id = $1::text::uuid and low = $2 and fence = $3 and state = 2
 
 -- name: finish_shard
--- The fence decides: whoever lost the lease updates no row.
-update shard set state = 4, owner = null, leased_until = null
+-- The fence decides: whoever lost the lease finds no row. Nobody needs a shard that is planned.
+delete from shard
 where message_id = $1::text::uuid and low = $2 and fence = $3 and state in (2, 3)
 returning 1
 

@@ -55,7 +55,7 @@ where message_ids[1] = $1::text::uuid and cardinality(message_ids) = 1 and state
 -- name: drop_shards
 -- Nobody was chosen from these yet: there is nobody to record.
 with dropped as (
-    update shard set state = 4 where message_id = $1::text::uuid and state in (1, 3)
+    delete from shard where message_id = $1::text::uuid and state in (1, 3)
     returning 1
 )
 update message
