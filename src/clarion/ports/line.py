@@ -8,7 +8,6 @@ from typing import Protocol
 import polars as pl
 
 from clarion.domain.content import Message
-from clarion.domain.credential_health import FaultPolicy
 from clarion.domain.handoffs import BatchSent, BatchToSend, Int64s, Recipients, ShardToPlan, UInt16s
 from clarion.domain.ids import AppId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
@@ -252,6 +251,3 @@ class Housekeeping(Protocol):
     async def quarantined(self) -> Mapping[Network, int]:
         """Credentials in quarantine; every network is told."""
         ...
-
-
-DEFAULT_FAULT_POLICY = FaultPolicy()
