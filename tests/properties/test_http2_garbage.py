@@ -1,7 +1,7 @@
 """Whatever octets arrive: the connection lives or ends by the rules, and no request hangs."""
 
 from hyperframe.frame import SettingsFrame
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clarion.wire.http2 import Batch, Connection, HeaderSet, LocalSettings, State
@@ -26,15 +26,18 @@ FRAMES = st.builds(
     cut=st.integers(1, 40),
     stateful=st.booleans(),
     keep=st.booleans(),
-    body=st.sampled_from([b"", b"{}", bytes(70_000)]),
+    size=st.sampled_from([0, 2, 70_000]),
     limit=st.sampled_from([0, 1, 4, 100]),
 )
+@example(  # a stream error on an even stream, which lies between two of ours
+    pieces=[frame(2, 0, 2, b"x")], cut=1, stateful=False, keep=False, size=0, limit=1
+)
 def test_no_octets_raise_and_no_request_hangs(
-    *, pieces: list[bytes], cut: int, stateful: bool, keep: bool, body: bytes, limit: int
+    *, pieces: list[bytes], cut: int, stateful: bool, keep: bool, size: int, limit: int
 ) -> None:
     """After its deadline every request has exactly one outcome, and nothing is open."""
     connection = Connection(b"x", settings=LocalSettings(stateful_headers=stateful))
-    batch = Batch(HEADERS, [b"%d" % at for at in range(5)], body=body, keep_bodies=keep)
+    batch = Batch(HEADERS, [b"%d" % at for at in range(5)], body=bytes(size), keep_bodies=keep)
     connection.submit(batch, 0.0)
     connection.pull(0.0)
     connection.feed(SettingsFrame(0, {3: limit}).serialize(), 0.0)

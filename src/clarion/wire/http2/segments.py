@@ -90,9 +90,12 @@ class Segments:
         )
 
     def find(self, stream_id: int) -> Segment | None:
-        """The segment of a stream, or None when the stream is idle or long closed."""
+        """The segment of a stream, or None when the stream is idle, long closed or not ours.
+
+        Ours are odd (RFC 9113, section 5.1.1); an even one lies between two of ours.
+        """
         at = bisect_right(self._starts, stream_id) - 1
-        if at < 0 or stream_id >= self._items[at].hi:
+        if at < 0 or not stream_id & 1 or stream_id >= self._items[at].hi:
             return None
         return self._items[at]
 
