@@ -17,6 +17,7 @@ from clarion.adapters.state.pool import open_pool
 from clarion.adapters.system import SystemClock
 from clarion.domain.handoffs import OUTCOME_ROW
 from clarion.domain.ids import BUCKETS, AppId, MessageId, UserId
+from clarion.domain.network import Network
 from clarion.domain.outcome import Outcome, Reason
 from clarion.ports.audience import AudienceScan
 
@@ -181,7 +182,7 @@ async def test_outcomes_are_counted_and_traced(pool: asyncpg.Pool, short_dir: Pa
     assert [(c.outcome, c.reason, c.count) for c in counts.outcomes] == [
         (Outcome.ACCEPTED, Reason.ACCEPTED, 4)
     ]
-    assert counts.retried == 1
+    assert counts.retried == {Network.APNS: 1}
     assert [(a.outcome, a.reason, a.status, a.note) for a in trace] == [
         (None, Reason.THROTTLED, 429, "gone"),
         (Outcome.ACCEPTED, Reason.ACCEPTED, 0, None),

@@ -51,7 +51,7 @@ def progress(record: MessageRecord, counts: MessageCounts) -> ProgressView:
         state=STATE_NAMES[record.state],
         recipients=record.recipients,
         done=sum(row.count for row in counts.outcomes),
-        retried=counts.retried,
+        retried=sum(counts.retried.values()),
     )
 
 
@@ -83,6 +83,11 @@ def view(record: MessageRecord, counts: MessageCounts) -> MessageView:
         ],
         by_outcome=by_outcome,
         by_network=by_network,
+        retried_by_network={_label(n) or NO_DEVICE: count for n, count in counts.retried.items()},
+        answered_after_s={
+            f"p{percentile}": round((at - record.created_at).total_seconds(), 3)
+            for percentile, at in counts.answered_at.items()
+        },
         first_outcome_at=counts.first_at,
         last_outcome_at=counts.last_at,
     )

@@ -17,7 +17,7 @@ from clarion.app.demo_audience import Audience, make_audience
 from clarion.app.demo_credentials import KEY_ID, TEAM_ID, TOPIC, DemoCredentials, make_credentials
 from clarion.app.demo_processes import ChildFailedError, Children, free_port
 from clarion.cli.connection import Connection, Json
-from clarion.cli.demo_report import latency_sample, report
+from clarion.cli.demo_report import report
 from clarion.cli.exits import CommandError, Exit
 from clarion.cli.import_file import Source, upload
 from clarion.cli.outcomes import follow
@@ -96,8 +96,7 @@ async def _demo(users: int, seed: int) -> bool:
             await _import(connection, audience, folder)
             await _one(connection, audience.subject)
             campaign = await _all(connection)
-            latencies = await latency_sample(connection, campaign, audience)
-            complete = await report(connection, campaign, audience, latencies)
+            complete = await report(connection, campaign, audience)
             OUT.print("\nStopping …")
     return complete
 

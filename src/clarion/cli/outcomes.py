@@ -26,14 +26,15 @@ async def follow(connection: Connection, message: str, show: Callable[[Json], No
 
 
 def by_network(view: Json) -> Table:
-    """Per network accepted, dead, refused, and so on."""
+    """Per network accepted, dead, refused and so on, and how many were tried more than once."""
     outcomes = [*ALWAYS, *(name for name in view["by_outcome"] if name not in ALWAYS)]
-    table = Table("network", *outcomes, "all")
+    table = Table("network", *outcomes, "all", "tried again")
     for column in table.columns[1:]:
         column.justify = "right"
     for network, counts in view["by_network"].items():
         row = [number(counts.get(name, 0)) for name in outcomes]
-        table.add_row(LABELS.get(network, network), *row, number(sum(counts.values())))
+        again = number(view["retried_by_network"].get(network, 0))
+        table.add_row(LABELS.get(network, network), *row, number(sum(counts.values())), again)
     return table
 
 

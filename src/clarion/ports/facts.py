@@ -1,6 +1,6 @@
 """What was recorded about every recipient, for reports and for the trace of one person."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -26,8 +26,11 @@ class MessageCounts:
     """The recorded outcomes of one message."""
 
     outcomes: Sequence[OutcomeCount]
-    retried: int
-    """Recipients that needed more than one attempt."""
+    retried: Mapping[Network, int]
+    """Recipients that needed more than one attempt, per network that had any."""
+    answered_at: Mapping[int, datetime]
+    """Percentile (50, 90, 95, 99) -> when so many of the recipients that were sent to had the
+    network's last answer; empty before the first."""
     first_at: datetime | None
     last_at: datetime | None
 

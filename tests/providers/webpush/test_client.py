@@ -236,7 +236,8 @@ async def test_a_signature_is_kept_per_origin_and_version_until_half_its_life() 
 
 async def test_a_refused_old_signature_is_made_anew_and_a_young_one_alerts() -> None:
     """REFRESH_AUTH once; refused again right after, it is the configuration."""
-    service = LocalService(judge=always(401))
+    google = WebPushSettings(allow=ALLOW, profiles={"127.0.0.1": Profile.GOOGLE})
+    service = LocalService(judge=always(401), settings=google)
 
     async def verdict() -> int:
         tokens = [f"{ORIGIN}/p/{row}" for row in range(3)]

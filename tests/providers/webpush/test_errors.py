@@ -50,7 +50,7 @@ def test_a_service_is_known_by_its_host(host: str, profile: Profile) -> None:
         (202, Verdict.OK, Reason.ACCEPTED),
         (307, FIX, Reason.ENDPOINT_FORBIDDEN),
         (400, FIX, Reason.REQUEST_MALFORMED),
-        (401, ALERT, Reason.CREDENTIAL_REJECTED),
+        (401, FIX, Reason.CREDENTIAL_REJECTED),
         (403, SUSPECT, Reason.TOKEN_OF_ANOTHER_SENDER),
         (404, DROP, Reason.TOKEN_UNREGISTERED),
         (405, FIX, Reason.REQUEST_MALFORMED),

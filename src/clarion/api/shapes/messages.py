@@ -160,6 +160,11 @@ class MessageView(msgspec.Struct, frozen=True, kw_only=True):
     by_outcome: dict[str, int]
     by_network: dict[str, dict[str, int]]
     """Network -> outcome -> recipients."""
+    retried_by_network: dict[str, int]
+    """Network -> recipients that needed more than one attempt."""
+    answered_after_s: dict[str, float]
+    """`p50`, `p90`, `p95`, `p99`: seconds from the message's creation until so many of those that
+    were sent to had their network's last answer."""
     first_outcome_at: datetime | None
     last_outcome_at: datetime | None
 

@@ -1,11 +1,11 @@
 """What the push services' answers mean, row by row.
 
 A service is known by its host. Its own table comes first, then RFC 8030's, then the hundreds.
-Every table maps (status, the service's own word) to a verdict and a reason; the word is what
-`_WORDS` finds in the answer: autopush's errno, Apple's reason, ntfy's code, Google's sentence.
+Every table maps (status, what `_WORDS` finds in the answer) to a verdict and a reason.
 
 A 401 or 403 that may concern one subscription alone (made with another VAPID key) is
-`SUSPECT_TOKEN`: how many subscriptions it hits decides whether they or the credential are wrong.
+`SUSPECT_TOKEN`: how many it hits decides. A 401 of a service that we do not know is about itself
+alone: a client may register any endpoint, and must not be able to quarantine a credential.
 """
 
 import math
@@ -144,7 +144,7 @@ _TIMED_OUT: Final = Row(Verdict.RETRY, Reason.ANSWER_TIMED_OUT)
 
 RFC_8030: Final[Table] = {
     (400, None): _MALFORMED,
-    (401, None): _REJECTED,
+    (401, None): Row(Verdict.FIX_PAYLOAD, Reason.CREDENTIAL_REJECTED),  # see above
     (403, None): _OTHER_KEY,  # RFC 8292 section 4.2: a bad signature or another key
     (404, None): _GONE,  # RFC 8030 section 7.3
     (405, None): _MALFORMED,
@@ -196,9 +196,9 @@ AUTOPUSH: Final[Table] = {
 GOOGLE: Final[Table] = {
     (400, "UnauthorizedRegistration"): _REJECTED,
     (400, "InvalidTokenFormat"): _MALFORMED,
+    (401, None): _REJECTED,
     (403, "MismatchSenderId"): _OTHER_KEY,
     (403, "do not correspond to the credentials"): _OTHER_KEY,
-    # The endpoint's browser dropped it, or another key: repeated, it is dead.
     (403, "invalid push subscription endpoint"): _OTHER_KEY,
     (410, "NotRegistered"): _GONE,
     (410, "unsubscribed or expired"): _GONE,

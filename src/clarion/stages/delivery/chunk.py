@@ -49,21 +49,21 @@ def microseconds(instant: datetime) -> int:
     return int(instant.timestamp() * 1_000_000)
 
 
-def deadlines_us(batch: BatchToSend, recipients: Recipients) -> Int64s:
+def deadlines_us(batch: BatchToSend, recipients: Recipients, now: datetime) -> Int64s:
     """Per row, past when nothing may be sent.
 
-    The nearer of the sender's deadline and of the TTL, which runs from the first attempt.
+    The nearer of the sender's deadline and of the TTL. The TTL's clock runs from the recipient's
+    first attempt: before it, a message that waited in our queue is as fresh as it ever was, and
+    only the sender's deadline can make it too late.
     """
+    first = now if batch.attempt == 0 else batch.first_attempt_at
     per_message = []
     for message in batch.messages:
         limits = [NEVER_US]
         if message.expires_at is not None:
             limits.append(microseconds(message.expires_at))
         if message.ttl is not None:
-            # A network that takes the message late would keep it late: the clock runs from here.
-            limits.append(
-                microseconds(batch.first_attempt_at + max(message.ttl, timedelta(seconds=1)))
-            )
+            limits.append(microseconds(first + max(message.ttl, timedelta(seconds=1))))
         per_message.append(min(limits))
     column = np.array(per_message, np.int64)
     index = recipients.message

@@ -44,7 +44,9 @@ _log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-LEASE_S = 60.0
+LEASE_S = 300.0
+"""Longer than a chunk can take when every network is silent: a batch that is still being sent must
+not be sent by another. Work of a process that is known to be dead does not wait for it."""
 POISON_CLAIMS = 4
 """A batch that was leased this often without progress takes its sender down: split it."""
 STORE_PATIENCE_S = 30.0
@@ -183,7 +185,7 @@ async def send_chunk(
     `reasons` says who may no longer be sent to, and is completed in place.
     """
     batch, recipients = chunk.batch, chunk.recipients
-    deadline_us = deadlines_us(batch, recipients)
+    deadline_us = deadlines_us(batch, recipients, chunk.now)
     withhold(chunk, reasons, deadline_us, canceled)
     if credential is None:
         reasons[reasons == 0] = Reason.CREDENTIAL_MISSING

@@ -24,6 +24,7 @@ from clarion.ports.facts import AttemptFact, FactsUnavailableError, MessageCount
 from clarion.ports.system import Clock
 
 CONNECT_PATIENCE_S: Final = 8.0
+PERCENTILES: Final = (50, 90, 95, 99)
 IDLE_CONNECTIONS: Final = 4
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -88,7 +89,11 @@ class FactsClient:
                 )
                 for network, outcome, reason, count in answer["outcomes"]
             ],
-            retried=answer["retried"],
+            retried={Network(network): count for network, count in answer["retried"]},
+            answered_at={
+                percentile: datetime.fromtimestamp(at / 1e6, UTC)
+                for percentile, at in zip(PERCENTILES, answer["answered_us"] or (), strict=False)
+            },
             first_at=_instant(answer["first_us"]),
             last_at=_instant(answer["last_us"]),
         )

@@ -36,8 +36,15 @@ group by all order by all
 """
 
 _SPAN: Final = f"""
-select count(distinct device) filter (attempt > 0 or outcome = 0), min(at_us), max(at_us)
+select min(at_us), max(at_us),
+       quantile_disc(at_us, [0.5, 0.9, 0.95, 0.99]) filter (outcome <> 0 and status > 0)
 from outcome where {_MINE}
+"""
+
+_RETRIED: Final = f"""
+select network, count(distinct device) as n
+from outcome where {_MINE} and (attempt > 0 or outcome = 0)
+group by network order by network
 """
 
 _TRACE: Final = """
@@ -85,9 +92,10 @@ def counts(store: FactsStore, *, app: int, message: str) -> dict[str, object]:
     span = _of_message(store, _SPAN, app=app, message=message)[0]
     return {
         "outcomes": _of_message(store, _COUNTS, app=app, message=message),
-        "retried": span[0],
-        "first_us": span[1],
-        "last_us": span[2],
+        "retried": _of_message(store, _RETRIED, app=app, message=message),
+        "first_us": span[0],
+        "last_us": span[1],
+        "answered_us": span[2],
     }
 
 
