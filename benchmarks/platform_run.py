@@ -215,7 +215,9 @@ async def post_message(platform: Platform, body: Mapping[str, object]) -> str:
 
 async def recorded(platform: Platform, message: str, every_s: float = 0.2) -> Mapping[str, int]:
     """Outcome -> recipients, once the message is finished and all of them are in the facts."""
-    while await _state(platform, message) != "finished":  # without asking for counts all the time
+    while True:
+        if await _state(platform, message) == "finished":  # counting all the time would count too
+            break
         await asyncio.sleep(every_s)
     while True:
         view = await see(platform, message)

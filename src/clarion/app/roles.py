@@ -8,7 +8,8 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 
 from clarion.app.container import Container, open_container
@@ -40,19 +41,26 @@ async def run_role(settings: Settings, role: str, owner: str, stop: asyncio.Even
     run: Callable[[Container, str, asyncio.Event], Awaitable[None]] = getattr(module, f"run_{role}")
     async with open_container(settings, connections=connections) as container:
         log(_log, logging.INFO, LogEvent.ROLE_STARTED, role=role, owner=owner, pid=os.getpid())
-        settle_garbage()
-        await run(container, owner, stop)
+        with settled_garbage():
+            await run(container, owner, stop)
     log(_log, logging.INFO, LogEvent.ROLE_STOPPED, role=role, owner=owner)
 
 
-def settle_garbage() -> None:
+@contextmanager
+def settled_garbage() -> Iterator[None]:
     """Spare the collector what is here to stay, and let it look less often.
 
     Everything imported lives as long as the process; batches are columns, so that cycles are few.
     """
+    before = gc.get_threshold()
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def yield_processor(role: str) -> None:
