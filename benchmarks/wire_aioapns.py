@@ -8,6 +8,7 @@ costs does not count: only the client's CPU time is compared.
 import argparse
 import asyncio
 import json
+import logging
 import resource
 import ssl
 from pathlib import Path
@@ -85,6 +86,8 @@ async def _send(port: int, count: int, client_pem: Path) -> float:
 
 def main() -> None:
     """Entry of the child: serves, or sends."""
+    # It warns of each wait for a connection; written to a pipe that nobody reads, that blocks it.
+    logging.disable(logging.WARNING)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--certificate", type=Path)
     parser.add_argument("--key", type=Path)
