@@ -61,7 +61,7 @@ def test_the_demo_tells_one_outcome_for_each_device(folder: Path) -> None:
     assert "400 people with 600 devices" in shown
     assert "600 devices, 600 final outcomes: exactly one for each." in shown
     rows = re.findall(
-        r"│ (APNs|FCM|Web Push) +│ +(\d+) │ +(\d+) │ +(\d+) │ +(\d+) │.* (\d+) │", shown
+        r"│ (APNs|FCM|Web Push) +│ +(\d+) │ +(\d+) │ +(\d+) │ +(\d+) │.* (\d+) │ +\d+ │", shown
     )
     assert [row[0] for row in rows] == ["APNs", "FCM", "Web Push"]
     for row in rows:

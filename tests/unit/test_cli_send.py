@@ -128,6 +128,7 @@ def test_tables_add_up_what_the_api_counted() -> None:
     view = {
         "by_outcome": {"accepted": 3, "failed": 1},
         "by_network": {"apns": {"accepted": 1, "failed": 1}, "fcm": {"accepted": 2}},
+        "retried_by_network": {"apns": 1},
         "outcomes": [
             {"network": "apns", "outcome": "accepted", "reason": "accepted", "count": 1},
             {"network": "fcm", "outcome": "accepted", "reason": "accepted", "count": 2},
@@ -140,4 +141,5 @@ def test_tables_add_up_what_the_api_counted() -> None:
     assert columns["accepted"] == ["1", "2"]
     assert columns["refused"] == ["0", "0"]
     assert columns["all"] == ["2", "2"]
+    assert columns["tried again"] == ["1", "0"]
     assert list(reasons(view).columns[2].cells) == ["3", "1"]

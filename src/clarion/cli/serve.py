@@ -102,7 +102,7 @@ def _activation() -> str:
     script = Path(sys.prefix) / "bin" / "activate"
     if shutil.which("clarion") is not None or not script.exists():
         return ""
-    return f"  source {shlex.quote(str(script))}\n"
+    return f"  . {shlex.quote(str(script))}\n"
 
 
 TRY_NEXT = """\

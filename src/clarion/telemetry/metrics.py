@@ -34,7 +34,9 @@ class Metrics:
         self._registry = CollectorRegistry(auto_describe=True)
         self._counting: dict[tuple[Metric, tuple[str, ...]], Counter] = {}
         self._observing: dict[tuple[Metric, tuple[str, ...]], Histogram] = {}
-        if directory is not None:
+        if directory is None:
+            backing.ValueClass = backing.MutexValue
+        else:
             share(directory)
         self._counters: Mapping[Metric, Counter] = MappingProxyType(
             {

@@ -8,6 +8,7 @@ the lease runs out (or the supervisor gives it back) and a sender takes the batc
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -39,6 +40,10 @@ UNRECORDED_RECIPIENTS = 500
 """Sent by this process and not recorded yet: what a crash of it may repeat. A network that answers
 slowly holds back new groups here, not the memory."""
 NAMES_PER_GROUP = CHUNK_RECIPIENTS[Lane.TRANSACTIONAL]
+CROWDED_WAITING = 50
+CROWDED_NAMES = 50
+"""When so many messages wait, groups take more names: the work per group is the same, and who waits
+longest is served sooner. `UNRECORDED_RECIPIENTS` bounds what a crash may repeat either way."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +60,7 @@ class UrgentPath:
     journal: Journal
     delivery: DeliveryPorts
     owner: str
-    _waiting: list[_Waiting] = field(default_factory=list)
+    _waiting: deque[_Waiting] = field(default_factory=deque)
     _keys: set[tuple[AppId, str]] = field(default_factory=set)
     _groups: set[asyncio.Task[None]] = field(default_factory=set)
     _sends: set[asyncio.Task[None]] = field(default_factory=set)
@@ -98,15 +103,13 @@ class UrgentPath:
         self._start_groups()
 
     def _next_group(self) -> list[_Waiting]:
-        """As many of the waiting messages as name no more people than a chunk holds."""
-        names = 0
-        for count, waiting in enumerate(self._waiting):
-            names += _names(waiting.new)
-            if names > NAMES_PER_GROUP and count:
-                break
-        else:
-            count = len(self._waiting)
-        group, self._waiting = self._waiting[:count], self._waiting[count:]
+        """As many of the waiting messages as name no more people than a group may."""
+        limit = CROWDED_NAMES if len(self._waiting) > CROWDED_WAITING else NAMES_PER_GROUP
+        group = [self._waiting.popleft()]
+        names = _names(group[0].new)
+        while self._waiting and names + _names(self._waiting[0].new) <= limit:
+            group.append(self._waiting.popleft())
+            names += _names(group[-1].new)
         return group
 
     async def _work(self, group: Sequence[_Waiting]) -> None:

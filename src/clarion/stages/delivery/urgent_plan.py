@@ -64,7 +64,7 @@ def plan_group(
         return plan
     by_ix = dict(zip(indexes, news, strict=True))
     parts: dict[tuple[AppId, Lane, Network], list[int]] = {}
-    for row in sending.tolist():  # a group names ten people at the most
+    for row in sending.tolist():  # a group names some dozens of people at the most
         message = by_ix[int(rows.ix[row])].message
         key = (message.app, message.lane, Network(int(rows.network[row])))
         parts.setdefault(key, []).append(row)
