@@ -24,6 +24,15 @@ def statements(file: str) -> Mapping[str, str]:
     text = (
         resources.files("clarion.adapters.state").joinpath("sql", f"{file}.sql").read_text("utf-8")
     )
+    return named(text, file)
+
+
+def named(text: str, file: str) -> Mapping[str, str]:
+    """The named statements of a text; `file` is what errors call it.
+
+    Raises:
+        ValueError: two statements have one name, or one has no sentence.
+    """
     parts = _NAME.split(text)[1:]
     found: dict[str, str] = {}
     for name, body in zip(parts[::2], parts[1::2], strict=True):

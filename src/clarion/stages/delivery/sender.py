@@ -8,7 +8,7 @@ message once.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -145,7 +145,7 @@ async def _send_batch(
             await ports.line.release(batch, ports.clock.now())
             return
         canceled = ack.canceled
-        batch = _moved_to(batch, high)
+        batch = replace(batch, cursor=high)
 
 
 def _ended(batch: BatchToSend, canceled: Collection[MessageId], now: datetime) -> bool:
@@ -153,23 +153,6 @@ def _ended(batch: BatchToSend, canceled: Collection[MessageId], now: datetime) -
     return all(
         message.id in canceled or (message.expires_at is not None and message.expires_at <= now)
         for message in batch.messages
-    )
-
-
-def _moved_to(batch: BatchToSend, cursor: int) -> BatchToSend:
-    return BatchToSend(
-        id=batch.id,
-        app=batch.app,
-        lane=batch.lane,
-        network=batch.network,
-        credential=batch.credential,
-        messages=batch.messages,
-        recipients=batch.recipients,
-        cursor=cursor,
-        attempt=batch.attempt,
-        first_attempt_at=batch.first_attempt_at,
-        fence=batch.fence,
-        planned_xid=batch.planned_xid,
     )
 
 
