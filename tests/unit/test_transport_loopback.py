@@ -270,6 +270,46 @@ async def test_a_private_host_is_refused_unless_it_is_listed(
     assert [seen.path for seen in judge.seen] == ["/3/b"]
 
 
+async def test_plain_http_is_for_listed_hosts_only(tls: LoopbackTls) -> None:
+    """Without TLS there is nothing to agree on HTTP/2 with: it is HTTP/1.1."""
+    judge = Judge({"/3/b": SimulatedAnswer(status=410)})
+    handle = await serve(judge, host="127.0.0.1", port=0, tls=None, clock=CLOCK)
+    origin = Origin(host="push.lan", port=handle.port, guarded=True, tls=False)
+    try:
+        async with transporting(tls) as transport:
+            with pytest.raises(EgressForbiddenError):
+                await transport.send(origin, batch_of(b"a"), urgent=False)
+        assert handle.wire.connections == 0
+        listed = AllowList.parse(["push.lan"])
+        async with transporting(tls, settings=TransportSettings(allow=listed)) as transport:
+            batch = batch_of(b"a", b"b")
+            await transport.send(origin, batch, urgent=False)
+            assert transport.last_error(origin) is None
+    finally:
+        await handle.close()
+    assert list(batch.statuses) == [200, 410]
+    assert {(seen.scheme, seen.authority) for seen in judge.seen} == {("http", origin.authority)}
+    assert handle.wire.connections_http1 > 0
+
+
+@PROTOCOLS
+async def test_an_authority_of_our_own_does_not_replace_the_systems(
+    tls: LoopbackTls, alpn: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A private push service and a public one are reached by the same process."""
+    system = make_loopback_tls(tmp_path, CLOCK.now())
+    monkeypatch.setenv("SSL_CERT_FILE", str(system.ca_file))
+    async with (
+        serving(system, Judge(), alpn) as public,
+        serving(tls, Judge(), alpn) as private,
+        transporting(tls) as transport,
+    ):
+        for port in (public.port, private.port):
+            batch = batch_of(b"a")
+            await transport.send(Origin(host="localhost", port=port), batch, urgent=False)
+            assert list(batch.statuses) == [200]
+
+
 async def test_a_public_name_with_one_private_address_is_refused(tls: LoopbackTls) -> None:
     """An honest name does not mix the two (DNS rebinding)."""
 

@@ -22,6 +22,8 @@ class SimulatedRequest:
     peer_certificate: bytes | None
     """The client certificate in DER, where one was presented."""
     now: datetime
+    scheme: str = "https"
+    """`http` where the connection is without TLS."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

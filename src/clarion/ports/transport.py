@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from clarion.wire.http2 import Batch
 
 HTTPS_PORT: Final = 443
+HTTP_PORT: Final = 80
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,12 +29,20 @@ class Origin:
     """Keeps apart what may not share a connection (an APNs team, suspect tokens)."""
     guarded: bool = False
     """Whether the egress guard applies: only public addresses, pinned when they were checked."""
+    tls: bool = True
+    """`https`; False is plain `http`, which is spoken as HTTP/1.1 (the guard refuses it)."""
+
+    @property
+    def scheme(self) -> str:
+        """`https` or `http`."""
+        return "https" if self.tls else "http"
 
     @property
     def authority(self) -> str:
-        """Host and port as `:authority` carries them; 443 is left out."""
+        """Host and port as `:authority` carries them; the scheme's own port is left out."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == HTTPS_PORT else f"{host}:{self.port}"
+        own = HTTPS_PORT if self.tls else HTTP_PORT
+        return host if self.port == own else f"{host}:{self.port}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -118,7 +118,7 @@ async def test_any_mix_of_origins_and_messages_comes_back_in_request_order(
         "https://user@127.0.0.1/push/1",
         "https://127.0.0.1/push/1#fragment",
         "https://127.0.0.1/push/a b",
-        "http://127.0.0.1/push/1",
+        "http://push.example.com/push/1",
         "https://2130706433/push/1",
         "https://127.0.0.1",
         "gopher://127.0.0.1/1",
@@ -156,6 +156,21 @@ async def test_only_hosts_on_the_allow_list_go_unguarded() -> None:
     await service.send(recipients_of(tokens, [KEYS, KEYS]), [make_message()])
     guarded = {origin.host: origin.guarded for origin, _ in service.transport.batches}
     assert guarded == {"127.0.0.1": False, "elsewhere.example.org": True}
+
+
+async def test_plain_http_is_spoken_to_hosts_on_the_allow_list() -> None:
+    """An origin is scheme, host and port: each gets its own batch and its own signature."""
+    service = LocalService(judge=always(201))
+    tokens = ["http://127.0.0.1/1", "https://127.0.0.1/1", "http://127.0.0.1:8080/1"]
+    answers = await service.send(recipients_of(tokens, [KEYS] * 3), [make_message()])
+    assert answers.verdict.tolist() == [Verdict.OK] * 3
+    assert sorted((o.scheme, o.authority) for o, _ in service.transport.batches) == [
+        ("http", "127.0.0.1"),
+        ("http", "127.0.0.1:8080"),
+        ("https", "127.0.0.1"),
+    ]
+    signed = {dict(b.headers.headers)[b"authorization"] for _, b in service.transport.batches}
+    assert len(signed) == 3
 
 
 @pytest.mark.parametrize("lifetime", [0.0, 600.0])
@@ -356,7 +371,8 @@ async def test_no_recipients_make_no_requests() -> None:
         ("https://fcm.googleapis.com/fcm/send/abc", KEYS, True),
         ("https://127.0.0.1:8443/push/1", KEYS, True),
         ("https://10.0.0.1/push/1", KEYS, False),
-        ("http://push.example.org/1", KEYS, False),
+        ("http://push.example.org/1", KEYS, True),
+        ("http://push.example.com/1", KEYS, False),
         ("not a url", KEYS, False),
         ("https://fcm.googleapis.com/fcm/send/abc", None, False),
         ("https://fcm.googleapis.com/fcm/send/abc", KEYS[:80], False),

@@ -1,6 +1,5 @@
 """The push service that tests, demo and `clarion simulate webpush` send to."""
 
-import ssl
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +19,7 @@ from tests.providers.webpush.local_service import (
     recipients_from,
 )
 
-from clarion.adapters.net.loopback_tls import make_loopback_tls
+from clarion.adapters.net.loopback_tls import make_loopback_tls, server_context
 from clarion.adapters.net.serve_simulator import serve
 from clarion.adapters.net.transport import NetTransport, TransportSettings
 from clarion.adapters.system import SystemChance, SystemClock
@@ -315,21 +314,25 @@ def test_no_request_can_make_the_simulator_stumble(
     assert 400 <= answer.status < 500
 
 
-@pytest.mark.parametrize("protocols", [["h2", "http/1.1"], ["http/1.1"]])
-async def test_provider_and_simulator_meet_over_tls(protocols: list[str], tmp_path: Path) -> None:
-    """Real sockets, a real certificate, HTTP/2 and HTTP/1.1; the browser's side decrypts."""
+@pytest.mark.parametrize("protocols", [["h2", "http/1.1"], ["http/1.1"], None])
+async def test_provider_and_simulator_meet_on_a_socket(
+    protocols: list[str] | None, tmp_path: Path
+) -> None:
+    """HTTP/2 and HTTP/1.1 over TLS, plain HTTP to a listed host; the browser decrypts."""
     clock, chance = SystemClock(), SystemChance()
     files = make_loopback_tls(tmp_path, clock.now())
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(files.certificate, files.key)
-    tls.set_alpn_protocols(protocols)
+    tls = None
+    if protocols is not None:
+        tls = server_context(files.certificate, files.key, alpn=protocols)
     simulator = WebPushSimulator(
         profile=Profile.AUTOPUSH, decrypt=True, record=200, faults=WebPushFaults(dead=0.1)
     )
     server = await serve(simulator, host="127.0.0.1", port=0, tls=tls, clock=clock)
     transport = NetTransport(TransportSettings(ca_file=files.ca_file, allow=ALLOW), clock, chance)
     provider = WebPushProvider(transport, clock, chance, WebPushSettings(allow=ALLOW))
-    subscriptions = simulator.subscribe(200, f"https://127.0.0.1:{server.port}")
+    subscriptions = simulator.subscribe(
+        200, f"{'http' if tls is None else 'https'}://127.0.0.1:{server.port}"
+    )
     message = make_message()
     try:
         answers = await provider.send(

@@ -16,6 +16,9 @@ from clarion.wire.endpoint import AllowList, Refused, check_addresses, decide
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Host and port to addresses, best first; raises `OSError` where there are none."""
 
+Find = Callable[[], Awaitable[tuple[str, ...]]]
+"""The addresses that a connection to one origin may go to; see `find_addresses`."""
+
 _MOST_TRIED = 6
 
 
@@ -39,7 +42,7 @@ async def find_addresses(
     """
     if not origin.guarded and proxied:
         return (origin.host,)
-    allowed = decide(f"https://{origin.authority}/", allow) if origin.guarded else None
+    allowed = decide(f"{origin.scheme}://{origin.authority}/", allow) if origin.guarded else None
     if isinstance(allowed, Refused):
         raise EgressForbiddenError(allowed.detail)
     literal = canonical_address(origin.host)

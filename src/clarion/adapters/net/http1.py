@@ -2,13 +2,14 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import httpcore
 from hpack import Decoder
 from typing_extensions import override
 
+from clarion.adapters.net.addresses import Find
 from clarion.adapters.net.tunnel import Tunnel, TunnelRefusedError
 from clarion.ports.system import Clock
 from clarion.ports.transport import EgressForbiddenError, Origin
@@ -30,8 +31,6 @@ _FAULTS = (
     httpcore.NetworkError,
     httpcore.ProtocolError,
 )
-
-Find = Callable[[], Awaitable[tuple[str, ...]]]
 
 
 class PinnedBackend(httpcore.AsyncNetworkBackend):
@@ -114,7 +113,7 @@ class Http1Host:
         self,
         origin: Origin,
         backend: PinnedBackend,
-        tls: ssl.SSLContext,
+        tls: ssl.SSLContext | None,
         clock: Clock,
         limits: Http1Limits,
     ) -> None:
@@ -169,7 +168,7 @@ class Http1Host:
         request = self._pool.stream(
             shared.method,
             httpcore.URL(
-                scheme=b"https",
+                scheme=self._origin.scheme.encode(),
                 host=self._origin.host.encode(),
                 port=self._origin.port,
                 target=shared.path_prefix + batch.paths[index],

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from clarion.adapters.net.addresses import Find
 from clarion.adapters.net.link import OPENING_ERRORS, Link, Route
 from clarion.adapters.net.tls import Http2NotOfferedError, TlsPipe, prepare
 from clarion.adapters.net.tunnel import Tunnel
 from clarion.ports.system import Chance, Clock
+from clarion.ports.transport import EgressForbiddenError
 from clarion.wire.http2 import Batch, Cause, Connection, Failure, LocalSettings
 
 _BACK_OFF_FIRST_S: Final = 0.1
@@ -98,14 +100,20 @@ class Http2Pool:
         config: The host.
         clock: For deadlines and back-off.
         chance: For jitter.
+        find: Names the addresses that a new connection may go to, in the order to try them, anew
+            for each; the host itself without it. Raises `EgressForbiddenError` where there is
+            none to go to, and `OSError` where none was found.
     """
 
-    def __init__(self, config: HostConfig, clock: Clock, chance: Chance) -> None:
+    def __init__(
+        self, config: HostConfig, clock: Clock, chance: Chance, find: Find | None = None
+    ) -> None:
         if config.tls is not None:
             prepare(config.tls)
         self._config = config
         self._clock = clock
         self._chance = chance
+        self._find = find
         self._settings = config.settings
         self._bulk = _Lane(max(1, config.max_connections), urgent=False)
         self._urgent = _Lane(config.reserved, urgent=True) if config.reserved else self._bulk
@@ -130,6 +138,7 @@ class Http2Pool:
 
         Raises:
             Http2NotOfferedError: The host speaks no HTTP/2; nothing of the batch was sent.
+            EgressForbiddenError: The egress guard refuses the host; likewise.
         """
         if not len(batch):
             return
@@ -244,7 +253,7 @@ class Http2Pool:
                 await self._clock.sleep(self._back_off_s(lane.failures))
             async with asyncio.timeout(self._config.connect_s):
                 await self._connect(lane)
-        except Http2NotOfferedError as error:
+        except (Http2NotOfferedError, EgressForbiddenError) as error:
             self._tell_waiting(lane, error)
         except (TimeoutError, *OPENING_ERRORS) as error:
             self._last_error = f"{type(error).__name__}: {error}"
@@ -261,6 +270,20 @@ class Http2Pool:
         return bound * (0.5 + 0.5 * self._chance.fraction())
 
     async def _connect(self, lane: _Lane) -> None:
+        """Try each address; TLS still asks for the host's name."""
+        found = (self._config.host,) if self._find is None else await self._find()
+        patience_s = self._config.connect_s / len(found)
+        for address in found:
+            try:
+                async with asyncio.timeout(patience_s):
+                    await self._connect_to(address, lane)
+            except (TimeoutError, *OPENING_ERRORS):
+                if address == found[-1]:
+                    raise
+            else:
+                return
+
+    async def _connect_to(self, address: str, lane: _Lane) -> None:
         config = self._config
         connection = Connection(
             config.authority, settings=self._settings, now=self._clock.monotonic()
@@ -268,8 +291,8 @@ class Http2Pool:
         tls = None
         if config.tls is not None:
             tls = TlsPipe(config.tls, config.server_name or config.host)
-        tunnel = None if config.proxy is None else Tunnel(config.proxy, config.host, config.port)
-        host, port = (config.host, config.port) if tunnel is None else tunnel.address
+        tunnel = None if config.proxy is None else Tunnel(config.proxy, address, config.port)
+        host, port = (address, config.port) if tunnel is None else tunnel.address
         link = Link(
             connection,
             Route(tls=tls, tunnel=tunnel),

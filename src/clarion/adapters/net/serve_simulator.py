@@ -103,6 +103,7 @@ class _Driver(asyncio.Protocol):
         self.clock = clock
         self.wire = wire
         self.certificate: bytes | None = None
+        self.scheme = "http"
         self.closing = False
         self.ended = asyncio.Event()
         self._drivers = drivers
@@ -120,6 +121,7 @@ class _Driver(asyncio.Protocol):
         tls = transport.get_extra_info("ssl_object")
         if tls is None:
             return
+        self.scheme = "https"
         self.certificate = tls.getpeercert(binary_form=True)
         self._start(http2=tls.selected_alpn_protocol() == "h2")
 
@@ -184,6 +186,7 @@ class _Driver(asyncio.Protocol):
                 body=request.body,
                 peer_certificate=self.certificate,
                 now=self.clock.now(),
+                scheme=self.scheme,
             )
         )
 

@@ -24,11 +24,14 @@ def client_context(
     """A verifying client context for HTTP/2: TLS 1.2 or newer, ALPN `h2`.
 
     Args:
-        ca_file: PEM file of the authorities to trust instead of the system's.
+        ca_file: PEM file of authorities to trust besides the system's.
         certificate: PEM file of a client certificate chain, for mutual TLS.
         key: PEM file of its private key, when the chain's file does not hold it.
     """
-    context = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+    # A context that is given authorities leaves the system's out: they are added one by one.
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
     if certificate is not None:
         context.load_cert_chain(certificate, key)
     prepare(context)

@@ -11,13 +11,11 @@ import httpx
 
 from clarion.adapters.net.addresses import Resolver, find_addresses, resolve
 from clarion.adapters.net.http1 import Http1Host, Http1Limits, PinnedBackend
-from clarion.adapters.net.pinned_pool import OriginForbiddenError, PinnedPool
-from clarion.adapters.net.pool import HostConfig
+from clarion.adapters.net.pool import HostConfig, Http2Pool
 from clarion.adapters.net.tls import Http2NotOfferedError, client_context
 from clarion.ports.system import Chance, Clock
 from clarion.ports.transport import (
     ClientCertificate,
-    EgressForbiddenError,
     HttpAnswer,
     Origin,
     TransportError,
@@ -35,7 +33,7 @@ class TransportSettings:
     """How the world is reached."""
 
     ca_file: Path | None = None
-    """PEM file of the authorities to trust instead of the system's."""
+    """PEM file of authorities to trust besides the system's."""
     proxy: str | None = field(default=None, repr=False)
     """`http://[user:password@]host:port`; every connection goes through it by CONNECT."""
     allow: AllowList = NOBODY
@@ -57,7 +55,8 @@ class TransportSettings:
 class _Host:
     """What is kept of an origin."""
 
-    pool: PinnedPool
+    pool: Http2Pool | None
+    """None where there is no TLS: plain HTTP/2 would need to be agreed on beforehand."""
     http1: dict[bool, Http1Host] = field(default_factory=dict)
     http1_until: float = 0.0
     users: int = 0
@@ -145,7 +144,9 @@ class NetTransport:
         if host is None:
             return None
         spoken = [http1.last_error for http1 in host.http1.values() if http1.last_error]
-        return spoken[-1] if spoken else host.pool.snapshot().last_error
+        if spoken or host.pool is None:
+            return spoken[-1] if spoken else None
+        return host.pool.snapshot().last_error
 
     async def close(self) -> None:
         """Finish what is under way, then close every connection."""
@@ -156,11 +157,9 @@ class NetTransport:
             self._client = None
 
     async def _send(self, origin: Origin, host: _Host, batch: Batch, *, urgent: bool) -> None:
-        if self._clock.monotonic() >= host.http1_until:
+        if host.pool is not None and self._clock.monotonic() >= host.http1_until:
             try:
                 await host.pool.send(batch, urgent=urgent)
-            except OriginForbiddenError as error:
-                raise EgressForbiddenError(str(error)) from error
             except Http2NotOfferedError:
                 host.http1_until = self._clock.monotonic() + self._settings.http1_remembered_s
             else:
@@ -188,11 +187,11 @@ class NetTransport:
         host = self._hosts.pop(origin, None)
         if host is None:
             self._make_room()
-            host = _Host(pool=self._open_pool(origin))
+            host = _Host(pool=self._open_pool(origin) if origin.tls else None)
         self._hosts[origin] = host  # the last one is the most recently used
         return host
 
-    def _open_pool(self, origin: Origin) -> PinnedPool:
+    def _open_pool(self, origin: Origin) -> Http2Pool:
         settings = self._settings
         config = HostConfig(
             host=origin.host,
@@ -204,7 +203,7 @@ class NetTransport:
             proxy=settings.proxy,
             connect_s=settings.connect_s,
         )
-        return PinnedPool(config, self._clock, self._chance, lambda: self._find(origin))
+        return Http2Pool(config, self._clock, self._chance, lambda: self._find(origin))
 
     def _http1_of(self, origin: Origin, host: _Host, *, urgent: bool) -> Http1Host:
         known = host.http1.get(urgent)
@@ -213,7 +212,7 @@ class NetTransport:
             known = host.http1[urgent] = Http1Host(
                 origin,
                 PinnedBackend(lambda: self._find(origin), settings.proxy),
-                self._context(origin.certificate, http2=False),
+                self._context(origin.certificate, http2=False) if origin.tls else None,
                 self._clock,
                 Http1Limits(connections=settings.http1_connections, connect_s=settings.connect_s),
             )
@@ -243,7 +242,8 @@ class NetTransport:
 
 
 async def _close(host: _Host) -> None:
-    await host.pool.close()
+    if host.pool is not None:
+        await host.pool.close()
     for _ in range(_CLOSE_CHECKS):
         if not host.users:
             break

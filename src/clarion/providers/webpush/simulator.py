@@ -291,7 +291,7 @@ class WebPushSimulator:
             return 200, [(b"content-type", b"application/json")], orjson.dumps(said)
         if self.profile is Profile.APPLE:
             return 201, [(b"apns-id", message.encode())], b""
-        location = f"https://{request.authority}/m/{message}".encode()
+        location = f"{request.scheme}://{request.authority}/m/{message}".encode()
         return 201, [(b"location", location), (b"ttl", str(ttl).encode())], b""
 
     def _number(self, path: str) -> int:
@@ -306,12 +306,12 @@ class WebPushSimulator:
         return number
 
     def _authorise(self, request: SimulatedRequest, fields: Mapping[str, str], number: int) -> None:
-        bearer = fields.get("authorization"), request.authority
+        bearer = fields.get("authorization"), f"{request.scheme}://{request.authority}/"
         known = self._identities.get(bearer)
         try:
             if known is None or known.expires_at < request.now:
                 credentials = vapid.parse_authorization(bearer[0], fields.get("crypto-key"))
-                origin = vapid.audience(f"https://{request.authority}/")
+                origin = vapid.audience(bearer[1])
                 known = vapid.verify(credentials, audience_origin=origin, now=request.now)
                 if len(self._identities) >= _MAX_IDENTITIES:
                     self._identities.clear()
