@@ -122,7 +122,9 @@ FIGURES = {
     "docs/explanation/credentials-and-dead-tokens.md": [
         f"at least {FaultPolicy().at_least}, and more than {FaultPolicy().share:.0%}".replace(
             "%", " %"
-        )
+        ),
+        f"the last {FaultPolicy().window_answers:,} answers",
+        f"fewer than **{BOUND + (BULK_SLOTS + 1) * (FaultPolicy().at_least - 1)} recipients**",
     ],
     "docs/howto/run-in-production.md": [
         f"{CONNECTIONS['api']} for\neach API process, {CONNECTIONS['sender']} for each sender",

@@ -100,6 +100,8 @@ def diagnose_one(window: FaultWindow, policy: FaultPolicy) -> Diagnosis:
     enough = faults >= policy.at_least
     if enough and Fraction(faults) > Fraction(policy.share) * window.sent:
         return Diagnosis.FAULTY
+    if window.run >= policy.at_least:
+        return Diagnosis.FAULTY
     if window.accepted > 0:
         return Diagnosis.HEALTHY
     return Diagnosis.FAULTY if window.certain > 0 else Diagnosis.UNCLEAR

@@ -130,6 +130,28 @@ async def test_a_configuration_fault_kills_no_token_and_holds_the_queue(
     assert (await platform.get("/v1/credentials/apns"))["state"] == "active"
 
 
+async def test_a_credential_revoked_in_the_middle_of_a_campaign_is_found_out_at_once(
+    platform: Platform,
+) -> None:
+    """Few meet the fault, however much was accepted before; all are sent to after the repair."""
+    await ready(platform, 2000)
+    message = await send(platform, {"all": True})
+    await platform.until(lambda: len(deliveries(platform)) >= 600)
+    platform.apns.faults = ApnsFaults(reason="InvalidProviderToken")
+    await quarantined(platform)
+    await platform.idle()
+    met = await platform.ask(
+        "select coalesce(sum(size), 0)::int from batch where state = 1 and run_at > now()"
+    )
+
+    assert isinstance(met, int)
+    assert met < 548
+    await mend(platform)
+    ended = await retried_to_the_end(platform, message)
+    assert outcomes(ended) == {("accepted", "accepted"): 2000}
+    assert deliveries(platform) == {apns_token(i): 1 for i in range(2000)}
+
+
 async def test_a_reinstated_credential_sends_what_was_held(platform: Platform) -> None:
     """The fault was at the network's end: the same credential goes on."""
     message = await held_back(platform, 50)

@@ -72,7 +72,14 @@ def test_urgent_lanes_are_impatient() -> None:
 
 
 COUNTS = st.integers(0, 1000)
-WINDOWS = st.builds(FaultWindow, sent=COUNTS, accepted=COUNTS, certain=COUNTS, ambiguous=COUNTS)
+WINDOWS = st.builds(
+    FaultWindow,
+    sent=COUNTS,
+    accepted=COUNTS,
+    certain=COUNTS,
+    ambiguous=COUNTS,
+    run=st.integers(0, 60),
+)
 FAULTS = st.builds(
     FaultPolicy, share=st.sampled_from([0.125, 0.25, 0.5, 1.0]), at_least=st.integers(1, 50)
 )

@@ -245,4 +245,9 @@ def _providers(
 
 def _fault_policy(settings: Settings) -> FaultPolicy:
     faults = settings.faults
-    return FaultPolicy(share=faults.share, at_least=faults.at_least, window_s=faults.window_s)
+    return FaultPolicy(
+        share=faults.share,
+        at_least=faults.at_least,
+        window_s=faults.window_s,
+        window_answers=faults.window_answers,
+    )

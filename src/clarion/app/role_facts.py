@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from datetime import timedelta
 
 from clarion.adapters.facts.duckdb import OwnerSettings, run_owner
 from clarion.app.container import Container
@@ -17,5 +18,6 @@ async def run_facts(container: Container, owner: str, stop: asyncio.Event) -> No
         memory_mib=facts.memory_mib,
         threads=facts.threads or min(2, os.cpu_count() or 1),
         drain_every_s=facts.drain_every_s,
+        keep_chunks=timedelta(hours=container.settings.retention.outcomes_hours),
     )
     await run_owner(container.pool, settings, container.clock, stop)

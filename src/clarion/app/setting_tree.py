@@ -211,15 +211,52 @@ class Faults(_Section, frozen=True):
     share: Annotated[
         float,
         Meta(
-            description="Share of an app's pushes that must meet the same configuration fault.",
+            description="Share of a credential's last answers that must be configuration faults.",
             gt=0,
             le=1,
         ),
     ] = 0.2
-    at_least: Annotated[int, Meta(description="...and how many of them at least.", ge=1)] = 20
+    at_least: Annotated[
+        int, Meta(description="...and how many of them at least; or so many in a row.", ge=1)
+    ] = 20
     window_s: Annotated[
-        float, Meta(description="Seconds that faults are counted together.", gt=0, le=1e9)
+        float,
+        Meta(
+            description="Seconds after which an answer says nothing about a credential.",
+            gt=0,
+            le=1e9,
+        ),
     ] = 3600.0
+    window_answers: Annotated[
+        int, Meta(description="How many of a credential's last answers are judged.", ge=1, le=10**6)
+    ] = 1000
+
+
+class Retention(_Section, frozen=True):
+    """How long the state store keeps what is over. The facts keep every outcome regardless."""
+
+    messages_days: Annotated[
+        int,
+        Meta(description="Days that a message is kept after it ended.", ge=1, le=36_500),
+    ] = 30
+    removals_days: Annotated[
+        int,
+        Meta(
+            description="Days that the mark of a removed user or device is kept; a facts file "
+            "that is restored from an older copy must be rebuilt.",
+            ge=1,
+            le=36_500,
+        ),
+    ] = 30
+    outcomes_hours: Annotated[
+        int,
+        Meta(
+            description="Hours that recorded outcomes are kept besides the facts, in case their "
+            "file is lost.",
+            ge=1,
+            le=876_000,
+        ),
+    ] = 1
 
 
 class Egress(_Section, frozen=True):
@@ -335,6 +372,7 @@ class Settings(_Section, frozen=True):
     log: Log = Log()
     workers: Workers = Workers()
     faults: Faults = Faults()
+    retention: Retention = Retention()
     egress: Egress = Egress()
     apns: Apns = Apns()
     fcm: Fcm = Fcm()

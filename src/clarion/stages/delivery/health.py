@@ -1,5 +1,6 @@
 """What a process has seen of each credential lately: whose fault it is, and whom to leave alone."""
 
+from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,60 +13,110 @@ from clarion.domain.outcome import Verdict
 AVOID_FIRST_S = 1.0
 AVOID_LONGEST_S = 60.0
 
+_GOOD = (Verdict.OK, Verdict.REPLACE_TOKEN)
+_FAULTS = (Verdict.ALERT_CONFIG, Verdict.SUSPECT_TOKEN)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """The answers of one chunk."""
+
+    at: float
+    sent: int
+    certain: int = 0
+    ambiguous: int = 0
+
 
 @dataclass(kw_only=True, slots=True)
 class _Seen:
-    since: float
+    """What was seen of one version of a credential."""
+
+    version: int
+    blocks: deque[_Block] = field(default_factory=deque)
     sent: int = 0
-    accepted: int = 0
     certain: int = 0
     ambiguous: int = 0
+    run: int = 0
+    accepted_at: float | None = None
     bad_chunks: int = 0
     avoid_until: float = 0.0
+
+    def add(self, block: _Block, policy: FaultPolicy) -> None:
+        """Take in a chunk's answers, and forget those that say nothing about now."""
+        self.blocks.append(block)
+        self._count(block, 1)
+        while self.sent - self.blocks[0].sent >= policy.window_answers or (
+            block.at - self.blocks[0].at > policy.window_s
+        ):
+            self._count(self.blocks.popleft(), -1)
+
+    def _count(self, block: _Block, sign: int) -> None:
+        self.sent += sign * block.sent
+        self.certain += sign * block.certain
+        self.ambiguous += sign * block.ambiguous
+
+    def window(self, monotonic: float, policy: FaultPolicy) -> FaultWindow:
+        """What the rule is asked about."""
+        lately = self.accepted_at is not None and monotonic - self.accepted_at <= policy.window_s
+        return FaultWindow(
+            sent=self.sent,
+            accepted=int(lately),
+            certain=self.certain,
+            ambiguous=self.ambiguous,
+            run=self.run,
+        )
 
 
 @dataclass(kw_only=True, slots=True)
 class CredentialHealth:
-    """Counts per credential within a window, in this process."""
+    """The last answers to each credential's newest version, in this process."""
 
     policy: FaultPolicy
     _seen: dict[CredentialId, _Seen] = field(default_factory=dict)
 
-    def judge(self, credential: CredentialId, answers: Answers, monotonic: float) -> Diagnosis:
-        """Add a chunk's answers and say whose fault the faults are."""
-        seen = self._seen.get(credential)
-        if seen is None or monotonic - seen.since > self.policy.window_s:
-            seen = self._seen[credential] = _Seen(since=monotonic)
+    def judge(
+        self, credential: CredentialId, version: int, answers: Answers, monotonic: float
+    ) -> Diagnosis:
+        """Add a chunk's answers and say whose fault the faults are.
+
+        A new version starts anew. What comes late for an older one is judged by itself.
+        """
+        seen = self._of(credential, version)
         verdict = answers.verdict
         n = len(verdict)
-        seen.sent += n
         if not verdict.any():
-            seen.accepted += n
-            seen.bad_chunks = 0
+            seen.add(_Block(monotonic, n), self.policy)
+            seen.run, seen.bad_chunks = 0, 0
+            seen.accepted_at = monotonic if n else seen.accepted_at
             return Diagnosis.HEALTHY
         counts = np.bincount(verdict, minlength=len(Verdict))
-        good = int(counts[Verdict.OK] + counts[Verdict.REPLACE_TOKEN])
-        seen.accepted += good
-        seen.certain += int(counts[Verdict.ALERT_CONFIG])
-        seen.ambiguous += int(counts[Verdict.SUSPECT_TOKEN])
-        self._back_off(seen, answers, good, monotonic)
-        return diagnose(
-            FaultWindow(
-                sent=seen.sent,
-                accepted=seen.accepted,
-                certain=seen.certain,
-                ambiguous=seen.ambiguous,
-            ),
-            self.policy,
-        )
+        certain, ambiguous = (int(counts[fault]) for fault in _FAULTS)
+        seen.add(_Block(monotonic, n, certain, ambiguous), self.policy)
+        good = np.flatnonzero(np.isin(verdict, _GOOD))
+        if len(good):
+            seen.accepted_at, seen.run = monotonic, 0
+        since = verdict[good[-1] + 1 :] if len(good) else verdict
+        seen.run += int(np.isin(since, _FAULTS).sum())
+        self._back_off(seen, answers, len(good), monotonic)
+        return diagnose(seen.window(monotonic, self.policy), self.policy)
 
     def avoid(self, monotonic: float) -> list[CredentialId]:
         """Credentials whose network does not answer at the moment: let others go first."""
         return [key for key, seen in self._seen.items() if seen.avoid_until > monotonic]
 
-    def forget(self, credential: CredentialId) -> None:
+    def forget(self, credential: CredentialId, version: int) -> None:
         """Start anew, after a quarantine."""
-        self._seen.pop(credential, None)
+        seen = self._seen.get(credential)
+        if seen is not None and seen.version == version:
+            del self._seen[credential]
+
+    def _of(self, credential: CredentialId, version: int) -> _Seen:
+        seen = self._seen.get(credential)
+        if seen is not None and version < seen.version:
+            return _Seen(version=version)
+        if seen is None or version > seen.version:
+            seen = self._seen[credential] = _Seen(version=version)
+        return seen
 
     @staticmethod
     def _back_off(seen: _Seen, answers: Answers, good: int, monotonic: float) -> None:

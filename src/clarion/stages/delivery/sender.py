@@ -197,9 +197,11 @@ async def _send_rows(
         now=ports.clock.now(),
     )
     answers = await ports.providers[batch.network].send(request)
-    diagnosis = ports.health.judge(credential.id, answers, ports.clock.monotonic())
+    diagnosis = ports.health.judge(
+        credential.id, credential.version, answers, ports.clock.monotonic()
+    )
     if diagnosis is Diagnosis.FAULTY:
-        ports.health.forget(credential.id)
+        ports.health.forget(credential.id, credential.version)
     settlement = settle_chunk(
         chunk,
         answers,
