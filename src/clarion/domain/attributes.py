@@ -22,6 +22,8 @@ MAX_VALUE_OCTETS: Final = 1024
 """Of one value as JSON in UTF-8."""
 MAX_TOTAL_OCTETS: Final = 16 * 1024
 """Of all attributes of one person or device as JSON in UTF-8."""
+MAX_ALIASES: Final = 20
+"""Of one row of a file."""
 MAX_TEXT_OCTETS: Final = 256
 """Of a metadata text: model, OS version, alias, external id."""
 
@@ -61,6 +63,7 @@ CODES: Final = frozenset(
         "attribute_too_large",
         "attributes_too_large",
         "user_unknown",
+        "alias_taken",
         "row_malformed",
     }
 )
@@ -110,6 +113,46 @@ def check_attributes(text: str, pointer: str) -> Sequence[FieldProblem]:
     if len(text) > MAX_VALUE_OCTETS // _WIDEST:  # no part of a shorter one can be too large
         problems += _check_sizes(found, pointer)
     return problems
+
+
+def check_aliases(text: str, pointer: str) -> Sequence[FieldProblem]:
+    """What is wrong with aliases given as the text of a JSON object; empty when fine.
+
+    Labels and values are texts; null takes the alias of a label away.
+
+    Args:
+        text: the JSON text.
+        pointer: JSON pointer of the object, which paths in the problems start with.
+    """
+    try:
+        found: _Decoded = _DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        return [_problem(pointer, "row_malformed", f"the aliases are not JSON: {error}")]
+    if not isinstance(found, dict):
+        return [_problem(pointer, "type_invalid", "aliases are a JSON object")]
+    if len(found) > MAX_ALIASES:
+        detail = f"{len(found)} aliases; a row has up to {MAX_ALIASES}"
+        return [_problem(pointer, "attributes_too_many", detail)]
+    return [
+        problem
+        for label, value in found.items()
+        for problem in _check_alias(label, value, _path(pointer, label))
+    ]
+
+
+def _check_alias(label: str, value: _Decoded, path: str) -> Sequence[FieldProblem]:
+    if value is not None and not isinstance(value, str):
+        return [_problem(path, "type_invalid", "an alias is a text, or null to take it away")]
+    texts = [label] if value is None else [label, value]
+    for text in texts:
+        wrong = "nothing" if not text else _wrong_text(text)
+        if wrong is not None:
+            detail = f"the label or the value of the alias holds {wrong}"
+            return [_problem(path, "text_invalid", detail)]
+        if len(_octets(text)) > MAX_TEXT_OCTETS:
+            detail = f"the label or the value is longer than {MAX_TEXT_OCTETS} octets of UTF-8"
+            return [_problem(path, "text_too_long", detail)]
+    return []
 
 
 def _check_sizes(found: Mapping[str, _Decoded], pointer: str) -> Sequence[FieldProblem]:

@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from clarion.domain.attributes import MAX_TEXT_OCTETS, FieldProblem, check_attributes
+from clarion.domain.attributes import MAX_TEXT_OCTETS, FieldProblem, check_aliases, check_attributes
 from clarion.domain.device import Platform
 from clarion.domain.geography import COUNTRIES, canonical_language
 from clarion.domain.network import Environment, Network, TokenKind
@@ -41,12 +41,14 @@ RAW_COLUMNS: Final[Mapping[str, pl.DataType]] = {
     "user_time_zone": pl.String(),
     "user_country": pl.String(),
     "user_attributes": pl.String(),
+    "aliases": pl.String(),
 }
 """What registrations say, one row a device (or a person, where `token` is null).
 
 `network`, `environment` and `platform` are the API's words; `attributes` are JSON objects as text;
 `user` is the id of a known person, `external_id` creates one when unknown; with neither, a known
-device keeps its person and a new one gets an anonymous person. `user_*` describe the person.
+device keeps its person and a new one gets an anonymous person. `user_*` and `aliases` (a JSON object as text: label -> value,
+null takes the alias away) describe the person.
 """
 
 COLUMNS: Final[Mapping[str, pl.DataType]] = {
@@ -127,7 +129,11 @@ def check(raw: pl.DataFrame, *, zones: frozenset[str], now: datetime) -> Checked
     frame = _canonical(given)
     used = {column.name for column in frame if column.null_count() < frame.height}
     rules = [rule for rule in [*_rules(zones), _clock_rule(now)] if rule.column in used]
-    problems = [*_broken(frame, [*rules, *_presence_rules()]), *_broken_attributes(frame)]
+    problems = [
+        *_broken(frame, [*rules, *_presence_rules()]),
+        *_broken_attributes(frame),
+        *_broken_aliases(frame["aliases"]),
+    ]
     problems.sort(key=lambda problem: problem.row)
     index = pl.int_range(frame.height, eager=True).alias("index")
     if problems:
@@ -382,6 +388,17 @@ def _broken_attributes(frame: pl.DataFrame) -> list[RowProblem]:
             for problem in check_attributes(text, pointer)
         ]
     return found
+
+
+def _broken_aliases(texts: pl.Series) -> list[RowProblem]:
+    if texts.null_count() == len(texts):
+        return []
+    return [
+        RowProblem(row=row, problem=problem)
+        for row, text in enumerate(texts.to_list())
+        if text is not None
+        for problem in check_aliases(text, "/aliases")
+    ]
 
 
 def _numbered(frame: pl.DataFrame) -> pl.DataFrame:

@@ -118,6 +118,8 @@ class Registered:
     of the row was stored, its attributes were not."""
     user_unknown: Sequence[int]
     """Rows that name a user id that the app does not have: nothing of them was stored."""
+    aliases_taken: Sequence[int]
+    """Rows that name an alias which another person has: all else of the row was stored."""
     xid: int
     """Transaction that stored the rows."""
 
@@ -202,13 +204,18 @@ class People(Protocol):
 class Devices(Protocol):
     """Devices by (network, token)."""
 
-    async def register(self, app: AppId, rows: pl.DataFrame, now: datetime) -> Registered:
+    async def register(
+        self, app: AppId, rows: pl.DataFrame, now: datetime, *, refresh: bool = True
+    ) -> Registered:
         """Create, change, move and resurrect devices and the people they belong to.
 
         `rows` has the columns of `clarion.domain.registration.COLUMNS` and was checked by
         `clarion.domain.registration.check`. A null keeps what is known; attributes are merged,
         a null attribute is removed. The number of statements does not depend on the number of
         rows. Of two rows of the same device (or person) the last wins. Committed when it returns.
+
+        A living device of which nothing new is said counts as registered at `now` too, because the
+        app on it spoke; with `refresh` false (a file spoke) it is left as it is.
         """
         ...
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import asyncpg
 import numpy as np
+import orjson
 import polars as pl
 
 from clarion.adapters.state.pool import OvertakenError
@@ -14,6 +15,7 @@ from clarion.adapters.state.statements import statements
 from clarion.domain.attributes import MAX_ATTRIBUTES, MAX_TOTAL_OCTETS
 from clarion.domain.handoffs import Int64s
 from clarion.domain.ids import AppId
+from clarion.domain.registration import COLUMNS
 from clarion.ports.registry import Registered
 
 TOKEN_KEY_OCTETS: Final = 16
@@ -24,6 +26,8 @@ FEW_ROWS: Final = 50
 minutes for thousands."""
 RACES: Final = 3
 """How often rows are tried again that another writer created between our look and our insert."""
+
+Truths = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 _PERSON: Final = ("user_attributes", "user_language", "user_time_zone", "user_country")
 _PERSON_COLUMNS: Final = (*_PERSON, "user_opted_out")
@@ -43,7 +47,9 @@ _DEVICE_COLUMNS: Final = (
     "longitude",
     "attributes",
     "active_us",
+    "ours",
 )
+_DEVICE_PARAMETERS: Final = ("row", "network", "token_key", "token", "keys", *_DEVICE_COLUMNS)
 
 
 def token_key(token: str) -> bytes:
@@ -52,27 +58,34 @@ def token_key(token: str) -> bytes:
 
 
 async def register(
-    connection: asyncpg.Connection, app: AppId, rows: pl.DataFrame, now: datetime
+    connection: asyncpg.Connection,
+    app: AppId,
+    rows: pl.DataFrame,
+    now: datetime,
+    *,
+    refresh: bool = True,
 ) -> Registered:
     """Store checked rows (`ports.registry.Devices.register`) inside the caller's transaction."""
     count = rows.height
     if count > FEW_ROWS:
         await connection.execute(statements("registration")["plan_for_many"])
-    person, refused = await _register_people(connection, app, rows, now)
+    person, ours, refused = await _register_people(connection, app, rows, now)
     unknown = await _find_named(connection, app, rows["user"], person)
+    taken = await _register_aliases(connection, app, rows["aliases"], person)
     devices = rows.with_columns(
         pl.Series("person", person).replace(0, None),
+        pl.Series("ours", ours),
         pl.col("last_active_at").dt.epoch("us").alias("active_us"),
         pl.int_range(count, dtype=pl.Int64).alias("row"),
-    ).filter(pl.col("token").is_not_null() & ~pl.col("row").is_in(unknown))
-    # Of two rows of one device the last is stored, and answers for both.
-    stands_for = devices.select(
-        "row", pl.col("row").last().over("network", "token").alias("stored")
+    ).filter(pl.col("token").is_not_null())
+    if unknown:
+        devices = devices.filter(~pl.col("row").is_in(unknown))
+    device, owner = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    created = np.zeros(count, np.bool_)
+    blocked = await _Stored(device, owner, created).fill(
+        connection, app, _last_of_each(devices), now, refresh=refresh
     )
-    kept = devices.filter(devices["row"] == stands_for["stored"])
-    device, owner, created, blocked = await _register_devices(connection, app, kept, count, now)
-    index, stored = stands_for["row"].to_numpy(), stands_for["stored"].to_numpy()
-    device[index], owner[index], created[index] = device[stored], owner[stored], created[stored]
+    _answer_for_all(devices, device, owner, created)
     xid = await connection.fetchval("select pg_current_xact_id()")
     return Registered(
         device=device,
@@ -80,34 +93,43 @@ async def register(
         created=created.tolist(),
         attributes_refused=sorted(refused | blocked),
         user_unknown=unknown,
+        aliases_taken=taken,
         xid=int(xid),
     )
 
 
+def _last_of_each(devices: pl.DataFrame) -> pl.DataFrame:
+    """Of two rows of one device the last is stored, and answers for both."""
+    return devices.unique(["network", "token"], keep="last", maintain_order=True)
+
+
+def _answer_for_all(devices: pl.DataFrame, device: Int64s, owner: Int64s, created: Truths) -> None:
+    """What became of a row's device counts for the rows before it that name the same one."""
+    if not devices.select("network", "token").is_duplicated().any():
+        return
+    stands_for = devices.select(
+        "row", pl.col("row").last().over("network", "token").alias("stored")
+    )
+    index, stored = stands_for["row"].to_numpy(), stands_for["stored"].to_numpy()
+    device[index], owner[index], created[index] = device[stored], owner[stored], created[stored]
+
+
 async def _register_people(
     connection: asyncpg.Connection, app: AppId, rows: pl.DataFrame, now: datetime
-) -> tuple[Int64s, set[int]]:
-    """The person of each row (0 where none is named by external id), and refused rows."""
-    person = np.zeros(rows.height, np.int64)
-    if rows["external_id"].null_count() == rows.height:
-        return person, set()
-    people = (
-        rows.with_row_index("row")
-        .filter(pl.col("external_id").is_not_null())
-        .group_by("external_id")
-        .agg(pl.col("row"), *(pl.col(name).drop_nulls().last() for name in _PERSON_COLUMNS))
-        .sort("external_id")  # writers lock in one order
-    )
-    ids = np.zeros(people.height, np.int64)
+) -> tuple[Int64s, Truths, set[int]]:
+    """Per row the person (0 where none is named) and whether it is new; and refused rows."""
+    person, ours = np.zeros(rows.height, np.int64), np.zeros(rows.height, np.bool_)
+    named = rows["external_id"]
+    if named.null_count() == rows.height:
+        return person, ours, set()
+    people, place = _people(rows)
+    ids, new = np.zeros(people.height, np.int64), np.zeros(people.height, np.bool_)
     refused: set[int] = set()
-    columns = [
-        people["external_id"].to_list(),
-        *(people[name].to_list() for name in _PERSON_COLUMNS),
-    ]
+    columns = [_values(people[name]) for name in ("external_id", *_PERSON_COLUMNS)]
     left = np.arange(people.height)
     for _ in range(RACES):
         chosen = columns if len(left) == len(ids) else [_pick(column, left) for column in columns]
-        found = await connection.fetch(
+        found = await connection.fetchrow(
             statements("registration")["register_people"],
             app,
             now,
@@ -116,18 +138,41 @@ async def _register_people(
             MAX_ATTRIBUTES,
             STORED_OCTETS,
         )
-        for row, user, too_large in found:
-            ids[row] = user
-            if too_large:
-                refused.update(people["row"][row].to_list())
+        index = found["rows"] or []
+        ids[index], new[index] = found["ids"] or [], found["added"] or []
+        refused.update(found["refused"] or [])
         left = np.flatnonzero(ids == 0)
         if not len(left):
             break
     else:
         raise OvertakenError("other writers kept removing these users")
-    lengths = people["row"].list.len().to_numpy()
-    person[people["row"].explode().to_numpy()] = np.repeat(ids, lengths)
-    return person, refused
+    stood = place >= 0
+    person[stood], ours[stood] = ids[place[stood]], new[place[stood]]
+    if not refused:
+        return person, ours, set()
+    return person, ours, set(np.flatnonzero(np.isin(place, list(refused))).tolist())
+
+
+def _people(rows: pl.DataFrame) -> tuple[pl.DataFrame, Int64s]:
+    """Each person once, with the last that is said, and where each row's person stands (or -1).
+
+    They are sorted, because writers lock in one order.
+    """
+    named = rows.select("external_id", *_PERSON_COLUMNS).filter(pl.col("external_id").is_not_null())
+    said = [name for name in _PERSON_COLUMNS if named[name].null_count() < named.height]
+    people = (
+        named.select("external_id").unique()
+        if not said
+        else named.group_by("external_id").agg(pl.col(said).drop_nulls().last())
+    ).sort("external_id")
+    people = people.with_columns(
+        *(pl.lit(None, COLUMNS[name]).alias(name) for name in _PERSON_COLUMNS if name not in said),
+        pl.int_range(people.height, dtype=pl.Int64).alias("place"),
+    )
+    place = rows.select("external_id").join(
+        people.select("external_id", "place"), on="external_id", how="left", maintain_order="left"
+    )["place"]
+    return people, place.fill_null(-1).to_numpy()
 
 
 async def _find_named(
@@ -146,41 +191,76 @@ async def _find_named(
     return [row for row, user in enumerate(ids) if user is not None and user not in known]
 
 
-async def _register_devices(
-    connection: asyncpg.Connection, app: AppId, kept: pl.DataFrame, count: int, now: datetime
-) -> tuple[Int64s, Int64s, np.ndarray[tuple[int], np.dtype[np.bool_]], set[int]]:
-    """Per row of the whole frame: device, owner, created; and rows with refused attributes."""
-    device, owner = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    created = np.zeros(count, np.bool_)
-    refused: set[int] = set()
-    keys = [token_key(token) for token in kept["token"]]
-    left = kept.with_columns(pl.Series("token_key", keys, pl.Binary)).sort("network", "token_key")
-    for attempt in range(RACES):
-        if not left.height:
-            break
-        found = await connection.fetch(
-            statements("registration")["register_devices"],
-            app,
-            now,
-            *(
-                _values(left[name])
-                for name in ("row", "network", "token_key", "token", "keys", *_DEVICE_COLUMNS)
-            ),
-            MAX_ATTRIBUTES,
-            STORED_OCTETS,
-        )
-        for row, identity, user, new, too_large in found:
-            device[row], owner[row], created[row] = identity, user, new
-            if too_large:
-                refused.add(row)
-        if len(found) < left.height or attempt:
-            left = left.filter(pl.Series(device[left["row"].to_numpy()] == 0))
-            await connection.execute(statements("registration")["forget_strangers"], app, now)
-        else:
-            break
-    if (device[kept["row"].to_numpy()] == 0).any():
-        raise OvertakenError("other writers kept removing these users or devices")
-    return device, owner, created, refused
+async def _register_aliases(
+    connection: asyncpg.Connection, app: AppId, given: pl.Series, person: Int64s
+) -> Sequence[int]:
+    """Aliases of people; the rows that name one which another person has."""
+    if given.null_count() == len(given):
+        return []
+    said: dict[tuple[int, str], tuple[str | None, int]] = {}
+    for row, text in enumerate(given):
+        if text is not None and person[row]:
+            aliases: dict[str, str | None] = orjson.loads(text)
+            user = int(person[row])
+            said |= {(user, label): (value, row) for label, value in aliases.items()}
+    if not said:
+        return []
+    users, labels = [user for user, _ in said], [label for _, label in said]
+    values = [value for value, _ in said.values()]
+    sql = statements("registration")
+    await connection.execute(sql["drop_aliases"], users, labels, values)
+    await connection.execute(sql["add_aliases"], app, users, labels, values)
+    taken = await connection.fetch(sql["foreign_aliases"], app, users, labels, values)
+    rows = [row for _, row in said.values()]
+    return sorted({rows[found["place"] - 1] for found in taken})
+
+
+class _Stored:
+    """Stores devices and notes, per row of the whole frame, what became of them."""
+
+    def __init__(self, device: Int64s, owner: Int64s, created: Truths) -> None:
+        self._device = device
+        self._owner = owner
+        self._created = created
+
+    async def fill(
+        self,
+        connection: asyncpg.Connection,
+        app: AppId,
+        kept: pl.DataFrame,
+        now: datetime,
+        *,
+        refresh: bool,
+    ) -> set[int]:
+        """Store rows of different devices; those whose attributes were refused."""
+        refused: set[int] = set()
+        keys = [token_key(token) for token in kept["token"]]
+        left = kept.with_columns(pl.Series("token_key", keys, pl.Binary))
+        left = left.sort("network", "token_key")
+        for attempt in range(RACES):
+            if not left.height:
+                break
+            found = await connection.fetchrow(
+                statements("registration")["register_devices"],
+                app,
+                now,
+                *(_values(left[name]) for name in _DEVICE_PARAMETERS),
+                MAX_ATTRIBUTES,
+                STORED_OCTETS,
+                not refresh,
+            )
+            index = found["rows"] or []
+            self._device[index], self._owner[index] = found["ids"] or [], found["users"] or []
+            self._created[index] = found["created"] or []
+            refused.update(found["refused"] or [])
+            if len(index) < left.height or attempt:
+                left = left.filter(pl.Series(self._device[left["row"].to_numpy()] == 0))
+                await connection.execute(statements("registration")["forget_strangers"], app, now)
+            else:
+                break
+        if (self._device[kept["row"].to_numpy()] == 0).any():
+            raise OvertakenError("other writers kept removing these users or devices")
+        return refused
 
 
 def _values(column: pl.Series) -> list[object]:

@@ -35,11 +35,13 @@ class PostgresDevices:
         self._pool = pool
         self._sql = statements("devices")
 
-    async def register(self, app: AppId, rows: pl.DataFrame, now: datetime) -> Registered:
+    async def register(
+        self, app: AppId, rows: pl.DataFrame, now: datetime, *, refresh: bool = True
+    ) -> Registered:
         """See `ports.registry.Devices.register`."""
 
         async def work(connection: asyncpg.Connection) -> Registered:
-            return await register(connection, app, rows, now)
+            return await register(connection, app, rows, now, refresh=refresh)
 
         return await unit_of_work(self._pool, work)
 

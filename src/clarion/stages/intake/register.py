@@ -51,7 +51,8 @@ class Registration:
     """The device was not known before."""
     problems: Sequence[RowProblem]
     """Why rows were refused; a row whose only problem is `attributes_too_large` with a pointer
-    to the attributes was stored without these, where `device` or `user` is not 0."""
+    to the attributes was stored without these, where `device` or `user` is not 0; so was one whose
+    only problem is `alias_taken`, without the alias that another person has."""
     stored: int
     """How many rows were stored."""
     xid: int
@@ -77,9 +78,15 @@ async def register(
 
 
 async def store(
-    devices: Devices, app: AppId, judged: Judged, count: int, now: datetime
+    devices: Devices,
+    app: AppId,
+    judged: Judged,
+    count: int,
+    now: datetime,
+    *,
+    refresh: bool = True,
 ) -> Registration:
-    """Store rows that were judged; `count` is how many were given.
+    """Store rows that were judged; `count` is how many were given, `refresh` as in the registry.
 
     Raises:
         StoreUnavailableError: nothing was stored.
@@ -95,12 +102,13 @@ async def store(
             stored=0,
             xid=0,
         )
-    done = await devices.register(app, judged.rows, now)
+    done = await devices.register(app, judged.rows, now, refresh=refresh)
     device[judged.index], user[judged.index] = done.device, done.user
     created[judged.index] = done.created
     late = [
         *(_too_large(int(judged.index[row])) for row in done.attributes_refused),
         *(_unknown(int(judged.index[row])) for row in done.user_unknown),
+        *(_taken(int(judged.index[row])) for row in done.aliases_taken),
     ]
     return Registration(
         device=device,
@@ -179,6 +187,11 @@ def _too_large(row: int) -> RowProblem:
         f"{MAX_TOTAL_OCTETS} octets of them; all else of the row was stored"
     )
     return _problem(row, "attributes", "attributes_too_large", detail)
+
+
+def _taken(row: int) -> RowProblem:
+    detail = "another user has one of these aliases; all else of the row was stored"
+    return _problem(row, "aliases", "alias_taken", detail)
 
 
 def _unknown(row: int) -> RowProblem:

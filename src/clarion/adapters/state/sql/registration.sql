@@ -1,6 +1,8 @@
 -- name: plan_for_many
--- Until this unit of work ends, plans are made for the arrays that are really given.
-set local plan_cache_mode = force_custom_plan;
+-- Until this unit of work ends, plans are made for the arrays that are really given, and look rows
+-- up: thousands of rows would else make a scan of the whole table look cheap.
+select set_config('plan_cache_mode', 'force_custom_plan', true),
+    set_config('enable_seqscan', 'off', true);
 
 -- name: register_people
 -- Creates the people of these external ids that are not known, changes those of whom something new
@@ -10,21 +12,20 @@ with said as materialized (
     select * from unnest(
         $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bool[]
     ) as t (row, external_id, attributes, language, time_zone, country, opted_out)
-), known as materialized (
-    select s.*, u.id, u.attributes as old_attributes
+), seen as materialized (
+    select s.*, u.id, u.old_attributes
     from said s
-    cross join lateral (
-        select id, attributes from users
+    left join lateral (
+        select id, case when s.attributes is not null then attributes end as old_attributes
+        from users
         where app_id = $1 and external_id = s.external_id limit 1
-    ) u
+    ) u on true
 ), merged as (
-    select k.*,
-        case when k.attributes is null then k.old_attributes
-            else jsonb_strip_nulls(k.old_attributes || k.attributes::jsonb)
-        end as new_attributes
-    from known k
-    where num_nonnulls(k.attributes, k.language, k.time_zone, k.country, k.opted_out) > 0
-), judged as (
+    select k.*, jsonb_strip_nulls(k.old_attributes || k.attributes::jsonb) as new_attributes
+    from seen k
+    where k.id is not null
+        and num_nonnulls(k.attributes, k.language, k.time_zone, k.country, k.opted_out) > 0
+), judged as materialized (
     select m.*,
         m.attributes is not null and (
             octet_length(m.new_attributes::text) > $11
@@ -33,7 +34,10 @@ with said as materialized (
     from merged m
 ), changed as (
     update users u set
-        attributes = case when j.refused then u.attributes else j.new_attributes end,
+        attributes = case
+            when j.attributes is null or j.refused then u.attributes
+            else jsonb_strip_nulls(u.attributes || j.attributes::jsonb)
+        end,
         language = coalesce(j.language, u.language),
         time_zone = coalesce(j.time_zone, u.time_zone),
         country = coalesce(j.country, u.country),
@@ -42,7 +46,8 @@ with said as materialized (
         xid = pg_current_xact_id()
     from judged j
     where u.id = j.id and (
-        (not j.refused and u.attributes is distinct from j.new_attributes)
+        (j.attributes is not null and not j.refused
+            and u.attributes is distinct from j.new_attributes)
         or u.language is distinct from coalesce(j.language, u.language)
         or u.time_zone is distinct from coalesce(j.time_zone, u.time_zone)
         or u.country is distinct from coalesce(j.country, u.country)
@@ -57,23 +62,29 @@ with said as materialized (
         app_id, external_id, attributes, language, time_zone, country, opted_out, created_at,
         updated_at
     )
-    select $1, s.external_id, jsonb_strip_nulls(coalesce(s.attributes, '{}')::jsonb), s.language,
-        s.time_zone, s.country, coalesce(s.opted_out, false), $2, $2
-    from said s
-    where not exists (select from known k where k.row = s.row)
+    select $1, s.external_id,
+        case when s.attributes is null then '{}' else jsonb_strip_nulls(s.attributes::jsonb) end,
+        s.language, s.time_zone, s.country, coalesce(s.opted_out, false), $2, $2
+    from seen s
+    where num_nulls(s.id) > 0 -- said so, the planner takes it for a third of the rows, not for none
     order by s.external_id
     on conflict (app_id, external_id) where external_id is not null do nothing
     returning id, external_id
+), done as (
+    select k.row, k.id, false as added from seen k where k.id is not null
+    union all
+    select s.row, a.id, true from added a join said s using (external_id)
 )
-select k.row, k.id, coalesce((select j.refused from judged j where j.row = k.row), false) as refused
-from known k
-union all
-select s.row, a.id, false from added a join said s using (external_id);
+select array_agg(row) as rows, array_agg(id) as ids, array_agg(added) as added,
+    (select array_agg(row) from judged where refused) as refused
+from done;
 
 -- name: register_devices
 -- Creates, changes, moves and resurrects devices; a device without a named person keeps its own,
 -- and a new one gets an anonymous person. People who get a device are locked as a foreign key would
--- lock them, all at once. A row that lost a race, or whose person is gone, is left out.
+-- lock them, all at once, except those whom this unit of work created itself. A row that lost a
+-- race, or whose person is gone, is left out. Merged attributes of less than 460 octets are within
+-- the limits: a member takes 9 octets and more, and its text is less than 40 times as long.
 with said as materialized (
     select *, case when active_us is null then null
             else timestamptz 'epoch' + active_us * interval '1 microsecond' end as active_at
@@ -81,30 +92,48 @@ with said as materialized (
         $3::int[], $4::smallint[], $5::bytea[], $6::text[], $7::bytea[], $8::smallint[],
         $9::bigint[], $10::bool[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
         $16::text[], $17::text[], $18::text[], $19::float8[], $20::float8[], $21::text[],
-        $22::bigint[]
+        $22::bigint[], $23::bool[]
     ) as t (row, network, token_key, token, keys, environment, user_id, opted_out, platform, os,
         os_version, model, app_version, language, time_zone, country, latitude, longitude,
-        attributes, active_us)
-), known as materialized (
-    select s.row, d.id, d.user_id, d.attributes as old_attributes
+        attributes, active_us, ours)
+), seen as materialized (
+    select s.*, d.id, d.place, d.old_xid, d.old_user, d.merged,
+        $26 and d.id is not null and d.same
+            and (s.attributes is null or d.merged = d.old_attributes) as same,
+        pg_column_size(d.merged) >= 460 and (
+            octet_length(d.merged::text) > $25
+            or (select count(*) from jsonb_object_keys(d.merged)) > $24
+        ) as refused
     from said s
-    cross join lateral (
-        select id, user_id, attributes from device
-        where app_id = $1 and network = s.network and token_key = s.token_key limit 1
-    ) d
-), merged as (
-    select k.row, jsonb_strip_nulls(k.old_attributes || s.attributes::jsonb) as attributes
-    from known k join said s using (row)
-    where s.attributes is not null
-), refused as materialized (
-    select row from merged
-    where octet_length(attributes::text) > $24
-        or (select count(*) from jsonb_object_keys(attributes)) > $23
+    left join lateral (
+        select d.id, d.ctid as place, d.xid as old_xid, d.user_id as old_user,
+            d.attributes as old_attributes,
+            case when s.attributes is not null
+                then jsonb_strip_nulls(d.attributes || s.attributes::jsonb) end as merged,
+            (d.state = 1 and d.token = s.token
+                and (s.user_id is null or s.user_id = d.user_id)
+                and (s.keys is null or s.keys = d.keys)
+                and s.environment in (0, d.environment)
+                and (s.opted_out is null or s.opted_out = d.opted_out)
+                and (s.platform is null or s.platform = d.platform)
+                and (s.os is null or s.os = d.os)
+                and (s.os_version is null or s.os_version = d.os_version)
+                and (s.model is null or s.model = d.model)
+                and (s.app_version is null or s.app_version = d.app_version)
+                and (s.language is null or s.language = d.language)
+                and (s.time_zone is null or s.time_zone = d.time_zone)
+                and (s.country is null or s.country = d.country)
+                and (s.latitude is null or s.latitude = d.latitude)
+                and (s.longitude is null or s.longitude = d.longitude)
+                and (s.active_at is null or s.active_at <= d.last_active_at)) is true as same
+        from device d
+        where d.app_id = $1 and d.network = s.network and d.token_key = s.token_key limit 1
+    ) d on true
 ), owners as materialized (
     select id from users
     where id in (
-        select s.user_id from said s left join known k using (row)
-        where s.user_id is not null and s.user_id is distinct from k.user_id
+        select user_id from seen
+        where user_id is not null and not ours and user_id is distinct from old_user
     )
     order by id
     for key share
@@ -127,30 +156,32 @@ with said as materialized (
         country = coalesce(s.country, d.country),
         latitude = coalesce(s.latitude, d.latitude),
         longitude = coalesce(s.longitude, d.longitude),
-        attributes = case
-            when s.attributes is null or s.row in (select row from refused) then d.attributes
-            else jsonb_strip_nulls(d.attributes || s.attributes::jsonb)
-        end,
+        attributes = case when s.merged is null or s.refused then d.attributes else s.merged end,
         last_active_at = greatest(s.active_at, d.last_active_at),
         registered_at = $2,
         updated_at = $2,
         xid = pg_current_xact_id()
-    from known k join said s using (row)
-    where d.id = k.id and (
-        s.user_id is null or s.user_id = d.user_id or s.user_id in (select id from owners)
+    from seen s
+    -- What was merged is right only while nobody else has written the device since we looked.
+    where d.ctid = s.place and d.id = s.id and d.xid = s.old_xid and not s.same and (
+        s.user_id is null or s.user_id = s.old_user or s.ours
+        or s.user_id in (select id from owners)
     )
-    returning s.row, d.id, d.user_id
+    returning s.row, d.id, d.user_id, s.refused
 ), fresh as materialized (
-    select s.*, count(*) filter (where s.user_id is null) over (order by s.row) as stranger
-    from said s
-    where not exists (select from known k where k.row = s.row)
-        and (s.user_id is null or s.user_id in (select id from owners))
+    select s.* from seen s
+    where num_nulls(s.id) > 0
+        and (s.user_id is null or s.ours or s.user_id in (select id from owners))
+), strange as (
+    select row, row_number() over () as stranger from fresh where user_id is null
 ), strangers as (
     insert into users (app_id, created_at, updated_at)
-    select $1, $2, $2 from fresh where user_id is null
+    select $1, $2, $2 from strange
     returning id
-), numbered as materialized (
-    select id, row_number() over () as stranger from strangers
+), numbered as (
+    select s.row, n.id
+    from strange s
+    join (select id, row_number() over () as stranger from strangers) n using (stranger)
 ), added as (
     insert into device (
         app_id, user_id, network, token, token_key, keys, environment, opted_out, platform, os,
@@ -160,17 +191,46 @@ with said as materialized (
     select $1, coalesce(f.user_id, n.id), f.network, f.token, f.token_key, f.keys, f.environment,
         coalesce(f.opted_out, false), f.platform, f.os, f.os_version, f.model, f.app_version,
         f.language, f.time_zone, f.country, f.latitude, f.longitude,
-        jsonb_strip_nulls(coalesce(f.attributes, '{}')::jsonb), f.active_at, $2, $2, $2
-    from fresh f left join numbered n on f.user_id is null and n.stranger = f.stranger
+        case when f.attributes is null then '{}' else jsonb_strip_nulls(f.attributes::jsonb) end,
+        f.active_at, $2, $2, $2
+    from fresh f left join numbered n using (row)
     order by f.row
     on conflict (app_id, network, token_key) do nothing
     returning id, user_id, network, token_key
+), done as (
+    select row, id, user_id, false as created, refused from changed
+    union all
+    select row, id, old_user, false, false from seen where same
+    union all
+    select s.row, a.id, a.user_id, true, false
+    from added a join fresh s on s.network = a.network and s.token_key = a.token_key
 )
-select c.row, c.id, c.user_id, false as created, c.row in (select row from refused) as refused
-from changed c
-union all
-select s.row, a.id, a.user_id, true, false
-from added a join said s on s.network = a.network and s.token_key = a.token_key;
+select array_agg(row) as rows, array_agg(id) as ids, array_agg(user_id) as users,
+    array_agg(created) as created, array_agg(row) filter (where refused) as refused
+from done;
+
+-- name: drop_aliases
+-- Takes aliases from people where a new value, or none (null), is given for the label.
+delete from user_alias a
+using unnest($1::bigint[], $2::text[], $3::text[]) as t (user_id, label, value)
+where a.user_id = t.user_id and a.label = t.label and a.value is distinct from t.value;
+
+-- name: add_aliases
+-- Gives people aliases that nobody has.
+insert into user_alias (app_id, label, value, user_id)
+select $1, t.label, t.value, t.user_id
+from unnest($2::bigint[], $3::text[], $4::text[]) as t (user_id, label, value)
+where t.value is not null
+order by t.label, t.value
+on conflict (app_id, label, value) do nothing;
+
+-- name: foreign_aliases
+-- Those of these aliases, counted from 1, that somebody else has.
+select t.place
+from unnest($2::bigint[], $3::text[], $4::text[]) with ordinality
+    as t (user_id, label, value, place)
+join user_alias a on a.app_id = $1 and a.label = t.label and a.value = t.value
+where a.user_id <> t.user_id;
 
 -- name: known_people
 -- Which of these ids are people of the app.
