@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from clarion.adapters.net.loopback_tls import make_loopback_tls, server_context
 from clarion.adapters.net.serve_simulator import serve
 from clarion.adapters.system import SystemClock
+from clarion.app.first_start import first_key
 from clarion.app.roles import run_role
 from clarion.app.settings import Settings, load
-from clarion.app.supervise import first_start, prepare_data_dir
+from clarion.app.supervise import prepare_data_dir
 from clarion.providers.apns.simulator import ApnsFaults, ApnsSimulator
 
 READY_S = 20.0
@@ -178,8 +179,8 @@ async def platform(
             }
         )
         prepare_data_dir(settings.data_dir)
-        key = await first_start(settings)
-        assert key is not None
+        async with first_key(settings) as key:
+            assert key is not None
         stop = asyncio.Event()
         http = await stack.enter_async_context(
             httpx.AsyncClient(

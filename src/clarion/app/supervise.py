@@ -7,25 +7,29 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    asynccontextmanager,
+    suppress,
+)
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from clarion.adapters.state.embedded import EmbeddedPostgres, EmbeddedSettings, running
-from clarion.adapters.state.keys import PostgresKeys
 from clarion.adapters.state.migrate import migrate
 from clarion.adapters.state.pg_errors import EmbeddedPostgresError
 from clarion.adapters.state.pool import open_pool
-from clarion.adapters.state.registry_apps import PostgresApps
 from clarion.adapters.state.send_line import PostgresHousekeeping
-from clarion.adapters.system import SystemChance, SystemClock
+from clarion.adapters.system import SystemClock
+from clarion.app.address import port_held, url_of
 from clarion.app.container import Paths
+from clarion.app.first_start import FirstKey, first_key, make_operator_app
 from clarion.app.settings import Secret, Settings, SettingsError
-from clarion.ports.keys import Scope
 from clarion.ports.messages import StoreUnavailableError
 from clarion.stages.delivery.sender import LEASE_S
 from clarion.telemetry import metrics
@@ -43,20 +47,13 @@ STEADY_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FirstKey:
-    """The key of a platform that was started for the first time; shown once, stored hashed."""
-
-    app: str
-    text: str = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Started:
-    """What the command line tells."""
+    """What the command line tells, once the API answers."""
 
     url: str
     data_dir: Path
     first_key: FirstKey | None
+    """Shown when it is told of; stored after that."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -72,7 +69,7 @@ async def serve(
     settings: Settings,
     stop: asyncio.Event,
     *,
-    started: Callable[[Started], None],
+    started: Callable[[Started], AbstractContextManager[None]],
     config: Path | None = None,
 ) -> None:
     """Run the whole platform until told to stop, then drain every role.
@@ -80,7 +77,8 @@ async def serve(
     Args:
         settings: as loaded; `database.url` chooses between our own server and another.
         stop: set by whoever handles signals.
-        started: called once the API answers.
+        started: entered once the API answers; the first key is stored when it has shown it, and
+            works from when it is left.
         config: the settings file, which the children read too.
 
     Raises:
@@ -90,26 +88,50 @@ async def serve(
     """
     paths = Paths(root=settings.data_dir)
     prepare_data_dir(paths.root)
-    async with _state_store(settings, paths) as dsn:
-        await migrate(dsn)
-        wired = with_database(settings, dsn)
-        if settings.database.url is None:
-            await _void_leases(wired)
-        metrics.sweep(_metrics_dir(settings))
-        first_key = await first_start(wired)
-        environment = _environment(dsn, config)
-        children = [_Child(role=role, number=n) for role, n in _plan(settings)]
-        keepers = [
-            asyncio.create_task(_keep(child, environment, wired, stop)) for child in children
-        ]
-        try:
-            url = f"http://{settings.server.host}:{settings.server.port}"
-            if await _answers(settings, stop):
-                started(Started(url=url, data_dir=paths.root, first_key=first_key))
-            await stop.wait()
-        finally:
-            stop.set()
-            await asyncio.gather(*keepers)
+    with port_held(settings) as held:
+        async with _state_store(held, paths) as dsn:
+            await migrate(dsn)
+            await _run(
+                with_database(held, dsn),
+                stop,
+                started=started,
+                config=config,
+                embedded=settings.database.url is None,
+            )
+
+
+async def _run(
+    settings: Settings,
+    stop: asyncio.Event,
+    *,
+    started: Callable[[Started], AbstractContextManager[None]],
+    config: Path | None,
+    embedded: bool,
+) -> None:
+    """Everything on top of a state store that is up to date."""
+    if embedded:
+        await _void_leases(settings)
+    metrics.sweep(_metrics_dir(settings))
+    await make_operator_app(settings)
+    environment = _environment(settings, config)
+    children = [_Child(role=role, number=n) for role, n in _plan(settings)]
+    keepers = [asyncio.create_task(_keep(child, environment, settings, stop)) for child in children]
+    try:
+        if await _answers(settings, stop):
+            await _tell(settings, started)
+        await stop.wait()
+    finally:
+        stop.set()
+        await asyncio.gather(*keepers)
+
+
+async def _tell(
+    settings: Settings, started: Callable[[Started], AbstractContextManager[None]]
+) -> None:
+    with ExitStack() as telling:
+        async with first_key(settings) as key:
+            told = Started(url=url_of(settings), data_dir=settings.data_dir, first_key=key)
+            telling.enter_context(started(told))
 
 
 def prepare_data_dir(root: Path) -> None:
@@ -234,26 +256,6 @@ def with_database(settings: Settings, dsn: str) -> Settings:
     return msgspec.structs.replace(settings, database=database)
 
 
-async def first_start(settings: Settings) -> FirstKey | None:
-    """Make the operator's app and its admin key where there is none yet."""
-    url = settings.database.url
-    if url is None:
-        return None
-    chance, clock = SystemChance(), SystemClock()
-    pool = await open_pool(url.reveal(), max_size=2)
-    try:
-        apps, keys = PostgresApps(pool), PostgresKeys(pool, chance)
-        name = settings.api.operator_app
-        if await apps.find(name) is not None:
-            return None
-        now: datetime = clock.now()
-        app = await apps.create(name, time_zone="UTC", language="en", now=now)
-        key = await keys.create(app.id, Scope.ADMIN, "first key", expires_at=None, now=now)
-        return FirstKey(app=name, text=key.text)
-    finally:
-        await pool.close()
-
-
 def _plan(settings: Settings) -> Sequence[tuple[str, int]]:
     """The child processes: one sender per core unless said otherwise."""
     workers = settings.workers
@@ -267,10 +269,12 @@ def _plan(settings: Settings) -> Sequence[tuple[str, int]]:
     return [(role, n) for role, count in counts.items() for n in range(count)]
 
 
-def _environment(dsn: str, config: Path | None) -> Mapping[str, str]:
+def _environment(settings: Settings, config: Path | None) -> Mapping[str, str]:
     """What children are told: the store's address travels in the environment, not in `ps`."""
     environment = dict(os.environ)  # noqa: TID251  # handed on to our own children
-    environment["CLARION_DATABASE_URL"] = dsn
+    if settings.database.url is not None:
+        environment["CLARION_DATABASE_URL"] = settings.database.url.reveal()
+    environment["CLARION_SERVER_PORT"] = str(settings.server.port)
     # A role is one core's worth of work: a pool of threads in each would cost memory and gain
     # nothing. The library reads this once, when it is imported.
     environment.setdefault("POLARS_MAX_THREADS", "1")

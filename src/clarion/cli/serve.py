@@ -5,6 +5,8 @@ import shlex
 import shutil
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -54,7 +56,8 @@ def _check_port(settings: Settings) -> None:
             raise CommandError(
                 f"{host}:{port} can't be listened on ({error.strerror}); "
                 + ("stop what listens there (another Clarion?), or " if taken else "")
-                + "choose another address with CLARION_SERVER_PORT or CLARION_SERVER_HOST",
+                + "choose another port with CLARION_SERVER_PORT (0 takes a free one), or another "
+                "address with CLARION_SERVER_HOST",
                 Exit.UNREACHABLE,
             ) from error
 
@@ -64,37 +67,56 @@ async def _serve(
 ) -> None:
     stop = stop_on_signals()
 
-    def started(what: Started) -> None:
-        if as_json:
-            _tell_machine(what)
-        else:
-            _tell(what)
+    tell = _tell_machine if as_json else _tell
+
+    @contextmanager
+    def started(what: Started) -> Iterator[None]:
+        try:
+            with tell(what):
+                yield
+        except OSError as error:
+            raise CommandError(f"nobody reads what it says ({error.strerror})") from error
 
     async with ends_with_parent(stop, wanted=with_parent):
         await supervise(settings, stop, started=started, config=config)
 
 
-def _tell_machine(what: Started) -> None:
+@contextmanager
+def _tell_machine(what: Started) -> Iterator[None]:
+    """The key is stored before its line ends: a line that was read is a key to use."""
     import orjson  # noqa: PLC0415  (people need none)
 
     key = None if what.first_key is None else what.first_key.text
     said = {"event": "started", "url": what.url, "data_dir": str(what.data_dir), "key": key}
-    print(orjson.dumps(said).decode(), flush=True)
+    print(orjson.dumps(said).decode(), end="", flush=True)
+    yield
+    print(flush=True)
 
 
-def _tell(what: Started) -> None:
+@contextmanager
+def _tell(what: Started) -> Iterator[None]:
     OUT.print()
     OUT.print(f"[bold green]Clarion is running[/] at [bold]{what.url}[/]")
     OUT.print(f"  data in {escape(str(what.data_dir))}; Ctrl-C stops it", soft_wrap=True)
     if what.first_key is None:
-        OUT.print("  another key: clarion keys create NAME --scope admin\n")
+        OUT.print(f"  another key: {_command()} keys create NAME --scope admin\n", soft_wrap=True)
+        yield
         return
     key = what.first_key.text
     # No box: one that is narrower than the key would cut it off, and it's shown only once.
     OUT.print("\n[yellow]First admin key[/], shown this once (we keep only its hash):")
     OUT.print(f"[bold]{key}[/]\n", soft_wrap=True)
+    yield
     OUT.print("[bold]Try this next[/], in another terminal:\n")
     print(_activation() + TRY_NEXT.format(url=what.url, key=key), flush=True)
+
+
+def _command() -> str:
+    """How to call `clarion` from the folder that `make run` was called in."""
+    script = Path(sys.argv[0])
+    if shutil.which("clarion") is not None or script.name != "clarion":
+        return "clarion"
+    return shlex.quote(str(script))
 
 
 def _activation() -> str:

@@ -4,7 +4,8 @@ import asyncio
 import hashlib
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -47,8 +48,16 @@ class PostgresKeys:
         self, app: AppId, scope: Scope, name: str, *, expires_at: datetime | None, now: datetime
     ) -> NewKey:
         """See `ports.keys.Keys.create`."""
+        async with self.creating(app, scope, name, expires_at=expires_at, now=now) as new:
+            return new
+
+    @asynccontextmanager
+    async def creating(
+        self, app: AppId, scope: Scope, name: str, *, expires_at: datetime | None, now: datetime
+    ) -> AsyncIterator[NewKey]:
+        """A key that is stored when the block ends well, so that it can be shown before."""
         async with transaction(self._pool) as connection:
-            return await self._insert(
+            yield await self._insert(
                 connection,
                 KeyRecord(
                     id=KeyId(self._chance.token(ID_OCTETS).hex()),
