@@ -10,6 +10,7 @@ import uvicorn
 from tests.api.conftest import World
 
 from clarion.api import create_app
+from clarion.app.http_protocol import LeanHttp
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ async def port(world: World) -> AsyncIterator[int]:
     config = uvicorn.Config(
         cast("Any", create_app(world.deps)),
         loop="none",
-        http="httptools",
+        http=LeanHttp,
         lifespan="off",
         log_config=None,
         access_log=False,

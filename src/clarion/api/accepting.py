@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from clarion.api.decoding import free_form, refuse, utc
 from clarion.api.exchange import Exchange
@@ -28,6 +28,13 @@ _PRIORITIES: Final = {priority.name.lower(): priority for priority in Priority}
 _PUSH_TYPES: Final = {kind.value: kind for kind in PushType}
 
 
+class MessageIds(NamedTuple):
+    """What a message is called, and what all tries of its request are."""
+
+    message: MessageId
+    retry: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
     """A message that every targeted network would take."""
@@ -39,7 +46,7 @@ class Checked:
 
 
 async def check(
-    api: Api, app: AppId, message: MessageId, body: MessageBody, now: datetime
+    api: Api, body: MessageBody, now: datetime, *, app: AppId, ids: MessageIds
 ) -> Checked:
     """Everything that can be known before acceptance; raises `ProblemError` (422)."""
     refuse([*_target_problems(body.to, api), *_content_problems(body), *_free_values(body)])
@@ -49,7 +56,7 @@ async def check(
         refuse([_combined("/expires_at", "The message would end before it is sent.")])
     scheduled = send_at > now
     made = Message(
-        id=message,
+        id=ids.message,
         app=app,
         lane=_lane(body, scheduled=scheduled),
         content=_content(body),
@@ -58,6 +65,7 @@ async def check(
         ttl=None if body.ttl is None else timedelta(seconds=body.ttl),
         expires_at=expires_at,
         collapse_id=body.collapse_id,
+        retry_id=ids.retry,
     )
     await _ask_networks(api, app, made, body, max(send_at, now))
     return Checked(made, _target(body.to), max(send_at, now), scheduled)
@@ -154,11 +162,15 @@ async def _ask_networks(
     An app without any credential is checked against all: what it writes should not start to fail
     on the day when it gets one.
     """
-    wanted = {NETWORK_BY_LABEL[label] for label in body.to.networks} or set(api.deps.providers)
+    named = {NETWORK_BY_LABEL[label] for label in body.to.networks}
+    wanted = named or api.deps.providers.keys()
     chosen = (wanted & await api.networks.of(app)) or wanted
+    networks = sorted(chosen & api.deps.providers.keys())
+    if api.plain.fine(message, networks, now):
+        return
     errors = [
         field_problem(p.path, p.code, p.detail)
-        for network in sorted(chosen & api.deps.providers.keys())
+        for network in networks
         for p in api.deps.providers[network].check_message(message, now)
     ]
     if errors:

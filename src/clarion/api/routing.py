@@ -16,6 +16,7 @@ from clarion.api.dependencies import ApiDependencies
 from clarion.api.exchange import Answer, Exchange, Stream
 from clarion.api.grouping import Registrar
 from clarion.api.networks import ConfiguredNetworks
+from clarion.api.plain_messages import PlainMessages
 from clarion.api.problems import ProblemError
 from clarion.domain.errors import ErrorCode
 from clarion.ports.keys import Scope
@@ -30,6 +31,7 @@ class Api:
     deps: ApiDependencies
     networks: ConfiguredNetworks
     registrar: Registrar
+    plain: PlainMessages
 
 
 Handler = Callable[[Api, Exchange], Awaitable[Answer | Stream]]

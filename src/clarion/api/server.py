@@ -13,8 +13,10 @@ from clarion.api.dependencies import ApiDependencies
 from clarion.api.exchange import Answer, ClientGoneError, Exchange, Headers, Stream
 from clarion.api.grouping import Registrar
 from clarion.api.networks import ConfiguredNetworks
+from clarion.api.plain_messages import PlainMessages
 from clarion.api.problems import ProblemError, problem_body
 from clarion.api.quota import Quotas
+from clarion.api.request_ids import RequestIds
 from clarion.api.routes import ROUTES
 from clarion.api.routing import Api, Route, Router, methods
 from clarion.api.streaming import send_stream
@@ -34,6 +36,8 @@ _SECURITY: Final[Headers] = (
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"),
     (b"cache-control", b"no-store"),
 )
+_GOOD: Final = frozenset({200, 201, 202})
+_SECURITY_FIELDS: Final = b"".join(b"%b: %b\r\n" % field for field in _SECURITY)
 _LEVELS: Final[Mapping[Gravity, int]] = {
     Gravity.QUIET: logging.DEBUG,
     Gravity.NOTABLE: logging.WARNING,
@@ -51,7 +55,9 @@ class _Application:
         self._deps = deps
         self._router = Router(ROUTES)
         self._quotas = Quotas(deps.limits.rate_per_s, deps.limits.rate_burst)
-        self._api = Api(deps, ConfiguredNetworks(deps.credentials, deps.clock), Registrar(deps))
+        networks = ConfiguredNetworks(deps.credentials, deps.clock)
+        self._api = Api(deps, networks, Registrar(deps), PlainMessages(deps.providers))
+        self._ids = RequestIds(deps.chance)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -85,13 +91,14 @@ class _Application:
             )
             sentence = "The request met a bug of the server; its log has the request id."
             answer = self._refusal(call, ProblemError(ErrorCode.INTERNAL_ERROR, sentence))
-        extra.extend(cors.headers(call, route, self._deps.allowed_origins))
+        if route and route[0].public:
+            extra.extend(cors.headers(call, route, self._deps.allowed_origins))
         if isinstance(answer, Stream):
             status = 200
             await self._stream(answer, call, send, (*extra, *_SECURITY))
         else:
             status = answer.status
-            await _send(answer, extra, send, head=call.method == "HEAD")
+            await _send(answer, extra, send, call)
         name = route[0].path if route else "unknown"
         metrics.add(Metric.HTTP_REQUESTS, name, str(status))
         metrics.observe(Metric.HTTP_SECONDS, clock.monotonic() - started, name)
@@ -156,7 +163,7 @@ class _Application:
         given = call.header(b"x-request-id")
         if given is not None and _SANE_ID.fullmatch(given):
             return given
-        return self._deps.chance.uuid7(self._deps.clock.now())
+        return self._ids.next()
 
 
 def _unavailable(
@@ -174,21 +181,37 @@ def _unavailable(
 
 
 async def _send(
-    answer: Answer, extra: list[tuple[bytes, bytes]], send: Send, *, head: bool
+    answer: Answer, extra: list[tuple[bytes, bytes]], send: Send, call: Exchange
 ) -> None:
     headers = [
         (b"content-type", answer.media_type),
         (b"content-length", b"%d" % len(answer.body)),
         *answer.headers,
         *extra,
-        *_SECURITY,
     ]
+    head = call.method == "HEAD"
+    good = answer.status in _GOOD  # what refuses may also close: that is uvicorn's affair
+    if answer.body and good and not head and _write(answer, headers, call):
+        return
+    headers += _SECURITY
     if not answer.body:
         del headers[0]
     if answer.status == 204:  # noqa: PLR2004  RFC 9110 section 8.6: no Content-Length with a 204
         del headers[0]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head else answer.body})
+
+
+def _write(answer: Answer, headers: list[tuple[bytes, bytes]], call: Exchange) -> bool:
+    """Hand the answer over in one piece, where the server takes it so."""
+    short = call.short
+    if short is None:
+        return False
+    fields = b"".join([b"%b: %b\r\n" % field for field in headers])
+    if fields.count(b"\n") != len(headers) or fields.count(b"\r") != len(headers):
+        raise ValueError("a header field has a line break")  # RFC 9110 section 5.5
+    written: bool = short["whole"](answer.status, fields + _SECURITY_FIELDS, answer.body)
+    return written
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

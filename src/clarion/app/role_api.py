@@ -11,6 +11,7 @@ import uvicorn
 from clarion.api.dependencies import ApiDependencies, ApiLimits
 from clarion.api.server import create_app
 from clarion.app.container import Container, allow_list, zone_names
+from clarion.app.http_protocol import LeanHttp
 from clarion.app.settings import Settings
 from clarion.stages.delivery.urgent import UrgentPath
 from clarion.stages.intake.register import Rules
@@ -27,7 +28,7 @@ async def run_api(container: Container, owner: str, stop: asyncio.Event) -> None
         port=settings.server.port,
         backlog=settings.server.backlog,
         loop="none",
-        http="httptools",
+        http=LeanHttp,
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -1,6 +1,5 @@
 """Messages: accepted, read, steered, traced."""
 
-import dataclasses
 import hashlib
 import re
 from typing import Final, Literal
@@ -66,15 +65,16 @@ async def send(api: Api, call: Exchange) -> Answer:
     key = accepting.idempotency_key(call)
     now = api.deps.clock.now()
     message = MessageId(api.deps.chance.uuid7(now))
-    checked = await accepting.check(api, call.caller.app, message, body, now)
+    app = call.caller.app
+    ids = accepting.MessageIds(message, None if key is None else _retry_id(app, key))
+    checked = await accepting.check(api, body, now, app=app, ids=ids)
     lane = checked.message.lane
     state: StateName = "scheduled" if checked.scheduled else "sending"
     answer = _ENCODER.encode(
         AcceptedView(message, state, reporting.LANE_NAMES[lane], checked.send_at, now)
     )
-    retry_id = None if key is None else _retry_id(call.caller.app, key)
     new = NewMessage(
-        message=dataclasses.replace(checked.message, retry_id=retry_id),
+        message=checked.message,
         target=checked.target,
         send_at=checked.send_at,
         request=_ENCODER.encode(body),

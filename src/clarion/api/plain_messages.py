@@ -1,0 +1,95 @@
+"""Which messages no network can refuse, known without building their payloads.
+
+A network judges a payload by its parts and by its length. A plain message has short texts and
+nothing else that the sender may choose freely; when the networks take the longest texts that a
+plain message may have, they take all shorter ones. So one check stands for all messages that have
+the same parts: the one-time codes and order notices of which there are thousands a second.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from clarion.domain.content import Content, Message
+from clarion.domain.network import Network
+from clarion.ports.provider import Provider
+
+PLAIN_CHARACTERS: Final = 120
+"""The longest title, subtitle or body of a plain message."""
+REMEMBERED: Final = 256
+"""Kinds of plain messages; beyond that the memory starts anew."""
+_LONGEST: Final = (
+    PLAIN_CHARACTERS * '"',  # an escape in JSON, two within a string of JSON
+    PLAIN_CHARACTERS * "\N{GRINNING FACE}",  # four octets of UTF-8, twelve as escaped surrogates
+)
+
+_Kind = tuple[object, ...]
+
+
+class PlainMessages:
+    """Asks the networks once about each kind of plain message."""
+
+    def __init__(self, providers: Mapping[Network, Provider]) -> None:
+        self._providers = providers
+        self._fine: dict[_Kind, bool] = {}
+
+    def fine(self, message: Message, networks: Sequence[Network], now: datetime) -> bool:
+        """True: none of the networks would refuse the message. False: ask them."""
+        content = message.content
+        if not _is_plain(message, content):
+            return False
+        kind = (
+            *networks,
+            message.push_type,
+            message.priority,
+            content.title is None,
+            content.subtitle is None,
+            content.body is None,
+            content.badge is None,
+            content.sound,
+            content.category,
+            content.thread,
+        )
+        known = self._fine.get(kind)
+        if known is None:
+            if len(self._fine) >= REMEMBERED:
+                self._fine.clear()
+            known = self._fine[kind] = self._ask(message, networks, now)
+        return known
+
+    def _ask(self, message: Message, networks: Sequence[Network], now: datetime) -> bool:
+        longest = [
+            replace(message, content=_with(message.content, text)) for text in ("", *_LONGEST)
+        ]
+        return not any(
+            self._providers[network].check_message(item, now)
+            for network in networks
+            for item in longest
+        )
+
+
+def _is_plain(message: Message, content: Content) -> bool:
+    return (
+        not (content.overrides or content.data or content.actions)
+        and content.image is None
+        and content.icon is None
+        and content.link is None
+        and message.ttl is None
+        and message.expires_at is None
+        and message.collapse_id is None
+        and (content.title is None or len(content.title) <= PLAIN_CHARACTERS)
+        and (content.body is None or len(content.body) <= PLAIN_CHARACTERS)
+        and (content.subtitle is None or len(content.subtitle) <= PLAIN_CHARACTERS)
+    )
+
+
+def _with(content: Content, text: str) -> Content:
+    """The same parts, with these texts and the longest number."""
+    return replace(
+        content,
+        title=None if content.title is None else text,
+        subtitle=None if content.subtitle is None else text,
+        body=None if content.body is None else text,
+        badge=None if content.badge is None else 2**31 - 1,
+    )
