@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,9 +10,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from clarion.domain.content import Message
 from clarion.domain.handoffs import Answers, Int64s, UInt8s, UInt16s
@@ -28,10 +25,10 @@ from clarion.ports.provider import (
 )
 from clarion.ports.system import Chance, Clock
 from clarion.ports.transport import ClientCertificate, Origin, Transport, TransportError
-from clarion.providers.apns import payload
+from clarion.providers.apns import credential, payload
 from clarion.providers.apns.errors import Columns, Ruling, misconfigured
 from clarion.wire.http2 import Batch, HeaderSet, literal_field
-from clarion.wire.jose import JoseError, Json, build_jwt, load_es256_key, parse_jwt
+from clarion.wire.jose import Json, build_jwt, load_es256_key, parse_jwt
 
 REFRESH_AFTER: Final = timedelta(minutes=50)
 REFRESH_JITTER: Final = timedelta(minutes=5)
@@ -43,12 +40,6 @@ HEX: Final = b"0123456789abcdefABCDEF"
 ROUNDS: Final = 3
 """A first try, one after renewing what was refused, one in the other environment."""
 
-_PUBLIC: Final = {
-    "topic": (r"[A-Za-z0-9.\-]{1,200}", "The app's bundle id: letters, digits, dots, dashes."),
-    "key_id": (r"[A-Za-z0-9]{10}", "10 letters and digits, as Apple shows them beside the key."),
-    "team_id": (r"[A-Za-z0-9]{10}", "10 letters and digits, as Apple shows them."),
-    "environment": (r"|production|sandbox", "`production`, `sandbox`, or left out for both."),
-}
 _LITERAL: Final = frozenset({b":path", b"authorization"})  # Apple's advice for HPACK
 _TOO_LARGE: Final = Ruling(verdict=Verdict.FIX_PAYLOAD, reason=Reason.PAYLOAD_TOO_LARGE)
 _UNWRITABLE: Final = Ruling(verdict=Verdict.FIX_PAYLOAD, reason=Reason.PAYLOAD_REFUSED)
@@ -103,12 +94,14 @@ class _Job:
     unknown: npt.NDArray[np.bool_]
 
 
-def _session(credential: Credential) -> _Session:
-    public, secret = credential.public, credential.secret
+def _session(stored: Credential) -> _Session:
+    public, secret = stored.public, stored.secret
     environment = Environment[(public.get("environment") or "unknown").upper()]
-    session = _Session(version=credential.version, topic=public["topic"], environment=environment)
+    session = _Session(version=stored.version, topic=public["topic"], environment=environment)
     if "private_key" not in secret:
         chain, key = secret["certificate"], secret["certificate_key"]
+        if not environment:  # a certificate for one world only is never tried in the other first
+            session.environment = credential.read_certificate(chain).environment
         session.certificate = ClientCertificate(chain_pem=chain, key_pem=key)
         return session
     pem = secret["private_key"]
@@ -118,21 +111,6 @@ def _session(credential: Credential) -> _Session:
     digest = hashlib.blake2b(pem.encode(), digest_size=8).hexdigest()
     session.name = f"apns:{session.team}:{session.key_id}:{digest}"
     return session
-
-
-def _key_fault(secret: Mapping[str, str], now: datetime) -> str | None:
-    try:
-        if "certificate" not in secret:
-            load_es256_key(secret.get("private_key", ""))
-            return None
-        certificate = x509.load_pem_x509_certificate(secret["certificate"].encode())
-        key = load_pem_private_key(secret.get("certificate_key", "").encode(), None)
-    except (ValueError, TypeError) as error:
-        return f"Not usable: {error}."
-    if key.public_key() != certificate.public_key():
-        return "`certificate_key` is not this certificate's key."
-    expiry = certificate.not_valid_after_utc
-    return f"The certificate expired on {expiry:%Y-%m-%d}." if expiry < now else None
 
 
 class ApnsProvider:
@@ -173,18 +151,7 @@ class ApnsProvider:
         self, public: Mapping[str, str], secret: Mapping[str, str]
     ) -> Sequence[CredentialProblem]:
         """What is wrong with a credential, found without asking Apple."""
-        found = [
-            CredentialProblem(path=f"/public/{name}", code="field_invalid", detail=form)
-            for name, (pattern, form) in _PUBLIC.items()
-            if not re.fullmatch(pattern, public.get(name, ""))
-            and ("certificate" not in secret or name not in {"key_id", "team_id"})
-        ]
-        name = "certificate" if "certificate" in secret else "private_key"
-        fault = _key_fault(secret, self._clock.now())
-        if fault is not None:
-            path = f"/secret/{name}"
-            found.append(CredentialProblem(path=path, code="field_invalid", detail=fault))
-        return found
+        return credential.problems(public, secret, self._clock.now())
 
     def check_token(self, token: str, keys: bytes | None) -> str | None:
         """Why a device token can't be one of Apple's, or None when it may be."""
@@ -215,7 +182,7 @@ class ApnsProvider:
         everyone = np.arange(len(request.recipients))
         try:
             session = self._session(request.credential)
-        except (JoseError, KeyError) as error:
+        except (ValueError, KeyError) as error:
             columns.put(everyone, misconfigured(f"the stored credential is unusable: {error}"))
             return columns.answers(None)
         job = _job(request, session, columns)
@@ -229,10 +196,10 @@ class ApnsProvider:
             ids = payload.apns_ids(request.messages, job.message, request.recipients.device)
         return columns.answers(ids)
 
-    def _session(self, credential: Credential) -> _Session:
-        known = self._sessions.get(credential.id)
-        if known is None or known.version != credential.version:
-            known = self._sessions[credential.id] = _session(credential)
+    def _session(self, stored: Credential) -> _Session:
+        known = self._sessions.get(stored.id)
+        if known is None or known.version != stored.version:
+            known = self._sessions[stored.id] = _session(stored)
         return known
 
     async def _round(self, job: _Job, rows: Int64s) -> Int64s:

@@ -1,0 +1,146 @@
+"""What an APNs credential must be, and what Apple wrote into a push certificate."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import NameOID
+
+from clarion.domain.network import Environment
+from clarion.ports.provider import CredentialProblem
+from clarion.wire.jose import load_es256_key
+
+_FORMS: Final = {
+    "topic": (r"[A-Za-z0-9.\-]{1,200}", "The app's bundle id: letters, digits, dots, dashes."),
+    "key_id": (r"[A-Za-z0-9]{10}", "10 letters and digits, as Apple shows them beside the key."),
+    "team_id": (r"[A-Za-z0-9]{10}", "10 letters and digits, as Apple shows them."),
+    "environment": (r"|production|sandbox", "`production`, `sandbox`, or left out for both."),
+}
+_APPLE: Final = "1.2.840.113635.100.6.3"
+_WORLDS: Final = {f"{_APPLE}.1": Environment.SANDBOX, f"{_APPLE}.2": Environment.PRODUCTION}
+_TOPICS: Final = f"{_APPLE}.6"
+"""A sequence of pairs: a topic as UTF8String, and a sequence that says what it is for."""
+_SEQUENCE: Final = 0x30
+_UTF8: Final = 0x0C
+_LONG_FORM: Final = 0x80  # X.690 section 8.1.3: the length has octets of its own
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PushCertificate:
+    """What a push certificate says about itself.
+
+    Attributes:
+        expires_at: its end, UTC.
+        topics: what it may send to, sorted: the list of a certificate for several topics, or the
+            bundle id that is the UID of its subject. Empty where it says neither.
+        environments: which of Apple's worlds it is for; empty where it does not say.
+    """
+
+    expires_at: datetime
+    topics: tuple[str, ...]
+    environments: frozenset[Environment]
+
+    @property
+    def environment(self) -> Environment:
+        """The only world it is for, or UNKNOWN."""
+        return next(iter(self.environments)) if len(self.environments) == 1 else Environment.UNKNOWN
+
+
+def read_certificate(pem: str) -> PushCertificate:
+    """Read the first certificate of a PEM text.
+
+    Raises:
+        ValueError: it is none, or its list of topics can't be read.
+    """
+    certificate = x509.load_pem_x509_certificate(pem.encode())
+    try:
+        values = {
+            extension.oid.dotted_string: extension.value.value
+            for extension in certificate.extensions
+            if isinstance(extension.value, x509.UnrecognizedExtension)
+        }
+    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise ValueError(str(error)) from error
+    named = [str(uid.value) for uid in certificate.subject.get_attributes_for_oid(NameOID.USER_ID)]
+    listed = _topics(values[_TOPICS]) if _TOPICS in values else []
+    return PushCertificate(
+        expires_at=certificate.not_valid_after_utc,
+        topics=tuple(sorted({*named, *listed})),
+        environments=frozenset(world for oid, world in _WORLDS.items() if oid in values),
+    )
+
+
+def problems(
+    public: Mapping[str, str], secret: Mapping[str, str], now: datetime
+) -> Sequence[CredentialProblem]:
+    """What is wrong with a credential, found without asking Apple."""
+    found = [
+        _problem(f"/public/{name}", form)
+        for name, (pattern, form) in _FORMS.items()
+        if not re.fullmatch(pattern, public.get(name, ""))
+        and ("certificate" not in secret or name not in {"key_id", "team_id"})
+    ]
+    if "certificate" in secret:
+        return [*found, *_certificate_problems(public, secret, now)]
+    try:
+        load_es256_key(secret.get("private_key", ""))
+    except ValueError as error:
+        found.append(_problem("/secret/private_key", f"Not usable: {error}."))
+    return found
+
+
+def _certificate_problems(
+    public: Mapping[str, str], secret: Mapping[str, str], now: datetime
+) -> Iterator[CredentialProblem]:
+    path = "/secret/certificate"
+    try:
+        said = read_certificate(secret["certificate"])
+        certificate = x509.load_pem_x509_certificate(secret["certificate"].encode())
+        key = load_pem_private_key(secret.get("certificate_key", "").encode(), None)
+    except (ValueError, TypeError) as error:
+        yield _problem(path, f"Not usable: {error}.")
+        return
+    if key.public_key() != certificate.public_key():
+        yield _problem(path, "`certificate_key` is not this certificate's key.")
+    if said.expires_at < now:
+        yield _problem(path, f"The certificate expired on {said.expires_at:%Y-%m-%d}.")
+    topic = public.get("topic", "")
+    if said.topics and topic not in said.topics:
+        listed = ", ".join(said.topics)
+        yield _problem("/public/topic", f"The certificate is not for {topic} but for {listed}.")
+    world = Environment[(public.get("environment") or "unknown").upper()]
+    if said.environments and world and world not in said.environments:
+        yield _problem(
+            "/public/environment", f"The certificate is for {said.environment.name.lower()} only."
+        )
+
+
+def _problem(path: str, detail: str) -> CredentialProblem:
+    return CredentialProblem(path=path, code="field_invalid", detail=detail)
+
+
+def _topics(value: bytes) -> list[str]:
+    ((outer, content),) = _elements(value)
+    if outer != _SEQUENCE:
+        raise ValueError("its list of topics is no sequence")
+    return [text.decode() for tag, text in _elements(content) if tag == _UTF8]
+
+
+def _elements(octets: bytes) -> Iterator[tuple[int, bytes]]:
+    """DER elements in order: tag and content (X.690 section 8.1)."""
+    at = 0
+    while at < len(octets):
+        tag, length = octets[at], octets[at + 1] if at + 1 < len(octets) else 0
+        at += 2
+        if length & _LONG_FORM:
+            more = length - _LONG_FORM
+            length = int.from_bytes(octets[at : at + more], "big")
+            at += more
+        if at + length > len(octets):
+            raise ValueError("its list of topics is cut short")
+        yield tag, octets[at : at + length]
+        at += length
