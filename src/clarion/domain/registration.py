@@ -8,7 +8,14 @@ from typing import Final
 
 import polars as pl
 
-from clarion.domain.attributes import MAX_TEXT_OCTETS, FieldProblem, check_aliases, check_attributes
+from clarion.domain.attributes import (
+    MAX_TEXT_OCTETS,
+    PLAIN_OBJECT,
+    PLAIN_OCTETS,
+    FieldProblem,
+    check_aliases,
+    check_attributes,
+)
 from clarion.domain.device import Platform
 from clarion.domain.geography import COUNTRIES, canonical_language
 from clarion.domain.network import Environment, Network, TokenKind
@@ -47,8 +54,8 @@ RAW_COLUMNS: Final[Mapping[str, pl.DataType]] = {
 
 `network`, `environment` and `platform` are the API's words; `attributes` are JSON objects as text;
 `user` is the id of a known person, `external_id` creates one when unknown; with neither, a known
-device keeps its person and a new one gets an anonymous person. `user_*` and `aliases` (a JSON object as text: label -> value,
-null takes the alias away) describe the person.
+device keeps its person and a new one gets an anonymous person. `user_*` describe the person, and so do `aliases`: a JSON object
+as text, label -> value, where null takes the alias away.
 """
 
 COLUMNS: Final[Mapping[str, pl.DataType]] = {
@@ -80,6 +87,11 @@ _FUTURE: Final = timedelta(days=1)
 _TEXTS: Final = ("external_id", "os", "os_version", "model", "app_version")
 _CONTROL: Final = r"[\x00-\x1f\x7f-\x{9f}]"
 _LANGUAGE: Final = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,8}$"
+_OBJECTS: Final = {
+    "attributes": check_attributes,
+    "user_attributes": check_attributes,
+    "aliases": check_aliases,
+}
 _ENVIRONMENTS: Final = {
     (Network.APNS, environment.name.lower()): environment.value for environment in Environment
 } | {(Network.FCM, kind.name.lower()): kind.value for kind in TokenKind}
@@ -131,8 +143,7 @@ def check(raw: pl.DataFrame, *, zones: frozenset[str], now: datetime) -> Checked
     rules = [rule for rule in [*_rules(zones), _clock_rule(now)] if rule.column in used]
     problems = [
         *_broken(frame, [*rules, *_presence_rules()]),
-        *_broken_attributes(frame),
-        *_broken_aliases(frame["aliases"]),
+        *_broken_objects(frame),
     ]
     problems.sort(key=lambda problem: problem.row)
     index = pl.int_range(frame.height, eager=True).alias("index")
@@ -374,31 +385,26 @@ def _broken(frame: pl.DataFrame, rules: Sequence[_Rule]) -> list[RowProblem]:
     ]
 
 
-def _broken_attributes(frame: pl.DataFrame) -> list[RowProblem]:
+def _broken_objects(frame: pl.DataFrame) -> list[RowProblem]:
+    """What is wrong with the columns that hold JSON objects; each different text is read once."""
     found: list[RowProblem] = []
-    for name in ("attributes", "user_attributes"):
-        pointer = POINTERS.get(name, f"/{name}")
+    for name, check_text in _OBJECTS.items():
         texts = frame[name]
         if texts.null_count() == frame.height:
             continue
-        found += [
-            RowProblem(row=row, problem=problem)
-            for row, text in enumerate(texts.to_list())
-            if text is not None
-            for problem in check_attributes(text, pointer)
-        ]
+        doubtful = texts.is_not_null()
+        if name != "aliases":
+            doubtful &= ~(
+                texts.str.contains(PLAIN_OBJECT) & (texts.str.len_bytes() <= PLAIN_OCTETS)
+            )
+        pointer = POINTERS.get(name, f"/{name}")
+        rows = doubtful.arg_true()
+        known: dict[str, Sequence[FieldProblem]] = {}
+        for row, text in zip(rows, texts.gather(rows), strict=True):
+            if text not in known:
+                known[text] = check_text(text, pointer)
+            found += [RowProblem(row=row, problem=problem) for problem in known[text]]
     return found
-
-
-def _broken_aliases(texts: pl.Series) -> list[RowProblem]:
-    if texts.null_count() == len(texts):
-        return []
-    return [
-        RowProblem(row=row, problem=problem)
-        for row, text in enumerate(texts.to_list())
-        if text is not None
-        for problem in check_aliases(text, "/aliases")
-    ]
 
 
 def _numbered(frame: pl.DataFrame) -> pl.DataFrame:

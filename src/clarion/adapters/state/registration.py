@@ -29,6 +29,10 @@ RACES: Final = 3
 
 Truths = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
+_BETWEEN: Final = "\x1f"
+_NULL: Final = "\x1e"
+"""Control characters, which no text may hold, stand between values and for null."""
+
 _PERSON: Final = ("user_attributes", "user_language", "user_time_zone", "user_country")
 _PERSON_COLUMNS: Final = (*_PERSON, "user_opted_out")
 _DEVICE_COLUMNS: Final = (
@@ -125,25 +129,22 @@ async def _register_people(
     people, place = _people(rows)
     ids, new = np.zeros(people.height, np.int64), np.zeros(people.height, np.bool_)
     refused: set[int] = set()
-    columns = [_values(people[name]) for name in ("external_id", *_PERSON_COLUMNS)]
-    left = np.arange(people.height)
+    left = people
     for _ in range(RACES):
-        chosen = columns if len(left) == len(ids) else [_pick(column, left) for column in columns]
         found = await connection.fetchrow(
             statements("registration")["register_people"],
             app,
             now,
-            left.tolist(),
-            *chosen,
+            *(_text(left[name]) for name in ("place", "external_id", *_PERSON_COLUMNS)),
             MAX_ATTRIBUTES,
             STORED_OCTETS,
         )
         index = found["rows"] or []
         ids[index], new[index] = found["ids"] or [], found["added"] or []
         refused.update(found["refused"] or [])
-        left = np.flatnonzero(ids == 0)
-        if not len(left):
+        if len(index) == left.height:
             break
+        left = people.filter(pl.Series(ids == 0))
     else:
         raise OvertakenError("other writers kept removing these users")
     stood = place >= 0
@@ -244,7 +245,7 @@ class _Stored:
                 statements("registration")["register_devices"],
                 app,
                 now,
-                *(_values(left[name]) for name in _DEVICE_PARAMETERS),
+                *(_text(left[name]) for name in _DEVICE_PARAMETERS),
                 MAX_ATTRIBUTES,
                 STORED_OCTETS,
                 not refresh,
@@ -263,10 +264,14 @@ class _Stored:
         return refused
 
 
-def _values(column: pl.Series) -> list[object]:
-    """A column as an array parameter: `unnest` fills shorter arrays up with nulls."""
-    return [] if column.null_count() == len(column) else column.to_list()
+def _text(column: pl.Series) -> str:
+    """A column as one parameter, which the statement takes apart; nothing at all where all is null.
 
-
-def _pick(column: list[object], index: Int64s) -> list[object]:
-    return [column[place] for place in index.tolist()] if column else []
+    `unnest` fills shorter arrays up with nulls.
+    """
+    if column.null_count() == len(column):
+        return ""
+    if column.dtype == pl.Binary:
+        column = pl.select(pl.lit("\\x") + column.bin.encode("hex")).to_series()
+    texts: str = column.cast(pl.String).fill_null(_NULL).str.join(_BETWEEN).item()
+    return texts

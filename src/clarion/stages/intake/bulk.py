@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import polars as pl
 
@@ -14,8 +14,10 @@ from clarion.domain.ids import AppId
 from clarion.ports.registry import Devices
 from clarion.ports.system import Clock
 from clarion.stages.intake.readers import read_parquet, read_text
-from clarion.stages.intake.register import Registration, Rules, judge, store
+from clarion.stages.intake.register import Judged, Registration, Rules, judge, store
 from clarion.stages.intake.rows import BadRow, Format, RawBatch, bad_row
+
+Batch = TypeVar("Batch")
 
 LANES: Final = 2
 """A batch is stored over so many connections at once, people kept together."""
@@ -46,7 +48,9 @@ async def import_rows(
 ) -> AsyncIterator[Progress]:
     """Import a file. Running it again changes nothing more: registrations are idempotent.
 
-    The next batch is read while one is being stored; memory does not grow with the file.
+    While a batch is being stored the next is judged and the one after it read; memory does not
+    grow with the file. A batch that was reported is committed. A living device of which a row says
+    nothing new is left as it is, its time of registration too: the file spoke, not the device.
 
     Args:
         devices: the registry.
@@ -61,37 +65,69 @@ async def import_rows(
         StoreUnavailableError: a batch could not be stored; those reported are.
     """
     read = stored = wrong = 0
-    async for batch in _ahead(_batches(source, format_)):
-        done, bad = await _store(devices, app, batch, rules, clock)
+    judged = _ahead(_judged(_ahead(_batches(source, format_)), rules, clock))
+    async for batch in judged:
+        done, bad = await _store(devices, app, batch)
         read, stored, wrong = read + batch.read, stored + done, wrong + len({b.line for b in bad})
         yield Progress(rows_read=read, rows_in=stored, rows_bad=wrong, bad=bad)
 
 
-async def _store(
-    devices: Devices, app: AppId, batch: RawBatch, rules: Rules, clock: Clock
-) -> tuple[int, list[BadRow]]:
-    bad = list(batch.bad)
-    stored = 0
-    if not batch.rows.height:
-        return 0, bad
-    now = clock.now()
-    numbered = batch.rows.with_columns(pl.Series("line", batch.lines, pl.Int64))
-    parts = _lanes(numbered)
-    done = await asyncio.gather(*(_store_part(devices, app, part, rules, now) for part in parts))
-    for part, result in zip(parts, done, strict=True):
-        stored += result.stored
-        lines = part["line"]
-        bad += [bad_row(lines[problem.row], problem.problem) for problem in result.problems]
-    bad.sort(key=lambda row: row.line)
-    return stored, bad
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Part:
+    """Rows that are stored in one unit of work."""
+
+    rows: Judged
+    lines: Sequence[int]
+    """Where each row that was judged starts."""
 
 
-async def _store_part(
-    devices: Devices, app: AppId, part: pl.DataFrame, rules: Rules, now: datetime
-) -> Registration:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _JudgedBatch:
+    """Rows that are stored at once, and what is wrong with others."""
+
+    parts: Sequence[_Part]
+    bad: Sequence[BadRow]
+    read: int
+    now: datetime
+
+
+async def _judged(
+    batches: AsyncIterator[RawBatch], rules: Rules, clock: Clock
+) -> AsyncIterator[_JudgedBatch]:
     """Judged in a thread, so that this process goes on answering."""
-    judged = await asyncio.to_thread(judge, part.drop("line"), rules=rules, now=now)
-    return await store(devices, app, judged, part.height, now)
+    async for batch in batches:
+        yield await asyncio.to_thread(_judge, batch, rules, clock.now())
+
+
+def _judge(batch: RawBatch, rules: Rules, now: datetime) -> _JudgedBatch:
+    if not batch.rows.height:
+        return _JudgedBatch(parts=[], bad=batch.bad, read=batch.read, now=now)
+    numbered = batch.rows.with_columns(pl.Series("line", batch.lines, pl.Int64))
+    parts = [
+        _Part(rows=judge(part.drop("line"), rules=rules, now=now), lines=part["line"].to_list())
+        for part in _lanes(numbered)
+    ]
+    return _JudgedBatch(parts=parts, bad=batch.bad, read=batch.read, now=now)
+
+
+async def _store(devices: Devices, app: AppId, batch: _JudgedBatch) -> tuple[int, Sequence[BadRow]]:
+    done = await asyncio.gather(
+        *(_store_part(devices, app, part, batch.now) for part in batch.parts)
+    )
+    bad = [
+        *batch.bad,
+        *(
+            bad_row(part.lines[problem.row], problem.problem)
+            for part, result in zip(batch.parts, done, strict=True)
+            for problem in result.problems
+        ),
+    ]
+    bad.sort(key=lambda row: row.line)
+    return sum(result.stored for result in done), bad
+
+
+async def _store_part(devices: Devices, app: AppId, part: _Part, now: datetime) -> Registration:
+    return await store(devices, app, part.rows, len(part.lines), now, refresh=False)
 
 
 def _lanes(rows: pl.DataFrame) -> Sequence[pl.DataFrame]:
@@ -106,8 +142,8 @@ def _lanes(rows: pl.DataFrame) -> Sequence[pl.DataFrame]:
     )
 
 
-async def _ahead(batches: AsyncIterator[RawBatch]) -> AsyncIterator[RawBatch]:
-    """The same batches, each read while the one before is being used."""
+async def _ahead(batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:
+    """The same batches, each made while the one before is being used."""
     following = asyncio.ensure_future(anext(batches, None))
     try:
         while (batch := await following) is not None:

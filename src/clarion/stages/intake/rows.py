@@ -67,7 +67,7 @@ def field_of(path: str) -> str:
     """The column that a JSON pointer of a problem means: `attributes.plan`, `user_language`."""
     if path in FIELD_BY_POINTER:
         return FIELD_BY_POINTER[path]
-    for name in ("attributes", "user_attributes"):
+    for name in ("attributes", "user_attributes", "aliases"):
         pointer = POINTERS.get(name, f"/{name}")
         if path.startswith(f"{pointer}/"):
             return f"{name}.{path[len(pointer) + 1 :]}"
@@ -79,9 +79,13 @@ def bad_row(line: int, problem: FieldProblem) -> BadRow:
     return BadRow(line=line, field=field_of(problem.path), code=problem.code, detail=problem.detail)
 
 
+Cells = Sequence[object] | pl.Series
+"""A column as it was read: plain values (JSON, Parquet), or text as a series of strings."""
+
+
 def typed_frame(
-    columns: Mapping[str, Sequence[object]], lines: Sequence[int]
-) -> tuple[pl.DataFrame, list[int], list[BadRow]]:
+    columns: Mapping[str, Cells], lines: Sequence[int]
+) -> tuple[pl.DataFrame, Sequence[int], list[BadRow]]:
     """Columns of plain values (text from CSV, JSON values) as columns of `RAW_COLUMNS`.
 
     Returns:
@@ -91,7 +95,11 @@ def typed_frame(
     broken: set[int] = set()
     made: list[pl.Series] = []
     for name, values in columns.items():
-        if RAW_COLUMNS[name] == pl.String() and all(type(v) is str or v is None for v in values):
+        text = RAW_COLUMNS[name] == pl.String()
+        if isinstance(values, pl.Series) and (text or values.null_count() == len(values)):
+            made.append(values.cast(RAW_COLUMNS[name]).alias(name))
+            continue
+        if text and all(type(v) is str or v is None for v in values):
             made.append(pl.Series(name, values, pl.String()))
             continue
         typed = [_typed(name, value) for value in values]
@@ -104,7 +112,7 @@ def typed_frame(
         made.append(pl.Series(name, typed, RAW_COLUMNS[name]))
     frame = pl.DataFrame(made or [pl.Series("external_id", [None] * len(lines), pl.String())])
     if not broken:
-        return frame, list(lines), bad
+        return frame, lines, bad
     good = [row for row in range(len(lines)) if row not in broken]
     bad.sort(key=lambda problem: problem.line)
     return frame[good], [lines[row] for row in good], bad

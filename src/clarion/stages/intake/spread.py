@@ -1,4 +1,7 @@
-"""Attributes that a file spreads over columns: `attributes.plan`, `attributes.age:number`."""
+"""Attributes that a file spreads over columns: `attributes.plan`, `attributes.age:number`.
+
+Aliases too: `aliases.crm`.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,11 +9,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 import orjson
+import polars as pl
 
 from clarion.domain.registration import RAW_COLUMNS
-from clarion.stages.intake.rows import BadRow, MalformedFileError, to_number, to_truth
+from clarion.stages.intake.rows import BadRow, Cells, MalformedFileError, to_number, to_truth
 
-_OWNERS: Final = ("attributes", "user_attributes")
+_NAMELESS: Final = {"attributes": "attribute", "user_attributes": "attribute", "aliases": "alias"}
+_OWNERS: Final = tuple(_NAMELESS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,7 +24,7 @@ class SpreadColumn:
 
     place: int
     owner: str
-    """`attributes` or `user_attributes`."""
+    """`attributes`, `user_attributes` or `aliases`."""
     name: str
     kind: str
 
@@ -50,6 +55,8 @@ def spread_of(names: Sequence[str]) -> Spread:
             plain[name] = place
         elif dot and owner in _OWNERS:
             attribute, _, kind = rest.rpartition(":") if ":" in rest else (rest, "", "")
+            if owner == "aliases":
+                attribute, kind = rest, "string"  # a label may hold a colon
             if kind not in KINDS:
                 raise MalformedFileError(
                     1, f"the column {name!r} has a kind that is none of {', '.join(KINDS)}"
@@ -58,31 +65,74 @@ def spread_of(names: Sequence[str]) -> Spread:
         else:
             known = ", ".join(RAW_COLUMNS)
             raise MalformedFileError(
-                1, f"unknown column {name!r}; known are attributes.NAME and {known}"
+                1, f"unknown column {name!r}; known are attributes.NAME, aliases.LABEL and {known}"
             )
     return Spread(names=names, plain=plain, attributes=attributes)
 
 
 def gather(
-    spread: Spread, columns: Sequence[Sequence[object]], lines: Sequence[int]
-) -> tuple[Mapping[str, Sequence[object]], list[BadRow]]:
+    spread: Spread, columns: Sequence[Cells], lines: Sequence[int]
+) -> tuple[Mapping[str, Cells], list[BadRow]]:
     """The columns of `RAW_COLUMNS`, with spread attributes put together as JSON text."""
-    gathered: dict[str, Sequence[object]] = {
-        name: [value_of(value) for value in columns[place]]
-        if name in _OWNERS or name == "last_active_at"
-        else columns[place]
-        for name, place in spread.plain.items()
+    gathered: dict[str, Cells] = {
+        name: _plain(name, columns[place]) for name, place in spread.plain.items()
     }
     bad: list[BadRow] = []
     for owner in _OWNERS:
         chosen = [column for column in spread.attributes if column.owner == owner]
-        if chosen:
-            base = gathered.get(owner)
+        if not chosen:
+            continue
+        base = gathered.get(owner)
+        texts = [column for column in columns if isinstance(column, pl.Series)]
+        once = len({column.name for column in chosen}) == len(chosen)
+        if base is None and once and len(texts) == len(columns):
+            gathered[owner] = _joined_texts(chosen, texts, lines, bad)
+        else:
             gathered[owner] = [
                 _joined(chosen, columns, row, None if base is None else base[row], lines[row], bad)
                 for row in range(len(lines))
             ]
     return gathered, bad
+
+
+def _plain(name: str, column: Cells) -> Cells:
+    if isinstance(column, pl.Series) or not (name in _OWNERS or name == "last_active_at"):
+        return column
+    return [value_of(value) for value in column]
+
+
+def _joined_texts(
+    chosen: Sequence[SpreadColumn],
+    columns: Sequence[pl.Series],
+    lines: Sequence[int],
+    bad: list[BadRow],
+) -> pl.Series:
+    """Columns of text as JSON objects; each different text is understood once."""
+    members: list[pl.Series] = []
+    for column in chosen:
+        texts = columns[column.place]
+        known = texts.drop_nulls().unique()
+        values = [KINDS[column.kind](text) for text in known]
+        name = orjson.dumps(column.name).decode()
+        made = [None if v is None else f"{name}:{orjson.dumps(v).decode()}" for v in values]
+        member = texts.replace_strict(known, pl.Series(made, dtype=pl.String), default=None)
+        if None in made:
+            wrong = (member.is_null() & texts.is_not_null()).arg_true()
+            bad += [_mistyped(column, lines[row]) for row in wrong]
+        members.append(member.alias(str(column.place)))
+    frame = pl.DataFrame(members)
+    joined = pl.concat_str(pl.all(), separator=",", ignore_nulls=True)
+    return frame.select(
+        pl.when(pl.any_horizontal(pl.all().is_not_null()))
+        .then(pl.concat_str(pl.lit("{"), joined, pl.lit("}")))
+        .alias("attributes")
+    ).to_series()
+
+
+def _mistyped(column: SpreadColumn, line: int) -> BadRow:
+    detail = f"the value is no {column.kind or _NAMELESS[column.owner]}"
+    field = f"{column.owner}.{column.name}"
+    return BadRow(line=line, field=field, code="type_invalid", detail=detail)
 
 
 def value_of(value: object) -> object:
@@ -95,7 +145,7 @@ def value_of(value: object) -> object:
 
 def _joined(
     chosen: Sequence[SpreadColumn],
-    columns: Sequence[Sequence[object]],
+    columns: Sequence[Cells],
     row: int,
     base: object,
     line: int,
@@ -114,9 +164,7 @@ def _joined(
     for column, cell in given:
         value = KINDS[column.kind](cell)
         if value is None:
-            field = f"{column.owner}.{column.name}"
-            detail = f"the value is no {column.kind or 'attribute'}"
-            bad.append(BadRow(line=line, field=field, code="type_invalid", detail=detail))
+            bad.append(_mistyped(column, line))
         attributes[column.name] = value
     return orjson.dumps(attributes).decode()
 

@@ -5,16 +5,22 @@ select set_config('plan_cache_mode', 'force_custom_plan', true),
     set_config('enable_seqscan', 'off', true);
 
 -- name: register_people
+-- Columns come as texts of their values with U+001F between them and U+001E for null, which no value
+-- holds: the driver asks every element of an array what it is, which takes longer than all else.
 -- Creates the people of these external ids that are not known, changes those of whom something new
 -- is said, and gives the id of each row; a row that lost a race against another writer is left out.
 -- A change of consent marks the person's devices as changed, because dispatch looks at devices.
-with said as materialized (
-    select * from unnest(
-        $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bool[]
-    ) as t (row, external_id, attributes, language, time_zone, country, opted_out)
-), seen as materialized (
+with seen as materialized (
     select s.*, u.id, u.old_attributes
-    from said s
+    from unnest(
+        string_to_array($3, E'\x1f', E'\x1e')::int[],
+        string_to_array($4, E'\x1f', E'\x1e'),
+        string_to_array($5, E'\x1f', E'\x1e'),
+        string_to_array($6, E'\x1f', E'\x1e'),
+        string_to_array($7, E'\x1f', E'\x1e'),
+        string_to_array($8, E'\x1f', E'\x1e'),
+        string_to_array($9, E'\x1f', E'\x1e')::bool[]
+    ) as s (row, external_id, attributes, language, time_zone, country, opted_out)
     left join lateral (
         select id, case when s.attributes is not null then attributes end as old_attributes
         from users
@@ -67,13 +73,12 @@ with said as materialized (
         s.language, s.time_zone, s.country, coalesce(s.opted_out, false), $2, $2
     from seen s
     where num_nulls(s.id) > 0 -- said so, the planner takes it for a third of the rows, not for none
-    order by s.external_id
     on conflict (app_id, external_id) where external_id is not null do nothing
     returning id, external_id
 ), done as (
     select k.row, k.id, false as added from seen k where k.id is not null
     union all
-    select s.row, a.id, true from added a join said s using (external_id)
+    select s.row, a.id, true from added a join seen s using (external_id)
 )
 select array_agg(row) as rows, array_agg(id) as ids, array_agg(added) as added,
     (select array_agg(row) from judged where refused) as refused
@@ -85,26 +90,43 @@ from done;
 -- lock them, all at once, except those whom this unit of work created itself. A row that lost a
 -- race, or whose person is gone, is left out. Merged attributes of less than 460 octets are within
 -- the limits: a member takes 9 octets and more, and its text is less than 40 times as long.
-with said as materialized (
-    select *, case when active_us is null then null
-            else timestamptz 'epoch' + active_us * interval '1 microsecond' end as active_at
-    from unnest(
-        $3::int[], $4::smallint[], $5::bytea[], $6::text[], $7::bytea[], $8::smallint[],
-        $9::bigint[], $10::bool[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
-        $16::text[], $17::text[], $18::text[], $19::float8[], $20::float8[], $21::text[],
-        $22::bigint[], $23::bool[]
-    ) as t (row, network, token_key, token, keys, environment, user_id, opted_out, platform, os,
-        os_version, model, app_version, language, time_zone, country, latitude, longitude,
-        attributes, active_us, ours)
-), seen as materialized (
-    select s.*, d.id, d.place, d.old_xid, d.old_user, d.merged,
+with seen as materialized (
+    select s.row, s.network, s.token_key, s.user_id, s.ours, d.id, d.old_user, d.place, d.old_xid,
         $26 and d.id is not null and d.same
             and (s.attributes is null or d.merged = d.old_attributes) as same,
         pg_column_size(d.merged) >= 460 and (
             octet_length(d.merged::text) > $25
             or (select count(*) from jsonb_object_keys(d.merged)) > $24
-        ) as refused
-    from said s
+        ) as refused,
+        d.merged, s.token, s.keys, s.environment, s.opted_out, s.platform, s.os, s.os_version,
+        s.model, s.app_version, s.language, s.time_zone, s.country, s.latitude, s.longitude,
+        s.attributes,
+        timestamptz 'epoch' + s.active_us * interval '1 microsecond' as active_at
+    from unnest(
+        string_to_array($3, E'\x1f', E'\x1e')::int[],
+        string_to_array($4, E'\x1f', E'\x1e')::smallint[],
+        string_to_array($5, E'\x1f', E'\x1e')::bytea[],
+        string_to_array($6, E'\x1f', E'\x1e'),
+        string_to_array($7, E'\x1f', E'\x1e')::bytea[],
+        string_to_array($8, E'\x1f', E'\x1e')::smallint[],
+        string_to_array($9, E'\x1f', E'\x1e')::bigint[],
+        string_to_array($10, E'\x1f', E'\x1e')::bool[],
+        string_to_array($11, E'\x1f', E'\x1e'),
+        string_to_array($12, E'\x1f', E'\x1e'),
+        string_to_array($13, E'\x1f', E'\x1e'),
+        string_to_array($14, E'\x1f', E'\x1e'),
+        string_to_array($15, E'\x1f', E'\x1e'),
+        string_to_array($16, E'\x1f', E'\x1e'),
+        string_to_array($17, E'\x1f', E'\x1e'),
+        string_to_array($18, E'\x1f', E'\x1e'),
+        string_to_array($19, E'\x1f', E'\x1e')::float8[],
+        string_to_array($20, E'\x1f', E'\x1e')::float8[],
+        string_to_array($21, E'\x1f', E'\x1e'),
+        string_to_array($22, E'\x1f', E'\x1e')::bigint[],
+        string_to_array($23, E'\x1f', E'\x1e')::bool[]
+    ) as s (row, network, token_key, token, keys, environment, user_id, opted_out, platform, os,
+        os_version, model, app_version, language, time_zone, country, latitude, longitude,
+        attributes, active_us, ours)
     left join lateral (
         select d.id, d.ctid as place, d.xid as old_xid, d.user_id as old_user,
             d.attributes as old_attributes,
@@ -125,7 +147,8 @@ with said as materialized (
                 and (s.country is null or s.country = d.country)
                 and (s.latitude is null or s.latitude = d.latitude)
                 and (s.longitude is null or s.longitude = d.longitude)
-                and (s.active_at is null or s.active_at <= d.last_active_at)) is true as same
+                and (s.active_us is null or timestamptz 'epoch'
+                    + s.active_us * interval '1 microsecond' <= d.last_active_at)) is true as same
         from device d
         where d.app_id = $1 and d.network = s.network and d.token_key = s.token_key limit 1
     ) d on true
@@ -168,7 +191,7 @@ with said as materialized (
         or s.user_id in (select id from owners)
     )
     returning s.row, d.id, d.user_id, s.refused
-), fresh as materialized (
+), fresh as not materialized (
     select s.* from seen s
     where num_nulls(s.id) > 0
         and (s.user_id is null or s.ours or s.user_id in (select id from owners))
@@ -194,7 +217,6 @@ with said as materialized (
         case when f.attributes is null then '{}' else jsonb_strip_nulls(f.attributes::jsonb) end,
         f.active_at, $2, $2, $2
     from fresh f left join numbered n using (row)
-    order by f.row
     on conflict (app_id, network, token_key) do nothing
     returning id, user_id, network, token_key
 ), done as (
@@ -203,7 +225,7 @@ with said as materialized (
     select row, id, old_user, false, false from seen where same
     union all
     select s.row, a.id, a.user_id, true, false
-    from added a join fresh s on s.network = a.network and s.token_key = a.token_key
+    from added a join seen s on s.network = a.network and s.token_key = a.token_key
 )
 select array_agg(row) as rows, array_agg(id) as ids, array_agg(user_id) as users,
     array_agg(created) as created, array_agg(row) filter (where refused) as refused
