@@ -1,0 +1,250 @@
+"""Time zones as columns: what clocks show at an instant, and when a clock shows a time.
+
+An instant is microseconds since the epoch in UTC. A wall time is what a clock shows, as the
+microseconds that would be that time if the zone were UTC. Offsets are asked of `zoneinfo` once per
+zone and year, never per row.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+import polars as pl
+
+from clarion.domain.handoffs import Int64s, UInt8s, UInt16s
+from clarion.domain.intervals import bisect
+
+UNKNOWN_ZONE: Final = 65535
+"""The code of a row whose zone is not known."""
+
+SECOND_US: Final = 1_000_000
+MINUTE_US: Final = 60 * SECOND_US
+HOUR_US: Final = 60 * MINUTE_US
+DAY_US: Final = 24 * HOUR_US
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LONG_AGO: Final = np.iinfo(np.int64).min // 4
+"""Before every instant, yet far enough from the end of the type to add an offset."""
+_FAR: Final = np.iinfo(np.int64).max // 4
+
+INHABITED_OFFSETS_MIN: Final = (
+    *(-660, -600, -570, -540, -480, -420, -360, -300, -240, -210, -180, -150, -120, -60, 0, 60),
+    *(120, 180, 210, 240, 270, 300, 330, 345, 360, 390, 420, 480, 525, 540, 570, 600, 630, 660),
+    *(720, 765, 780, 825, 840),
+)
+"""Every offset from UTC, in minutes, that a clock where people live has shown since 2024."""
+
+
+class UnknownZoneNameError(ValueError):
+    """The time zone database has no zone of this name."""
+
+
+class ZoneSource(IntEnum):
+    """Where the zone of a row comes from; stored in decisions, never renumbered."""
+
+    UNKNOWN = 0
+    DEVICE = 1
+    USER = 2
+    COUNTRY = 3
+    APP = 4
+
+
+@lru_cache(maxsize=1024)
+def known(name: str) -> bool:
+    """Whether the time zone database has a zone of this name."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False  # OSError: the name of a directory of zones, such as `America`
+    return True
+
+
+@lru_cache(maxsize=65_536)
+def _changes(name: str, year: int) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """The offset (seconds) as a year begins, and (instant, offset) of each change in it.
+
+    Looks once a day and halves where two looks differ: two changes within a day that undo each
+    other would be missed. No zone has had such since 1970; a test looks every half hour.
+    """
+    zone = ZoneInfo(name)
+
+    def offset(at: int) -> int:
+        shown = datetime.fromtimestamp(at, zone).utcoffset()
+        return round((shown or timedelta()).total_seconds())
+
+    start = round((datetime(year, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds())
+    stop = round((datetime(year + 1, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds())
+    first = before = offset(start)
+    changes = []
+    for day in range(start, stop, 86_400):
+        after = offset(day + 86_400)
+        if after != before:
+            changes.append((_first_with(offset, day, day + 86_400), after))
+            before = after
+    return first, tuple(changes)
+
+
+def _first_with(offset: Callable[[int], int], low: int, high: int) -> int:
+    """The first second in `low` < s <= `high` at which the offset is that of `high`."""
+    after = offset(high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if offset(middle) == after:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ZoneTable:
+    """Periods of constant offset of some zones, exact within the horizon it was built for.
+
+    Zone z has the periods `first[z]` <= p < `first[z + 1]`. Outside the horizon, the nearest
+    period goes on.
+    """
+
+    names: tuple[str, ...]
+    low_us: int
+    high_us: int
+    first: Int64s
+    start_us: Int64s
+    """When each period begins."""
+    end_us: Int64s
+    offset_us: Int64s
+    reach_us: Int64s
+    """The latest wall time that clocks have come to by the end of each period."""
+
+    @classmethod
+    def build(cls, names: Sequence[str], low_us: int, high_us: int) -> "ZoneTable":
+        """The table of `names` (their order gives the codes) for `low_us` <= t <= `high_us`.
+
+        Raises `UnknownZoneNameError` for a name that the database does not have.
+        """
+        years = range(_year(low_us), _year(high_us) + 1)
+        counts: list[int] = []
+        starts: list[int] = []
+        offsets: list[int] = []
+        for name in names:
+            periods = _periods(name, years)
+            counts.append(len(periods))
+            starts.extend(start for start, _ in periods)
+            offsets.extend(offset for _, offset in periods)
+        first = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        start = np.array(starts, np.int64)
+        end = np.roll(start, -1)
+        end[first[1:] - 1] = _FAR
+        offset_us = np.array(offsets, np.int64) * SECOND_US
+        reach = end + offset_us
+        for low, high in zip(first[:-1].tolist(), first[1:].tolist(), strict=True):
+            np.maximum.accumulate(reach[low:high], out=reach[low:high])
+        return cls(
+            names=tuple(names),
+            low_us=low_us,
+            high_us=high_us,
+            first=first,
+            start_us=start,
+            end_us=end,
+            offset_us=offset_us,
+            reach_us=reach,
+        )
+
+    def to_local(self, zone: UInt16s | Int64s, at_us: Int64s) -> Int64s:
+        """What the clocks of each row's zone show at each instant. Zones are known ones."""
+        code = zone.astype(np.int64)
+        period = bisect(self.start_us, self.first[code], self.first[code + 1], at_us) - 1
+        return at_us + self.offset_us[period]
+
+    def to_utc(self, zone: UInt16s | Int64s, wall_us: Int64s) -> Int64s:
+        """The first instant at which the clocks of each row's zone show that time or a later one.
+
+        So a time that is skipped (a gap) is the first instant after the gap, and of a time that
+        comes twice (an overlap) it is the first.
+        """
+        code = zone.astype(np.int64)
+        period = bisect(self.reach_us, self.first[code], self.first[code + 1], wall_us)
+        first: Int64s = np.maximum(self.start_us[period], wall_us - self.offset_us[period])
+        return first
+
+
+def _year(at_us: int) -> int:
+    return (_EPOCH + timedelta(microseconds=at_us)).year
+
+
+def _periods(name: str, years: range) -> list[tuple[int, int]]:
+    """(start in microseconds, offset in seconds) of each period of constant offset."""
+    if not known(name):
+        raise UnknownZoneNameError(f"there is no time zone {name!r}")
+    periods = [(_LONG_AGO, _changes(name, years[0])[0])]
+    for year in years:
+        periods.extend((at * SECOND_US, offset) for at, offset in _changes(name, year)[1])
+    return periods
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolvedZones:
+    """The zone of each row, with where it was found."""
+
+    names: tuple[str, ...]
+    zone: UInt16s
+    """Index into `names`, or `UNKNOWN_ZONE`."""
+    source: UInt8s
+    """`ZoneSource` of each row."""
+
+
+def resolve(
+    time_zone: pl.Series,
+    source: UInt8s,
+    country: pl.Series,
+    *,
+    of_country: Mapping[str, str],
+) -> ResolvedZones:
+    """The zone of each row: what the device or the person says, else what the country implies.
+
+    The app's own zone is not filled in here: whether it may stand in for an unknown one is for
+    the policy to say.
+
+    Args:
+        time_zone: names (String or Categorical, null where not known), device before user.
+        source: `ZoneSource` of each name.
+        country: ISO 3166-1 codes, null where not known.
+        of_country: country -> zone, for the countries where the app trusts it.
+    """
+    zone, names = _codes(time_zone, {})
+    by_country, country_names = _codes(country, of_country)
+    place = {name: code for code, name in enumerate(names)}
+    for name in country_names:
+        place.setdefault(name, len(place))
+    shift = np.array([place[name] for name in country_names] + [UNKNOWN_ZONE], np.uint16)
+    fallback = shift[np.minimum(by_country, len(country_names))]
+    missing = zone == UNKNOWN_ZONE
+    told = np.where(missing, np.uint8(ZoneSource.COUNTRY), source)
+    zone = np.where(missing, fallback, zone)
+    return ResolvedZones(
+        names=tuple(place),
+        zone=zone,
+        source=np.where(zone == UNKNOWN_ZONE, np.uint8(ZoneSource.UNKNOWN), told).astype(np.uint8),
+    )
+
+
+def _codes(values: pl.Series, through: Mapping[str, str]) -> tuple[UInt16s, list[str]]:
+    """Each row's code and the names of the codes, asking the database once a distinct value."""
+    distinct, index = encoded(values)
+    names: dict[str, int] = {}
+    code = np.full(len(distinct) + 1, UNKNOWN_ZONE, np.uint16)
+    for at, value in enumerate(distinct):
+        name = through.get(value) if through else value
+        if name is not None and known(name):
+            code[at] = names.setdefault(name, len(names))
+    return code[index], list(names)
+
+
+def encoded(values: pl.Series) -> tuple[list[str], Int64s]:
+    """The distinct values of a text column and each row's place among them; null is one beyond."""
+    distinct = values.drop_nulls().unique(maintain_order=True).cast(pl.String).to_list()
+    codes = values.cast(pl.Enum(distinct)).to_physical().cast(pl.Int64).fill_null(len(distinct))
+    return distinct, codes.to_numpy()
