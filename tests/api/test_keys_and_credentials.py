@@ -4,6 +4,9 @@ import httpx
 from tests.api.conftest import World
 from tests.api.test_edge import refused
 
+from clarion.adapters.state.pool import connect
+from clarion.adapters.state.statements import statements
+
 
 async def test_the_operator_makes_apps_and_their_first_keys(world: World) -> None:
     """Admins of other apps see only their own."""
@@ -74,16 +77,21 @@ async def test_a_credential_that_can_not_work_is_refused_by_its_field(
     refused(await admin.put("/v1/credentials/apns", json={"secret": {"a": 1}}), "request_invalid")
 
 
-async def test_a_quarantine_is_shown_and_ended(world: World) -> None:
+async def test_a_quarantine_is_shown_and_ended(world: World, database_url: str) -> None:
     """The operator says when a credential may be used again."""
     async with world.client() as client:
         body = {"subject": "mailto:push@example.org"}
         await client.post("/v1/credentials/webpush:generate", json=body)
         record = (await world.deps.credentials.all(world.app))[0]
-        now = world.deps.clock.now()
-        await world.deps.credentials.quarantine(
-            record.id, version=record.version, reason="vapid mismatch", now=now
+        store = await connect(database_url)
+        await store.execute(
+            statements("line")["quarantine"],
+            record.id,
+            "vapid mismatch",
+            world.deps.clock.now(),
+            record.version,
         )
+        await store.close()
         shown = (await client.get("/v1/credentials/webpush")).json()
         assert (shown["state"], shown["state_reason"]) == ("quarantined", "vapid mismatch")
         ended = await client.post("/v1/credentials/webpush:reinstate")

@@ -5,10 +5,11 @@ import itertools
 import json
 
 import polars as pl
+import pytest
 from tests.line.conftest import Store
 
 from clarion.adapters.state.journal import PostgresJournal
-from clarion.adapters.state.plan_line import PostgresPlanLine
+from clarion.adapters.state.plan_line import USERS_PER_SHARD, PostgresPlanLine
 from clarion.adapters.state.statements import statements
 from clarion.domain.ids import BUCKETS, DeviceId
 from clarion.domain.lanes import Lane
@@ -42,6 +43,53 @@ async def test_a_broadcast_is_cut_into_shards_that_cover_every_bucket_once(store
     assert ranges[0][0] == 0
     assert ranges[-1][1] == BUCKETS
     assert all(high == low for (_, high), (low, _) in itertools.pairwise(ranges))
+
+
+@pytest.mark.parametrize(
+    ("greatest_id", "shards"), [(1_000, 32), (1_000_000, 32), (10_000_000, 205), (10**9, 1024)]
+)
+async def test_a_larger_audience_is_cut_into_more_shards(
+    store: Store, greatest_id: int, shards: int
+) -> None:
+    """No shard grows with the audience, up to one for each bucket."""
+    line = PostgresPlanLine(store.pool)
+    await store.pool.execute(ONE_USER, greatest_id, store.app, store.now)
+    await accept(store, 1, Target(everybody=True))
+    await line.expand_due(store.now, limit=10)
+
+    ranges = await store.pool.fetch("select low, high from shard order by low")
+    assert len(ranges) == shards
+    widest = max(high - low for low, high in ranges)
+    assert widest == 1 or greatest_id * widest / BUCKETS <= USERS_PER_SHARD
+    assert ranges[-1]["high"] == BUCKETS
+    open_shards = await store.pool.fetchval("select open_shards from message")
+    assert open_shards == shards
+
+
+async def test_a_small_app_beside_a_large_one_is_cut_for_itself(store: Store) -> None:
+    """The store's statistics know whose the users are."""
+    line = PostgresPlanLine(store.pool)
+    large = await store.pool.fetchval(
+        "insert into app (name, created_at) values ('large', $1) returning id", store.now
+    )
+    await store.pool.execute(
+        """insert into users (app_id, created_at, updated_at)
+           select case when g % 100 = 0 then $1::int else $2::int end, $3, $3
+           from generate_series(1, 5000) g""",
+        store.app,
+        large,
+        store.now,
+    )
+    await store.pool.execute(ONE_USER, 10_000_000, large, store.now)
+    await store.pool.execute("analyze users")
+    await accept(store, 1, Target(everybody=True))
+    await line.expand_due(store.now, limit=10)
+
+    assert await store.pool.fetchval("select count(*) from shard") == 32
+
+
+ONE_USER = """insert into users (id, app_id, created_at, updated_at) overriding system value
+values ($1, $2, $3, $3)"""
 
 
 async def test_a_message_before_its_time_is_left_alone(store: Store) -> None:
@@ -163,6 +211,7 @@ async def test_messages_of_the_far_future_cost_the_planner_nothing(store: Store)
             32,
             BUCKETS,
             list(Lane),
+            50_000.0,
         )
 
     read = json.loads(plan)[0]["Plan"]

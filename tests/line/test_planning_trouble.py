@@ -1,8 +1,10 @@
 """A shard that can't be planned is told, comes again, and stands in nobody's way."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 from tests.line.conftest import Store
 from tests.line.test_plan_line import accept
@@ -11,11 +13,15 @@ from tests.line.test_send_line import state_of
 from clarion.adapters.facts.duckdb.client import FactsClient
 from clarion.adapters.state.messages import PostgresMessages
 from clarion.adapters.state.plan_line import PostgresPlanLine
+from clarion.adapters.state.send_line import PostgresHousekeeping
+from clarion.adapters.state.upkeep import PostgresUpkeep
 from clarion.domain.campaign import MessageInput, MessageState
 from clarion.domain.lanes import Lane
+from clarion.ports.audience import AUDIENCE_SCHEMA, AudiencePiece, AudienceScan
 from clarion.ports.messages import Target
 from clarion.stages.planning.plan import plan_next
 from clarion.telemetry.metrics import Metrics
+from clarion.telemetry.names import LogEvent
 from clarion.testing.clock import ManualClock
 
 BROKEN = """
@@ -133,3 +139,144 @@ async def test_without_facts_named_people_are_planned(planner: Planner) -> None:
 
     assert await planner.store.pool.fetchval("select size from batch") == 1
     assert await planner.store.pool.fetchval("select state from shard where lane = 1") == 1
+
+
+UNREADABLE = """
+update message set target = '{"orbit": {"apogee": 1}, "users": 7}' where id = $1::text::uuid
+"""
+
+
+async def test_a_shard_that_nobody_can_read_is_held_and_stands_in_nobodys_way(
+    planner: Planner, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A newer version wrote it: it is told once for each shard, and the planner goes on."""
+    unreadable = planner.store.message(1, Target()).message.id
+    await accept(planner.store, 1, Target(users=["u0"]), lane=Lane.TRANSACTIONAL)
+    await accept(planner.store, 2, Target(users=["u1"]))
+    await planner.store.pool.execute(UNREADABLE, unreadable)
+    await planner.expand()
+
+    assert [await planner.plan() for _ in range(3)] == [True, True, False]
+
+    assert await planner.store.pool.fetchval("select size from batch") == 1
+    row = await planner.store.pool.fetchrow("select message_id::text, state, trouble from shard")
+    assert tuple(row)[:2] == (unreadable, 3)
+    assert "users" in row["trouble"]
+    told = [r for r in caplog.records if LogEvent.SHARD_POISONED in str(vars(r))]
+    assert len(told) == 1
+    assert await PostgresUpkeep(planner.store.pool).held_shards() == 1
+
+
+async def test_what_could_not_be_read_is_tried_again_by_the_next_planner(
+    planner: Planner,
+) -> None:
+    """It may be the newer version; a paused message's shards stay held."""
+    await accept(planner.store, 1, Target(users=["u0"]))
+    await accept(planner.store, 2, Target(users=["u1"]))
+    first, second = (planner.store.message(n, Target()).message.id for n in (1, 2))
+    readable = await planner.store.pool.fetchval(
+        "select target::text from message where id = $1::text::uuid", first
+    )
+    await planner.store.pool.execute(UNREADABLE, first)
+    await planner.store.pool.execute("update message set send_at = send_at - interval '1 hour'")
+    await planner.expand()
+    await PostgresMessages(planner.store.pool).steer(
+        planner.store.app, second, MessageInput.PAUSE, planner.store.now
+    )
+    assert await planner.plan()
+    assert not await planner.plan()
+
+    await planner.store.pool.execute(
+        "update message set target = $2::text::jsonb where id = $1::text::uuid", first, readable
+    )
+    assert await planner.line.readmit() == 1
+    assert await planner.plan()
+    assert not await planner.plan()
+
+    assert await planner.store.pool.fetchval("select message_ids[1]::text from batch") == first
+
+
+async def test_a_message_that_nobody_can_read_can_be_withdrawn(planner: Planner) -> None:
+    """It ends like any other."""
+    await accept(planner.store, 1, Target(users=["u0"]))
+    message = planner.store.message(1, Target()).message.id
+    await planner.store.pool.execute(UNREADABLE, message)
+    await planner.expand()
+    while await planner.plan():
+        pass
+    await PostgresMessages(planner.store.pool).steer(
+        planner.store.app, message, MessageInput.CANCEL, planner.store.now
+    )
+    assert await state_of(planner.store) is MessageState.CANCELED
+
+
+async def test_a_shard_that_waits_says_why(planner: Planner) -> None:
+    """The columns are away."""
+    await accept(planner.store, 1, Target(everybody=True))
+    await planner.expand()
+    assert await planner.plan()
+
+    trouble = await planner.store.pool.fetchval("select max(trouble) from shard")
+    assert "owner of the facts" in trouble
+
+
+async def test_named_people_do_not_wait_behind_everybody(planner: Planner) -> None:
+    """Each kind is taken by its own hand, however urgent the other is."""
+    await accept(planner.store, 1, Target(everybody=True), lane=Lane.CALL)
+    await accept(planner.store, 2, Target(users=["u1"]), lane=Lane.BULK)
+    await planner.expand()
+
+    named = await planner.line.claim_shard("p/named", planner.store.now, 60, named=True)
+    broad = await planner.line.claim_shard("p/all", planner.store.now, 60, named=False)
+
+    assert named is not None
+    assert broad is not None
+    assert (named.target.everybody, broad.target.everybody) == (False, True)
+    assert await planner.line.claim_shard("p/named", planner.store.now, 60, named=True) is None
+
+
+async def test_a_dead_planner_gives_back_what_both_its_hands_hold(planner: Planner) -> None:
+    """The supervisor knows only the process."""
+    await accept(planner.store, 1, Target(users=["u1"]))
+    await planner.expand()
+    await planner.line.claim_shard("p/named", planner.store.now, 60, named=True)
+
+    assert await PostgresHousekeeping(planner.store.pool).abandon("p") == 1
+
+
+async def test_a_shard_keeps_its_lease_while_it_is_planned(planner: Planner) -> None:
+    """However long the columns take: nobody else plans it meanwhile."""
+    await accept(planner.store, 1, Target(everybody=True))
+    await planner.expand()
+    await planner.store.pool.execute("delete from shard where low > 0")
+    slow = SlowAudience(planner.clock, 300)
+    line, clock = planner.line, planner.clock
+    planning = asyncio.create_task(plan_next(line, slow, clock, "p", Metrics()))
+    taken_back = 0
+    while not planning.done():
+        clock.advance(1)
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        taken_back += await PostgresHousekeeping(planner.store.pool).sweep(clock.now())
+
+    assert await planning
+    assert taken_back == 0
+    assert await planner.store.pool.fetchval("select count(*) from shard") == 0
+
+
+class SlowAudience:
+    """Columns without anybody, which take their time."""
+
+    def __init__(self, clock: ManualClock, seconds: float) -> None:
+        self.clock = clock
+        self.seconds = seconds
+
+    async def scan(self, scan: AudienceScan) -> AsyncIterator[AudiencePiece]:
+        """One empty piece, late."""
+        del scan
+        await self.clock.sleep(self.seconds)
+        yield AudiencePiece(xid=1, rows=pl.DataFrame(schema=AUDIENCE_SCHEMA))
+
+    async def version(self) -> int:
+        """Anything."""
+        return 1

@@ -1,9 +1,16 @@
-"""A planner's process: expands messages, plans shards, keeps house."""
+"""A planner's process: expands messages, plans shards, keeps house.
+
+Shards of named recipients and shards for everybody are planned side by side: the latter may wait
+for the facts, and nobody's one-time password waits behind them.
+"""
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
+from clarion.adapters.state.upkeep import PostgresUpkeep
 from clarion.app.container import Container
+from clarion.app.retention import Retention
 from clarion.ports.messages import StoreUnavailableError
 from clarion.stages.planning.expand import expand_due
 from clarion.stages.planning.plan import plan_next
@@ -13,45 +20,124 @@ from clarion.telemetry.names import LogEvent, Metric
 _log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 5.0
+RETAIN_EVERY_S = 30.0
+IDLE_FIRST_S = 0.01
+IDLE_LONGEST_S = 0.1
+STORE_PAUSE_S = 0.5
+UNTANGLED_AT_ONCE = 100
 
 
 async def run_planner(container: Container, owner: str, stop: asyncio.Event) -> None:
     """Expand messages that are due and plan their shards; give back dead processes' work."""
+    due, clock, upkeep = asyncio.Event(), container.clock, PostgresUpkeep(container.pool)
+    retention = Retention(upkeep, container.facts, container.settings.retention, container.metrics)
+
+    async def retain() -> None:
+        await retention.drop_some(clock.now())
+
+    async with asyncio.TaskGroup() as group:
+        kept = [
+            group.create_task(_every(SWEEP_EVERY_S, container, lambda: _sweep(container, upkeep))),
+            group.create_task(_every(RETAIN_EVERY_S, container, retain)),
+        ]
+        named = group.create_task(_plan_named(container, f"{owner}/named", stop, due))
+        await _plan_everybody(container, f"{owner}/all", stop, due)
+        await named
+        for task in kept:
+            task.cancel()
+
+
+async def _plan_named(
+    container: Container, owner: str, stop: asyncio.Event, due: asyncio.Event
+) -> None:
     line, clock = container.plan_line, container.clock
-    swept, idle, in_doubt = clock.monotonic(), 0.01, False
+
+    async def turn() -> bool:
+        busy = await expand_due(line, clock.now()) > 0
+        if busy:
+            due.set()
+        more = await plan_next(line, container.facts, clock, owner, container.metrics, named=True)
+        return busy or more
+
+    await _work(container, owner, stop, turn, clock.sleep)
+
+
+async def _plan_everybody(
+    container: Container, owner: str, stop: asyncio.Event, due: asyncio.Event
+) -> None:
+    line, clock = container.plan_line, container.clock
+    readmitted = False
+
+    async def turn() -> bool:
+        nonlocal readmitted
+        due.clear()
+        if not readmitted:
+            await line.readmit()
+            readmitted = True
+        return await plan_next(line, container.facts, clock, owner, container.metrics, named=False)
+
+    async def rest(seconds: float) -> None:
+        await _wait(due, seconds)
+
+    await _work(container, owner, stop, turn, rest)
+
+
+async def _work(
+    container: Container,
+    owner: str,
+    stop: asyncio.Event,
+    turn: Callable[[], Awaitable[bool]],
+    rest: Callable[[float], Awaitable[None]],
+) -> None:
+    """Take turns; rest longer and longer while there is nothing to do."""
+    idle, in_doubt = IDLE_FIRST_S, False
     while not stop.is_set():
         try:
             if in_doubt:
                 await container.housekeeping.abandon(owner)
                 in_doubt = False
-            busy = await expand_due(line, clock.now()) > 0
-            busy |= await plan_next(line, container.facts, clock, owner, container.metrics)
-            if clock.monotonic() - swept > SWEEP_EVERY_S:
-                swept = clock.monotonic()
-                await _keep_house(container)
+            busy = await turn()
         except StoreUnavailableError as error:
             # A shard may be leased to us, with or without our knowledge.
             log(_log, logging.WARNING, LogEvent.STORE_UNAVAILABLE, cause=str(error))
             in_doubt = True
-            await clock.sleep(0.5)
+            await container.clock.sleep(STORE_PAUSE_S)
             continue
         if busy:
-            idle = 0.01
+            idle = IDLE_FIRST_S
             continue
-        await clock.sleep(idle)
-        idle = min(2 * idle, 0.1)
+        await rest(idle)
+        idle = min(2 * idle, IDLE_LONGEST_S)
 
 
-async def _keep_house(container: Container) -> None:
-    """Take back what silent processes hold, forget what is past, and say how much waits."""
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
+async def _every(seconds: float, container: Container, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await container.clock.sleep(seconds)
+        try:
+            await work()
+        except StoreUnavailableError as error:
+            log(_log, logging.WARNING, LogEvent.STORE_UNAVAILABLE, cause=str(error))
+
+
+async def _sweep(container: Container, upkeep: PostgresUpkeep) -> None:
+    """Take back what silent processes hold, and say how much waits."""
     now, metrics = container.clock.now(), container.metrics
     expired = await container.housekeeping.sweep(now)
     if expired:
         metrics.add(Metric.LEASES_EXPIRED, amount=expired)
         log(_log, logging.WARNING, LogEvent.LEASE_EXPIRED, pieces=expired)
-    await container.journal.forget_keys(now)
+    await upkeep.untangle(now, at_once=UNTANGLED_AT_ONCE)
     for lane in await container.housekeeping.backlog(now):
         metrics.level(Metric.QUEUE_READY, lane.ready, lane.lane.name.lower())
         metrics.level(Metric.QUEUE_OLDEST_SECONDS, lane.oldest_s, lane.lane.name.lower())
     for network, count in (await container.housekeeping.quarantined()).items():
         metrics.level(Metric.CREDENTIALS_QUARANTINED, count, network.label)
+    metrics.level(Metric.SHARDS_HELD, await upkeep.held_shards())

@@ -55,7 +55,7 @@ class Credentials(Protocol):
     async def put(self, app: AppId, new: NewCredential, now: datetime) -> CredentialRecord:
         """Store or replace the app's credential of a network.
 
-        Replacing raises the version, ends a quarantine and forgets counted faults.
+        Replacing raises the version and ends a quarantine; the new version is judged anew.
         """
         ...
 
@@ -74,14 +74,8 @@ class Credentials(Protocol):
         """
         ...
 
-    async def quarantine(
-        self, credential: CredentialId, *, version: int, reason: str, now: datetime
-    ) -> bool:
-        """Stop using it; False when it was replaced meanwhile or is already quarantined."""
-        ...
-
     async def reinstate(self, app: AppId, network: Network, now: datetime) -> bool:
-        """Use it again, with counted faults forgotten; False when it was not quarantined."""
+        """Use it again; False when it was not quarantined."""
         ...
 
     async def delete(self, app: AppId, network: Network) -> bool:

@@ -28,6 +28,19 @@ class ClaimedShard:
     """The audience must have every change below this: all that was committed before the message."""
 
 
+class ShardUnreadableError(Exception):
+    """A shard's message was written in a form that this version does not know.
+
+    The shard is held, so that nobody trips over it again and again. It goes back when a planner
+    starts, or when its message is paused and resumed; withdrawing the message ends it.
+    """
+
+    def __init__(self, message: MessageId, low: int, cause: str) -> None:
+        super().__init__(f"message {message} can't be planned by this version: {cause}")
+        self.message = message
+        self.low = low
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedBatch:
     """A batch that planning made."""
@@ -59,8 +72,18 @@ class PlanLine(Protocol):
         """Turn messages whose time has come into shards, `limit` of each lane; how many."""
         ...
 
-    async def claim_shard(self, owner: str, now: datetime, lease_s: float) -> ClaimedShard | None:
-        """Lease the most urgent shard that is ready."""
+    async def claim_shard(
+        self, owner: str, now: datetime, lease_s: float, *, named: bool | None = None
+    ) -> ClaimedShard | None:
+        """Lease the most urgent shard that is ready.
+
+        `named`: one of named recipients, or one for everybody; None: the former go first. Raises
+        `ShardUnreadableError` for one that this version can't read; it is held then.
+        """
+        ...
+
+    async def renew_shard(self, claimed: ClaimedShard, until: datetime) -> bool:
+        """Keep the lease of a shard that takes long; False when it was lost meanwhile."""
         ...
 
     async def commit_shard(
@@ -76,8 +99,14 @@ class PlanLine(Protocol):
         """
         ...
 
-    async def postpone(self, claimed: ClaimedShard, run_at: datetime, now: datetime) -> None:
+    async def postpone(
+        self, claimed: ClaimedShard, run_at: datetime, now: datetime, *, why: str | None = None
+    ) -> None:
         """Give a shard back that can't be planned now; one of a withdrawn message is at its end."""
+        ...
+
+    async def readmit(self) -> int:
+        """Make ready again what could not be read, for a planner that may be newer; how many."""
         ...
 
     async def resolve(self, app: AppId, target: Target) -> Resolved:

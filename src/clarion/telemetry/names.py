@@ -19,6 +19,7 @@ class LogEvent(StrEnum):
     FACTS_UNAVAILABLE = "facts.unavailable"
     MESSAGE_STEERED = "message.steered"
     SHARD_PLANNED = "planning.shard_planned"
+    SHARD_POISONED = "planning.shard_poisoned"
     BATCH_POISONED = "delivery.batch_poisoned"
     LEASE_LOST = "delivery.lease_lost"
     LEASE_EXPIRED = "delivery.lease_expired"
@@ -55,6 +56,9 @@ class Metric(StrEnum):
     BATCHES_LEASED = "clarion_batches_leased_total"
     LEASES_EXPIRED = "clarion_leases_expired_total"
     BATCHES_POISONED = "clarion_batches_poisoned_total"
+    SHARDS_POISONED = "clarion_shards_poisoned_total"
+    SHARDS_HELD = "clarion_shards_held"
+    RETAINED_DROPPED = "clarion_retention_dropped_total"
     QUEUE_READY = "clarion_queue_ready_batches"
     QUEUE_OLDEST_SECONDS = "clarion_queue_oldest_seconds"
     TOKENS_REAPED = "clarion_tokens_reaped_total"
@@ -75,6 +79,8 @@ COUNTERS: Final[dict[Metric, MetricSpec]] = {
     Metric.BATCHES_LEASED: MetricSpec("Pieces of work leased.", ("lane",)),
     Metric.LEASES_EXPIRED: MetricSpec("Leases that ran out and were taken back."),
     Metric.BATCHES_POISONED: MetricSpec("Batches set aside after too many tries."),
+    Metric.SHARDS_POISONED: MetricSpec("Shards held because this version can't read them."),
+    Metric.RETAINED_DROPPED: MetricSpec("Rows deleted because they were old enough.", ("what",)),
     Metric.TOKENS_REAPED: MetricSpec("Dead tokens made tombstones.", ("network",)),
     Metric.IMPORT_ROWS: MetricSpec("Rows imported or refused.", ("result",)),
     Metric.HANDLER_FAILURES: MetricSpec("Handlers that raised.", ("stage",)),
@@ -89,5 +95,6 @@ HISTOGRAMS: Final[dict[Metric, MetricSpec]] = {
 GAUGES: Final[dict[Metric, MetricSpec]] = {
     Metric.QUEUE_READY: MetricSpec("Batches that could be leased now.", ("lane",)),
     Metric.QUEUE_OLDEST_SECONDS: MetricSpec("Age of the oldest ready batch.", ("lane",)),
+    Metric.SHARDS_HELD: MetricSpec("Shards that wait for a version that can read them."),
     Metric.CREDENTIALS_QUARANTINED: MetricSpec("Credentials in quarantine.", ("network",)),
 }

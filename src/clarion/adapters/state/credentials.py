@@ -72,17 +72,11 @@ class PostgresCredentials:
             secret=_texts(self._seal.open(row["secret"], _purpose(app, network))),
         )
 
-    async def quarantine(
-        self, credential: CredentialId, *, version: int, reason: str, now: datetime
-    ) -> bool:
-        """See `ports.credentials.Credentials.quarantine`."""
-        async with reading(self._pool) as connection:
-            return await quarantine(connection, credential, version, reason, now)
-
     async def reinstate(self, app: AppId, network: Network, now: datetime) -> bool:
         """See `ports.credentials.Credentials.reinstate`."""
         async with reading(self._pool) as connection:
-            return await reinstate(connection, app, network, now)
+            done = await connection.fetchval(self._sql["reinstate_credential"], app, network, now)
+        return done is not None
 
     async def delete(self, app: AppId, network: Network) -> bool:
         """See `ports.credentials.Credentials.delete`."""
@@ -123,29 +117,6 @@ class PostgresSharedTokens:
 
     def _open(self, name: str, sealed: bytes) -> str:
         return self._seal.open(sealed, f"shared token {name}").decode()
-
-
-async def quarantine(
-    connection: asyncpg.Connection,
-    credential: CredentialId,
-    version: int,
-    reason: str,
-    now: datetime,
-) -> bool:
-    """Stop the use of a credential inside the caller's unit of work.
-
-    False when it was replaced since `version`, or is quarantined already.
-    """
-    sql = statements("credentials")["quarantine_credential"]
-    return await connection.fetchval(sql, credential, version, reason, now) is not None
-
-
-async def reinstate(
-    connection: asyncpg.Connection, app: AppId, network: Network, now: datetime
-) -> bool:
-    """Use a quarantined credential again, inside the caller's unit of work."""
-    sql = statements("credentials")["reinstate_credential"]
-    return await connection.fetchval(sql, app, network, now) is not None
 
 
 def _purpose(app: AppId, network: Network) -> str:

@@ -103,12 +103,6 @@ class PostgresJournal:
                 )
         return Accepted()
 
-    async def forget_keys(self, now: datetime) -> None:
-        """Remove idempotency keys that are past their lifetime."""
-        with store_failures():
-            async with self._pool.acquire() as connection:
-                await connection.execute(_SQL["forget_keys"], now - KEY_LIFETIME)
-
     async def _known(
         self, connection: asyncpg.Connection, apps: set[AppId], now: datetime
     ) -> Mapping[tuple[AppId, Network], KnownCredential]:

@@ -1,6 +1,7 @@
 """Hand-offs 1 and 2 in PostgreSQL: messages that are due, and the shards they become."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import asyncpg
@@ -8,7 +9,7 @@ import orjson
 
 from clarion.adapters.state.envelopes import decode_target
 from clarion.adapters.state.failures import store_failures
-from clarion.adapters.state.pool import transaction
+from clarion.adapters.state.pool import reading, transaction
 from clarion.adapters.state.recipient_columns import encode_frame
 from clarion.adapters.state.resolving import frame, resolve
 from clarion.adapters.state.statements import statements
@@ -17,11 +18,16 @@ from clarion.domain.handoffs import BatchSent, ShardToPlan
 from clarion.domain.ids import BUCKETS, AppId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
-from clarion.ports.line import ClaimedShard, PlannedBatch, Resolved
+from clarion.ports.line import ClaimedShard, PlannedBatch, Resolved, ShardUnreadableError
 from clarion.ports.messages import Target
 
 BUCKETS_PER_SHARD = 32
-"""32 shards for everybody: the first is planned, and sent, while the others wait."""
+"""At least 32 shards for everybody: the first is planned, and sent, while the others wait."""
+USERS_PER_SHARD = 50_000
+"""...and more where they would hold more users: what a planner has in memory, and does again when
+it dies, does not grow with the audience (up to 51 million users of an app: 1,024 shards)."""
+
+TROUBLE_LENGTH = 500
 
 _SQL = statements("line")
 _LANES = [int(lane) for lane in Lane]
@@ -50,32 +56,45 @@ class PostgresPlanLine:
         with store_failures():
             async with self._pool.acquire() as connection:
                 done = await connection.execute(
-                    _SQL["expand_due"], now, limit, BUCKETS_PER_SHARD, BUCKETS, _LANES
+                    _SQL["expand_due"],
+                    now,
+                    limit,
+                    BUCKETS_PER_SHARD,
+                    BUCKETS,
+                    _LANES,
+                    float(USERS_PER_SHARD),
                 )
         return int(done.rpartition(" ")[2])
 
-    async def claim_shard(self, owner: str, now: datetime, lease_s: float) -> ClaimedShard | None:
+    async def claim_shard(
+        self, owner: str, now: datetime, lease_s: float, *, named: bool | None = None
+    ) -> ClaimedShard | None:
         """See the port."""
         until = now + timedelta(seconds=lease_s)
+        row: asyncpg.Record | None = None
         with store_failures():
             async with self._pool.acquire() as connection:
-                row = await connection.fetchrow(_SQL["claim_shard"], owner, now, until)
+                for kind in (True, False) if named is None else (named,):
+                    row = await connection.fetchrow(_SQL["claim_shard"], owner, now, until, kind)
+                    if row is not None:
+                        break
         if row is None:
             return None
-        shard = ShardToPlan(
-            app=AppId(row["app_id"]),
-            message=MessageId(row["message_id"]),
-            lane=Lane(row["lane"]),
-            low=row["low"],
-            high=row["high"],
-        )
-        return ClaimedShard(
-            shard=shard,
-            fence=row["fence"],
-            claims=row["claims"],
-            target=decode_target(row["target"]),
-            at_least_xid=row["xid"],
-        )
+        try:
+            return _claimed(row)
+        except ValueError as error:  # msgspec's errors are such, and an enum's
+            held = _Held(message=MessageId(row["message_id"]), low=row["low"], fence=row["fence"])
+            await self._give_back(held, now, now, str(error), unreadable=True)
+            raise ShardUnreadableError(held.message, held.low, str(error)) from error
+
+    async def renew_shard(self, claimed: ClaimedShard, until: datetime) -> bool:
+        """See the port."""
+        shard = claimed.shard
+        async with reading(self._pool) as connection:
+            kept = await connection.fetchval(
+                _SQL["renew_shard"], shard.message, shard.low, claimed.fence, until
+            )
+        return kept is not None
 
     async def commit_shard(
         self,
@@ -107,16 +126,38 @@ class PostgresPlanLine:
                 )
         return True
 
-    async def postpone(self, claimed: ClaimedShard, run_at: datetime, now: datetime) -> None:
+    async def postpone(
+        self, claimed: ClaimedShard, run_at: datetime, now: datetime, *, why: str | None = None
+    ) -> None:
         """See the port."""
-        message, mine = claimed.shard.message, (claimed.shard.low, claimed.fence)
+        shard = claimed.shard
+        held = _Held(message=shard.message, low=shard.low, fence=claimed.fence)
+        await self._give_back(held, run_at, now, why)
+
+    async def readmit(self) -> int:
+        """See the port."""
+        async with reading(self._pool) as connection:
+            done = await connection.execute(_SQL["readmit_shards"])
+        return int(done.rpartition(" ")[2])
+
+    async def _give_back(
+        self,
+        mine: "_Held",
+        run_at: datetime,
+        now: datetime,
+        why: str | None,
+        *,
+        unreadable: bool = False,
+    ) -> None:
+        of = (mine.message, mine.low, mine.fence)
         async with transaction(self._pool) as connection:
-            state = await connection.fetchval(_SQL["message_state"], message)
+            state = await connection.fetchval(_SQL["message_state"], mine.message)
             if state != MessageState.CANCELING:
-                paused = state == MessageState.PAUSED
-                await connection.execute(_SQL["postpone_shard"], message, *mine, run_at, paused)
-            elif await connection.fetchval(_SQL["finish_shard"], message, *mine) is not None:
-                await connection.execute(_SQL["count_plan"], message, 0, 0, now)
+                hold = unreadable or state == MessageState.PAUSED
+                told = None if why is None else why[:TROUBLE_LENGTH]
+                await connection.execute(_SQL["postpone_shard"], *of, run_at, hold, told)
+            elif await connection.fetchval(_SQL["finish_shard"], *of) is not None:
+                await connection.execute(_SQL["count_plan"], mine.message, 0, 0, now)
 
     async def resolve(self, app: AppId, target: Target) -> Resolved:
         """See the port."""
@@ -131,6 +172,37 @@ class PostgresPlanLine:
             async with self._pool.acquire() as connection:
                 rows = await connection.fetch(_SQL["credentials_of_app"], app)
         return {Network(row["network"]): CredentialId(row["id"]) for row in rows}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Held:
+    """A lease of a shard."""
+
+    message: MessageId
+    low: int
+    fence: int
+
+
+def _claimed(row: asyncpg.Record) -> ClaimedShard:
+    """What was leased.
+
+    Raises:
+        ValueError: a newer version wrote it.
+    """
+    shard = ShardToPlan(
+        app=AppId(row["app_id"]),
+        message=MessageId(row["message_id"]),
+        lane=Lane(row["lane"]),
+        low=row["low"],
+        high=row["high"],
+    )
+    return ClaimedShard(
+        shard=shard,
+        fence=row["fence"],
+        claims=row["claims"],
+        target=decode_target(row["target"]),
+        at_least_xid=row["xid"],
+    )
 
 
 def _batch_record(shard: ShardToPlan, batch: PlannedBatch, now: datetime) -> tuple[object, ...]:

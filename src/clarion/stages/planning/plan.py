@@ -1,5 +1,6 @@
 """Hand-off 2 to 3: one shard of a message's audience becomes batches and recorded skips."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from clarion.domain.network import Network
 from clarion.domain.outcome import Reason
 from clarion.domain.suppression import OutcomeRows, suppressed, unknown
 from clarion.ports.audience import Audience, AudienceScan, AudienceUnavailableError
-from clarion.ports.line import ClaimedShard, PlanLine, PlannedBatch
+from clarion.ports.line import ClaimedShard, PlanLine, PlannedBatch, ShardUnreadableError
 from clarion.ports.messages import StoreUnavailableError
 from clarion.ports.system import Clock
 from clarion.telemetry.logs import log
@@ -26,6 +27,7 @@ BATCH_RECIPIENTS = {lane: 4 * CHUNK_RECIPIENTS[lane] for lane in Lane}
 """A batch is four chunks: small enough to share among senders, large enough to amortise."""
 
 PLAN_LEASE_S = 60.0
+RENEW_EVERY_S = 15.0
 AUDIENCE_AGAIN_S = 1.0
 AGAIN_FIRST_S = 5.0
 AGAIN_LONGEST_S = 300.0
@@ -108,23 +110,49 @@ async def _pieces(
 
 
 async def plan_next(
-    line: PlanLine, audience: Audience, clock: Clock, owner: str, metrics: Metrics
+    line: PlanLine,
+    audience: Audience,
+    clock: Clock,
+    owner: str,
+    metrics: Metrics,
+    *,
+    named: bool | None = None,
 ) -> bool:
-    """Plan one shard, if one is ready.
+    """Plan one shard, if one is ready; `named` chooses the kind, as in the port.
 
     A crash at any point leaves the shard leased and nothing recorded; the next owner plans it
     again from the start and makes the same keys.
     """
-    claimed = await line.claim_shard(owner, clock.now(), PLAN_LEASE_S)
+    try:
+        claimed = await line.claim_shard(owner, clock.now(), PLAN_LEASE_S, named=named)
+    except ShardUnreadableError as error:
+        metrics.add(Metric.SHARDS_POISONED)
+        log(
+            _log,
+            logging.ERROR,
+            LogEvent.SHARD_POISONED,
+            message=error.message,
+            low=error.low,
+            cause=str(error),
+            advice="start the newer Clarion that accepted it; or cancel the message",
+        )
+        return True
     if claimed is None:
         return False
     try:
-        await _plan_shard(line, audience, clock, claimed, metrics)
+        await _plan_leased(line, audience, clock, claimed, metrics)
     except StoreUnavailableError:
         raise  # the loop waits for the store, and gives the lease back then
     except AudienceUnavailableError as error:
-        log(_log, logging.WARNING, LogEvent.FACTS_UNAVAILABLE, cause=str(error))
-        await _postpone(line, claimed, clock, AUDIENCE_AGAIN_S)
+        log(
+            _log,
+            logging.WARNING,
+            LogEvent.FACTS_UNAVAILABLE,
+            cause=str(error),
+            waits=claimed.shard.message,
+            low=claimed.shard.low,
+        )
+        await _postpone(line, claimed, clock, AUDIENCE_AGAIN_S, str(error))
     except Exception as error:  # noqa: BLE001  # the edge of the process
         # A bug, or a message that can't be planned: it comes again, and others go first.
         metrics.add(Metric.HANDLER_FAILURES, "planning")
@@ -137,13 +165,40 @@ async def plan_next(
             claims=claimed.claims,
         )
         wait = min(AGAIN_LONGEST_S, AGAIN_FIRST_S * 2 ** min(claimed.claims - 1, 16))
-        await _postpone(line, claimed, clock, wait)
+        await _postpone(line, claimed, clock, wait, f"{type(error).__name__}: {error}")
     return True
 
 
-async def _postpone(line: PlanLine, claimed: ClaimedShard, clock: Clock, wait_s: float) -> None:
+async def _postpone(
+    line: PlanLine, claimed: ClaimedShard, clock: Clock, wait_s: float, why: str
+) -> None:
     now = clock.now()
-    await line.postpone(claimed, now + timedelta(seconds=wait_s), now)
+    await line.postpone(claimed, now + timedelta(seconds=wait_s), now, why=why)
+
+
+async def _plan_leased(
+    line: PlanLine, audience: Audience, clock: Clock, claimed: ClaimedShard, metrics: Metrics
+) -> None:
+    """Plan a shard, and keep its lease for as long as that takes."""
+    keeping = asyncio.create_task(_keep_lease(line, clock, claimed))
+    try:
+        await _plan_shard(line, audience, clock, claimed, metrics)
+    finally:
+        keeping.cancel()
+        (ended,) = await asyncio.gather(keeping, return_exceptions=True)
+    if isinstance(ended, Exception):
+        raise ended
+
+
+async def _keep_lease(line: PlanLine, clock: Clock, claimed: ClaimedShard) -> None:
+    """Renew until canceled, or until the lease is lost: the fence refuses the commit then."""
+    held = True
+    while held:
+        await clock.sleep(RENEW_EVERY_S)
+        try:
+            held = await line.renew_shard(claimed, clock.now() + timedelta(seconds=PLAN_LEASE_S))
+        except StoreUnavailableError:
+            continue  # planning itself meets the same, and tells it
 
 
 async def _plan_shard(
@@ -157,6 +212,20 @@ async def _plan_shard(
     async for rows, xid in _pieces(line, audience, claimed, plan):
         if len(rows):
             plan.add(rows, xid)
-    if await line.commit_shard(claimed, plan.batches, plan.skipped, clock.now()):
-        for batch in plan.batches:
-            metrics.add(Metric.RECIPIENTS_PLANNED, batch.network.label, amount=len(batch.rows))
+    shard = claimed.shard
+    if not await line.commit_shard(claimed, plan.batches, plan.skipped, clock.now()):
+        log(_log, logging.WARNING, LogEvent.LEASE_LOST, message=shard.message, low=shard.low)
+        return
+    for batch in plan.batches:
+        metrics.add(Metric.RECIPIENTS_PLANNED, batch.network.label, amount=len(batch.rows))
+    log(
+        _log,
+        logging.DEBUG,
+        LogEvent.SHARD_PLANNED,
+        message=shard.message,
+        low=shard.low,
+        high=shard.high,
+        batches=len(plan.batches),
+        recipients=sum(len(batch.rows) for batch in plan.batches),
+        skipped=sum(len(chunk.rows) for chunk in plan.skipped),
+    )

@@ -1,5 +1,5 @@
 -- name: put_credential
--- Stores or replaces an app's credential of a network; a replaced one starts anew, free of faults.
+-- Stores or replaces an app's credential of a network; replacing ends a quarantine.
 insert into credential (
     app_id, network, public, secret, expires_at, per_minute, state_at, created_at
 ) values ($1, $2, $3, $4, $5, $6, $7, $7)
@@ -11,10 +11,7 @@ on conflict (app_id, network) do update set
     per_minute = excluded.per_minute,
     state = 1,
     state_reason = null,
-    state_at = excluded.state_at,
-    fault_since = null,
-    fault_sent = 0,
-    fault_count = 0
+    state_at = excluded.state_at
 returning id, app_id, network, version, public, state, state_reason, state_at, expires_at,
     per_minute, created_at;
 
@@ -34,17 +31,9 @@ from credential where $1::int is null or app_id = $1 order by id;
 -- One credential with its sealed secret, for a sender.
 select id, app_id, network, version, public, secret from credential where id = $1;
 
--- name: quarantine_credential
--- Stops the use of a credential, unless it was replaced meanwhile.
-update credential set state = 2, state_reason = $3, state_at = $4
-where id = $1 and version = $2 and state = 1
-returning id;
-
 -- name: reinstate_credential
--- Uses a quarantined credential again, with the faults counted so far forgotten.
-update credential set
-    state = 1, state_reason = null, state_at = $3, fault_since = null, fault_sent = 0,
-    fault_count = 0
+-- Uses a quarantined credential again.
+update credential set state = 1, state_reason = null, state_at = $3
 where app_id = $1 and network = $2 and state = 2
 returning id;
 

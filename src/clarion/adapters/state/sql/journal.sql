@@ -1,11 +1,21 @@
 -- Accepting messages.
 
+-- name: hold_keys
+-- Locks of the transaction, one a key, without waiting: whoever has one works on the first request.
+-- A statement of its own, so that the look that follows sees what the last holder committed.
+select t.n, pg_try_advisory_xact_lock(t.lock) as mine
+from unnest($1::int[], $2::bigint[]) as t (n, lock)
+
 -- name: keys_seen
 -- Which of a group's idempotency keys were used before, and with which body.
 select o.n, i.status, i.answer, i.body_hash = o.body_hash as same
 from unnest($1::int[], $2::int[], $3::text[], $4::bytea[]) as o (n, app_id, key, body_hash)
 join idempotency i on i.app_id = o.app_id and i.key = o.key
 where i.created_at > $5
+
+-- name: credentials_there
+-- Which of these credentials still exist.
+select id from credential where id = any ($1::int[])
 
 -- name: credentials
 -- What each app can send over at the moment.
@@ -17,6 +27,8 @@ select nextval(pg_get_serial_sequence('batch', 'id')) from generate_series(1, $1
 
 -- name: write
 -- The whole group in one statement: messages, keys, leased batches, and who was left out.
+-- A key past its lifetime starts anew. One that is alive ends the statement (its status may not be
+-- null): its holder lost it, and nothing of the group may be committed.
 with messages as (
     insert into message (id, app_id, lane, state, request, envelope, target, send_at, expires_at,
                          key_id, created_at, started_at, finished_at, recipients, open_batches)
@@ -32,6 +44,9 @@ with messages as (
     select app_id, key, body_hash, status, answer, $1::timestamptz
     from unnest($13::int[], $14::text[], $15::bytea[], $16::smallint[], $17::bytea[])
          as t (app_id, key, body_hash, status, answer)
+    on conflict (app_id, key) do update
+    set body_hash = excluded.body_hash, answer = excluded.answer, created_at = excluded.created_at,
+        status = case when idempotency.created_at <= $35 then excluded.status end
 ), batches as (
     insert into batch (id, key, app_id, lane, network, credential_id, message_ids, state, run_at,
                        owner, leased_until, fence, claims, size, first_attempt_at, planned_xid,
@@ -70,7 +85,3 @@ select status, answer, body_hash = $3 as same from idempotency where app_id = $1
 insert into message (id, app_id, lane, state, request, envelope, target, send_at, expires_at,
                      key_id, created_at)
 values ($1::text::uuid, $2, $3, 1, $4::text::jsonb, $5, $6::text::jsonb, $7, $8, $9, $10)
-
--- name: forget_keys
--- Keys past their lifetime.
-delete from idempotency where created_at <= $1

@@ -3,7 +3,9 @@
 
 -- name: expand_due
 -- Messages whose time has come become shards: hand-off 1 to 2 in one statement. Lane by lane, so
--- that the index is read up to now only: what is scheduled for later is never looked at.
+-- that the index is read up to now only: what is scheduled for later is never looked at. A message
+-- to everybody is cut so that no shard has many more than $6 users: the greatest id says how many
+-- there are at most, the statistics how many of them are the app's.
 with due as (
     select m.*
     from unnest($5::smallint[]) as l (lane), lateral (
@@ -14,15 +16,25 @@ with due as (
         limit $2
         for update skip locked
     ) m
-), pieces as (
-    select due.id, due.app_id, due.lane, g.low,
-           g.low + case when due.everybody then $3::int else $4::int end as high
-    from due, lateral generate_series(
-        0, $4::int - 1, case when due.everybody then $3::int else $4::int end
-    ) as g (low)
+), sized as (
+    select due.*, case when due.everybody then
+        coalesce((select max(id) from users), 0) * coalesce((
+            select s.most_common_freqs[
+                array_position(s.most_common_vals::text::int[], due.app_id)]
+            from pg_stats s
+            where s.schemaname = current_schema() and s.tablename = 'users'
+              and s.attname = 'app_id'
+        ), 1) else 0 end as people
+    from due
+), cut as (
+    select sized.*, case when everybody
+        then greatest(1, least($3::int, floor($4::int * $6::float8 / greatest(people, 1))))::int
+        else $4::int end as step
+    from sized
 ), made as (
-    insert into shard (message_id, low, high, app_id, lane, run_at)
-    select id, low, least(high, $4::int), app_id, lane, $1 from pieces
+    insert into shard (message_id, low, high, app_id, lane, run_at, named)
+    select id, g.low, least(g.low + step, $4::int), app_id, lane, $1, not everybody
+    from cut, lateral generate_series(0, $4::int - 1, step) as g (low)
     returning message_id
 ), counted as (
     select message_id, count(*)::int as n from made group by message_id
@@ -32,10 +44,10 @@ set state = 2, started_at = $1, open_shards = counted.n, xid = pg_current_xact_i
 from counted where m.id = counted.message_id
 
 -- name: claim_shard
--- Lease the most urgent shard; whoever had it before is fenced off.
+-- Lease the most urgent shard of a kind; whoever had it before is fenced off.
 with pick as (
     select message_id, low from shard
-    where state = 1 and run_at <= $2
+    where state = 1 and named = $4 and run_at <= $2
     order by lane, run_at, message_id, low
     limit 1
     for update skip locked
@@ -53,10 +65,22 @@ returning s.message_id::text as message_id, s.low, s.high, s.app_id, s.lane, s.f
 select state from message where id = $1::text::uuid for update
 
 -- name: postpone_shard
--- Back to the queue, or held ($5) while its message is paused.
+-- Back to the queue with the reason, or held ($5): its message is paused, or nobody can read it.
 update shard set state = case when $5 then 3 else 1 end, owner = null, leased_until = null,
-                 run_at = $4
+                 run_at = $4, trouble = $6
 where message_id = $1::text::uuid and low = $2 and fence = $3 and state = 2
+
+-- name: renew_shard
+-- Whoever still plans it keeps it.
+update shard set leased_until = $4
+where message_id = $1::text::uuid and low = $2 and fence = $3 and state = 2
+returning 1
+
+-- name: readmit_shards
+-- A shard that is held though its message is being sent could not be read: another try.
+update shard s set state = 1, trouble = null
+from message m
+where s.state = 3 and m.id = s.message_id and m.state = 2
 
 -- name: finish_shard
 -- The fence decides: whoever lost the lease finds no row. Nobody needs a shard that is planned.
@@ -168,17 +192,25 @@ from unnest($1::bigint[], $2::smallint[]) as e (id, environment)
 where d.id = e.id
 
 -- name: replace_token
--- A token that another device row holds already makes this row the tombstone.
+-- A token that another device row holds already makes this row the tombstone; of several rows of
+-- one chunk that are to get the same token, the oldest gets it.
 update device d
-set token = case when o.id is null then n.token else d.token end,
-    token_key = case when o.id is null then n.token_key else d.token_key end,
-    state = case when o.id is null then d.state else 2 end,
-    state_reason = case when o.id is null then d.state_reason else 204 end,
+set token = case when n.free then n.token else d.token end,
+    token_key = case when n.free then n.token_key else d.token_key end,
+    state = case when n.free then d.state else 2 end,
+    state_reason = case when n.free then d.state_reason else 204 end,
     updated_at = $4, xid = pg_current_xact_id()
-from unnest($1::bigint[], $2::text[], $3::bytea[]) as n (id, token, token_key)
-join device me on me.id = n.id
-left join device o on o.app_id = me.app_id and o.network = me.network
-                  and o.token_key = n.token_key and o.id <> n.id
+from (
+    select g.id, g.token, g.token_key,
+           row_number() over (partition by me.app_id, me.network, g.token_key order by g.id) = 1
+           and not exists (
+               select from device o
+               where o.app_id = me.app_id and o.network = me.network
+                 and o.token_key = g.token_key and o.id <> g.id
+           ) as free
+    from unnest($1::bigint[], $2::text[], $3::bytea[]) as g (id, token, token_key)
+    join device me on me.id = g.id
+) n
 where d.id = n.id
 
 -- name: quarantine
@@ -267,7 +299,8 @@ where state = 2 and (owner = $1 or starts_with(owner, $1 || '/'))
 
 -- name: abandon_shards
 -- The same for shards.
-update shard set state = 1, owner = null, leased_until = null where state = 2 and owner = $1
+update shard set state = 1, owner = null, leased_until = null
+where state = 2 and (owner = $1 or starts_with(owner, $1 || '/'))
 
 -- name: sweep_batches
 -- Work whose lease has run out: its process hangs, or its machine is gone.
