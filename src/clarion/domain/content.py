@@ -62,9 +62,70 @@ class Content:
     badge: int | None = None
     data: Mapping[str, Json] = field(default_factory=dict)
     category: str | None = None
+    action_set: str | None = None
+    """Name of a set of buttons that the app has registered (Apple's notification category)."""
     thread: str | None = None
     overrides: Mapping[Network, Mapping[str, Json]] = field(default_factory=dict)
     """Per network, what is merged over the payload that we would build (see each provider)."""
+
+
+class MissingVariable(StrEnum):
+    """What happens where a template prints a variable that a person does not have."""
+
+    FAIL = "fail"
+    """The message is refused for everybody, with the number of people and the variable."""
+    FALLBACK = "fallback"
+    """The variable's fallback is printed; nothing where it has none."""
+    SKIP = "skip"
+    """The person is left out, with the reason `variable_missing`."""
+
+
+class Overflow(StrEnum):
+    """What happens to a recipient whose payload would be longer than the network takes."""
+
+    REFUSE = "refuse"
+    """The recipient ends with `payload_too_large`; nobody else is affected."""
+    TRUNCATE = "truncate"
+    """The body is cut between graphemes, and ends with an ellipsis."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TemplateRef:
+    """A stored template; without a version, the newest at the time of acceptance."""
+
+    name: str
+    version: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Utm:
+    """Campaign parameters that are merged into every web link of a message."""
+
+    source: str | None = None
+    medium: str | None = None
+    campaign: str | None = None
+    term: str | None = None
+    content: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wording:
+    """How a message's words become a person's: languages, templates, links."""
+
+    language: str = "en"
+    """BCP 47 tag of the message's own content: who has no better variant gets it."""
+    localized: Mapping[str, Content] = field(default_factory=dict)
+    """BCP 47 tag -> what differs in that language; a field that is None stays as it is."""
+    template: TemplateRef | None = None
+    variables: Mapping[str, Json] = field(default_factory=dict)
+    """Values that are the same for everybody, printed as `{{ message.NAME }}`."""
+    missing: MissingVariable = MissingVariable.FALLBACK
+    fallbacks: Mapping[str, str] = field(default_factory=dict)
+    """Variable (such as `user.first_name`) -> what is printed where a person has none."""
+    overflow: Overflow = Overflow.REFUSE
+    track_links: bool = False
+    """Web links lead over our redirect, so that a click is known without an SDK."""
+    utm: Utm | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +147,9 @@ class Message:
     retry_id: str | None = None
     """The same for every try of one request (from its idempotency key): a process that dies before
     it answers may have sent the message, and the client's retry then has another id."""
+    category: str = "transactional"
+    """Slug of the operator's category: what consent, caps and quiet hours go by."""
+    wording: Wording = field(default_factory=Wording)
 
     def network_ttl_s(self, now: datetime) -> int | None:
         """Seconds the network may keep the message from `now` on: the nearer of both clocks."""

@@ -1,0 +1,251 @@
+"""Templates as columns: what a variable prints, and the path that needs no template engine.
+
+A template that only puts values into text is a `Simple` one: texts and substitutions, each a
+variable, perhaps a default, perhaps some filters on text. It is rendered as whole columns here,
+and gives the same text as the Liquid engine gives one person at a time: tests/properties compares
+the two on random templates and values.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from clarion.domain.content import Json
+
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Column = pl.Series | Sequence[Json]
+"""One value a recipient: a typed series, or a sequence where types are mixed. None is missing."""
+
+SPACE: Final = "".join(map(chr, (*range(9, 14), *range(28, 33), 0x85, 0xA0, 0x1680)))
+"""With `WIDE_SPACE`, what `str.strip` takes for space (Unicode's White_Space and four controls)."""
+WIDE_SPACE: Final = "".join(map(chr, (*range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F)))
+_BLANK: Final = SPACE + WIDE_SPACE + "\u3000"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A filter of a simple substitution, its arguments literals."""
+
+    name: str
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Substitution:
+    """`{{ user.first_name | default: "there" | upcase }}`."""
+
+    path: str
+    """Root and name: `user.first_name`."""
+    default: str | None = None
+    """What is printed for nothing, false, an empty text or list; None: such a value is printed."""
+    keeps_false: bool = False
+    """`allow_false: true`: the default does not replace false."""
+    filters: tuple[Filter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Simple:
+    """A template of nothing but texts and substitutions."""
+
+    parts: tuple[str | Substitution, ...]
+
+    @property
+    def substitutions(self) -> list[Substitution]:
+        """Those that are there, each once, in order."""
+        return list(dict.fromkeys(p for p in self.parts if isinstance(p, Substitution)))
+
+
+def text_of(value: Json) -> str:
+    """What a value prints as: `true`, `1.5`, the members of a list one after another, JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    if isinstance(value, Sequence):
+        return "".join(map(text_of, value))
+    # A negative zero is nobody's balance.
+    return str(value + 0.0) if isinstance(value, float) else str(value)
+
+
+def pruned(value: Json) -> Json:
+    """A value without the members that are None: however it is told, they are missing."""
+    if isinstance(value, Mapping):
+        return {key: pruned(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [pruned(inner) for inner in value]
+    return value
+
+
+def values_of(column: Column) -> list[Json]:
+    """The column's values as the engine is given them."""
+    if isinstance(column, pl.Series):
+        if column.dtype.is_temporal():
+            column = column.dt.to_string("iso:strict")
+        elif column.dtype.is_decimal():
+            column = column.cast(pl.Float64)
+        if not column.dtype.is_nested():
+            plain: list[Json] = column.to_list()
+            return plain
+        return [pruned(value) for value in column.to_list()]
+    return [pruned(value) for value in column]
+
+
+def printed(column: Column) -> tuple[pl.Series, pl.Series]:
+    """(text, empty) of a column: text is null where the value is missing.
+
+    `empty` says where a default takes over: an empty text or list, and false.
+    """
+    if isinstance(column, pl.Series):
+        if column.dtype == pl.String:
+            return column, (column == "").fill_null(value=True)
+        if column.dtype == pl.Boolean:
+            texts = pl.select(pl.when(column).then(pl.lit("true")).otherwise(pl.lit("false")))
+            known = texts.to_series().set(column.is_null(), None)
+            return known, ~column.fill_null(value=False)
+        if column.dtype.is_integer():
+            return column.cast(pl.String), column.is_null()
+    values = values_of(column)
+    texts_of = [None if value is None else text_of(value) for value in values]
+    empty = [value is None or value is False or value in ("", [], {}) for value in values]
+    return pl.Series(texts_of, dtype=pl.String), pl.Series(empty, dtype=pl.Boolean)
+
+
+def _each(texts: pl.Series, function: Callable[[str], str]) -> pl.Series:
+    """A function of each text, called once for each distinct one."""
+    distinct = texts.unique()
+    known = distinct.drop_nulls()
+    table = {text: function(text) for text in known.to_list()}
+    return (
+        texts.replace_strict(
+            list(table), list(table.values()), default=None, return_dtype=pl.String
+        )
+        if table
+        else texts
+    )
+
+
+def _is_ascii(texts: pl.Series) -> bool:
+    return bool((texts.str.len_bytes() == texts.str.len_chars()).all())
+
+
+def _cased(
+    texts: pl.Series, fast: Callable[[pl.Series], pl.Series], slow: Callable[[str], str]
+) -> pl.Series:
+    """Case by the column engine where it can't differ: versions of Unicode do beyond ASCII."""
+    return fast(texts) if _is_ascii(texts) else _each(texts, slow)
+
+
+def _upcase(texts: pl.Series) -> pl.Series:
+    return _cased(texts, lambda t: t.str.to_uppercase(), str.upper)
+
+
+def _downcase(texts: pl.Series) -> pl.Series:
+    return _cased(texts, lambda t: t.str.to_lowercase(), str.lower)
+
+
+def _joined(*pieces: pl.Series | str) -> pl.Series:
+    """Concatenation row by row; null where any piece is null."""
+    exprs = [pl.lit(p, dtype=pl.String) if isinstance(p, str) else pl.lit(p) for p in pieces]
+    return pl.select(pl.concat_str(exprs, ignore_nulls=False)).to_series()
+
+
+_UNARY: Final[Mapping[str, Callable[[pl.Series], pl.Series]]] = {
+    "upcase": _upcase,
+    "downcase": _downcase,
+    "capitalize": lambda texts: _each(texts, str.capitalize),
+    "strip": lambda texts: texts.str.strip_chars(_BLANK),
+    "lstrip": lambda texts: texts.str.strip_chars_start(_BLANK),
+    "rstrip": lambda texts: texts.str.strip_chars_end(_BLANK),
+    "escape": lambda texts: _each(texts, escape),
+    "url_encode": lambda texts: _each(texts, quote_plus),
+    "url_component": lambda texts: _each(texts, lambda text: quote(text, safe="")),
+    "raw": lambda texts: texts,
+}
+_BINARY: Final[Mapping[str, Callable[[pl.Series, str], pl.Series]]] = {
+    "append": _joined,
+    "prepend": lambda texts, what: _joined(what, texts),
+    "remove": lambda texts, what: texts.str.replace_all(what, "", literal=True),
+}
+ARGUMENTS: Final[Mapping[str, int]] = {
+    **dict.fromkeys(_UNARY, 0),
+    **dict.fromkeys(_BINARY, 1),
+    "replace": 2,
+}
+"""Filters that have a columnar equivalent -> how many texts each takes."""
+
+
+def _applied(texts: pl.Series, what: Filter) -> pl.Series:
+    if what.name in _UNARY:
+        return _UNARY[what.name](texts)
+    if what.name in _BINARY:
+        return _BINARY[what.name](texts, *what.arguments)
+    needle, instead = what.arguments
+    return texts.str.replace_all(needle, instead, literal=True)
+
+
+def substituted(what: Substitution, column: Column, *, lenient: bool = False) -> pl.Series:
+    """The text of a substitution for each recipient.
+
+    Null where its variable is missing, unless `lenient`: then nothing is printed in its place.
+    """
+    texts, empty = printed(column)
+    if what.default is not None:
+        if what.keeps_false and texts.len():
+            empty = empty & (texts.is_null() | (texts == ""))
+        texts = pl.select(pl.when(empty).then(pl.lit(what.default)).otherwise(texts)).to_series()
+    elif lenient:
+        texts = texts.fill_null("")
+    for each in what.filters:
+        texts = _applied(texts, each)
+    return texts
+
+
+def rendered(
+    template: Simple, columns: Mapping[str, Column], count: int, *, lenient: bool = False
+) -> pl.Series:
+    """The whole text for each of `count` recipients; null where a variable is missing."""
+    ready = {
+        what: substituted(what, columns[what.path], lenient=lenient)
+        for what in template.substitutions
+    }
+    pieces = [part if isinstance(part, str) else ready[part] for part in template.parts]
+    if not ready:
+        return pl.Series(["".join(map(str, pieces))] * count, dtype=pl.String)
+    return _joined(*pieces)
+
+
+def _key(column: Column) -> pl.Series:
+    """Equal where two values print the same and compare the same in a template."""
+    if isinstance(column, pl.Series) and not column.dtype.is_nested():
+        return printed(column)[0] if column.dtype.is_float() else column
+    keys = [None if v is None else f"{type(v).__name__} {v!r}" for v in values_of(column)]
+    return pl.Series(keys, dtype=pl.String)
+
+
+def distinct(columns: Sequence[Column], count: int) -> tuple[Int64s, Int64s]:
+    """Recipients with equal values in all columns, as groups.
+
+    Returns:
+        (first, group): per group the first row of it; per row, its group.
+    """
+    if not columns or not count:
+        return np.zeros(min(count, 1), np.int64), np.zeros(count, np.int64)
+    keys = pl.DataFrame({str(at): _key(column) for at, column in enumerate(columns)})
+    rows = keys.with_row_index("row").group_by(keys.columns, maintain_order=True)
+    groups = rows.agg(pl.col("row").cast(pl.Int64))["row"]
+    group = np.empty(count, np.int64)
+    lengths = groups.list.len().to_numpy()
+    group[groups.explode().to_numpy()] = np.repeat(np.arange(len(groups)), lengths)
+    return groups.list.first().to_numpy(), group

@@ -1,0 +1,153 @@
+"""What content needs from the world: a template engine, forms of a locale, edges of graphemes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from clarion.domain.content import Json, TemplateRef
+from clarion.domain.ids import AppId
+from clarion.domain.template import Simple
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scope:
+    """In whose language and zone, and when, something is rendered."""
+
+    language: str
+    """BCP 47 tag; an unknown one is written like its nearest known relative, at last English."""
+    zone: str
+    """IANA time zone; an unknown one is UTC."""
+    now: datetime
+    lenient: bool = False
+    """A missing variable prints nothing, instead of raising `VariableMissingError`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TemplateFault:
+    """What is wrong with a template, and where."""
+
+    detail: str
+    line: int
+    """From 1; 0 where the fault has no place."""
+    column: int
+    """From 1; 0 where the fault has no place."""
+    partial: str | None = None
+    """The partial that it is in, or None for the template itself."""
+
+
+class TemplateSyntaxError(Exception):
+    """A template can't be used as it is written."""
+
+    def __init__(self, fault: TemplateFault) -> None:
+        place = f"line {fault.line}, column {fault.column}: " if fault.line else ""
+        super().__init__(f"{place}{fault.detail}")
+        self.fault = fault
+
+
+class VariableMissingError(Exception):
+    """A template prints a variable that this person does not have."""
+
+    def __init__(self, variable: str) -> None:
+        super().__init__(f"`{variable}` is missing")
+        self.variable = variable
+
+
+class RenderingFailedError(Exception):
+    """A template fails for these values: a filter refuses them, or a limit is reached."""
+
+
+class Template(Protocol):
+    """A compiled template. Safe to use from several threads at once."""
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The variables it reads, as root and name: `user.first_name`, `message.code`."""
+        ...
+
+    @property
+    def simple(self) -> Simple | None:
+        """The same template for the columnar path, or None where only the engine can render it."""
+        ...
+
+    @property
+    def needs_language(self) -> bool:
+        """Whether the text depends on the scope's language."""
+        ...
+
+    @property
+    def needs_time(self) -> bool:
+        """Whether the text depends on the scope's zone or its `now`."""
+        ...
+
+    def render(self, values: Mapping[str, Json], scope: Scope) -> str:
+        """The text for one person.
+
+        Args:
+            values: Variable (root and name, as in `fields`) -> value; None or absent: missing.
+            scope: Whose language and zone.
+
+        Raises:
+            VariableMissingError: It prints a variable that is missing.
+            RenderingFailedError: A filter refuses the values, or a limit is reached.
+        """
+        ...
+
+
+class TemplateEngine(Protocol):
+    """Compiles templates. Compiled ones are kept."""
+
+    def compile(
+        self, source: str, partials: Mapping[str, str], *, address: bool = False
+    ) -> Template:
+        """A template ready to render.
+
+        Args:
+            source: The template's text.
+            partials: Name -> text of each partial that it, or a partial of it, renders.
+            address: It is a link: what is printed is percent-encoded (see `docs`).
+
+        Raises:
+            TemplateSyntaxError: It is not a template, or does what is not allowed here.
+        """
+        ...
+
+    def partials_of(self, source: str) -> Sequence[str]:
+        """Names of the partials that a text renders directly.
+
+        Raises:
+            TemplateSyntaxError: It is not a template.
+        """
+        ...
+
+
+class Graphemes(Protocol):
+    """Where text may be cut."""
+
+    def __call__(self, text: str) -> Sequence[str]:
+        """The extended grapheme clusters of a text (UAX 29); joined they are the text."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredTemplate:
+    """One version of an app's template."""
+
+    name: str
+    version: int
+    fields: Mapping[str, str]
+    """Field of the content (`title`, `body`, `link`, ...) -> Liquid."""
+    localized: Mapping[str, Mapping[str, str]]
+    """BCP 47 tag -> the fields that differ."""
+
+
+class TemplateStore(Protocol):
+    """Templates and partials of an app; versions are never changed."""
+
+    async def template(self, app: AppId, ref: TemplateRef) -> StoredTemplate | None:
+        """The template, or None when the app has no such template or version."""
+        ...
+
+    async def partials(self, app: AppId, names: Sequence[str]) -> Mapping[str, str]:
+        """The newest text of each partial that exists."""
+        ...
