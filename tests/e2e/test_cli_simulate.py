@@ -56,9 +56,12 @@ def ended(process: Process) -> dict[str, Any]:
     return counts
 
 
-def client(ca_file: str) -> httpx.Client:
-    """A client that speaks HTTP/2 and trusts the authority."""
-    return httpx.Client(http2=True, verify=ssl.create_default_context(cafile=ca_file))
+def client(ca_file: str, certificate: Path | None = None) -> httpx.Client:
+    """A client that speaks HTTP/2, trusts the authority, and may have a certificate of its own."""
+    context = ssl.create_default_context(cafile=ca_file)
+    if certificate is not None:
+        context.load_cert_chain(f"{certificate}.pem", f"{certificate}.key")
+    return httpx.Client(http2=True, verify=context)
 
 
 def test_apns_takes_only_the_registered_key(start: Start, tmp_path: Path) -> None:
@@ -90,6 +93,46 @@ def test_apns_takes_only_the_registered_key(start: Start, tmp_path: Path) -> Non
     counts = ended(process)
     assert counts["by_status"] == {"200": 1, "403": 1}
     assert counts["connections"] == 2
+
+
+def test_apns_takes_the_given_client_certificate_and_no_other(start: Start, tmp_path: Path) -> None:
+    """Mutual TLS as with a certificate of Apple's: no provider token, the topics that it names."""
+    mine, other = (_client_certificate(tmp_path / name) for name in ("mine", "other"))
+    process, said = start("apns", "--certificate", f"{mine}.pem")
+    statuses = []
+    for topic in ("com.example.app", "com.example.else"):
+        with client(said["ca_file"], mine) as http:
+            answer = http.post(
+                f"{said['url']}/3/device/{apns_token()}",
+                json={"aps": {"alert": "x"}},
+                headers={"apns-topic": topic},
+            )
+        statuses.append((answer.status_code, answer.json() if answer.content else None))
+    assert statuses == [(200, None), (400, {"reason": "TopicDisallowed"})]
+    with client(said["ca_file"]) as http:
+        answer = http.post(
+            f"{said['url']}/3/device/{apns_token()}",
+            json={"aps": {"alert": "x"}},
+            headers={"apns-topic": "com.example.app"},
+        )
+    assert answer.json() == {"reason": "MissingProviderToken"}
+    with client(said["ca_file"], other) as http, pytest.raises(httpx.TransportError):
+        http.get(f"{said['url']}/")
+    assert ended(process)["by_status"] == {"200": 1, "400": 1, "403": 1}
+
+
+def _client_certificate(stem: Path) -> Path:
+    """A self-signed push certificate in `stem`.pem and its key in `stem`.key, as the guide says."""
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+            "-nodes", "-days", "30", "-subj", f"/UID=com.example.app/CN={stem.name}",
+            "-keyout", f"{stem}.key", "-out", f"{stem}.pem",
+        ],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    return stem
 
 
 def test_fcm_knows_only_the_given_account(start: Start, tmp_path: Path) -> None:

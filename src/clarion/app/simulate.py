@@ -5,7 +5,7 @@ import contextlib
 import json
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -37,6 +37,8 @@ class Listen:
     tls_dir: Path | None = None
     """Where the authority and the certificate are kept; None: a directory that is removed."""
     counts_file: Path | None = None
+    client_certificates: tuple[Path, ...] = ()
+    """PEM files of certificates that clients may present; no others are taken."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +100,7 @@ async def simulating(
         TlsFolderError: no certificate can be made there.
     """
     with _certificate(listen, clock.now()) as tls:
-        context = None if tls is None else _context(tls, judge)
+        context = None if tls is None else _context(tls, judge, listen.client_certificates)
         async with _served(judge, listen, context, clock) as (port, counts):
             scheme = "http" if context is None else "https"
             running = RunningSimulator(
@@ -145,10 +147,18 @@ def _certificate(listen: Listen, now: datetime) -> Iterator[LoopbackTls | None]:
             yield loopback_tls(Path(folder), now, listen.host)
 
 
-def _context(tls: LoopbackTls, judge: Watched | Blackholes) -> ssl.SSLContext:
+def _context(
+    tls: LoopbackTls, judge: Watched | Blackholes, clients: Sequence[Path]
+) -> ssl.SSLContext:
     http1 = isinstance(judge, Watched) and judge.speaks_http1
     alpn = ("h2", "http/1.1") if http1 else ("h2",)
-    return server_context(tls.certificate, tls.key, alpn=alpn)
+    context = server_context(tls.certificate, tls.key, alpn=alpn)
+    for file in clients:
+        # Trusted themselves, whoever signed them: Apple's authorities vouch for more than these.
+        context.load_verify_locations(file)
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.verify_mode = ssl.CERT_OPTIONAL  # the judge says whether one is needed
+    return context
 
 
 @contextlib.asynccontextmanager

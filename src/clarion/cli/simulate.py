@@ -10,6 +10,7 @@ import orjson
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import load_pem_x509_certificate
 from cyclopts import App, Parameter
 
 from clarion.adapters.system import SystemClock
@@ -26,6 +27,7 @@ from clarion.cli.exits import CommandError, Exit
 from clarion.cli.output import OUT
 from clarion.cli.running import ends_with_parent, run_loop, stop_on_signals
 from clarion.domain.network import Environment
+from clarion.providers.apns.credential import read_certificate
 from clarion.providers.apns.simulator import ApnsFaults, ApnsKey, ApnsSimulator
 from clarion.providers.fcm.simulator import FAULTS, FcmAccount, FcmFaults, FcmSimulator
 from clarion.providers.webpush.errors import Profile
@@ -86,7 +88,9 @@ class ApnsOptions(ListenOptions):
     team_id: str = ""
     """Its team, ten characters."""
     topics: Annotated[tuple[str, ...], Parameter(name="--topic", negative=())] = ()
-    """A bundle id that the key may send to, and no other; may be repeated."""
+    """A bundle id that the key or certificate may send to, and no other; may be repeated."""
+    certificates: Annotated[tuple[Path, ...], Parameter(name="--certificate", negative=())] = ()
+    """A client certificate (PEM) that may send, to the topics it names; may be repeated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +125,8 @@ def apns(
 ) -> int:
     """Simulate Apple's push service.
 
-    Takes every well-formed device token. Without `--key-file` it takes every provider token too,
-    whoever signed it; with one, only those of that key.
+    Takes every well-formed device token. Without `--key-file` and `--certificate` it takes every
+    provider token too, whoever signed it; with them, only that key's, and those certificates.
     """
     chosen = options or ApnsOptions()
     wrong = _delayed(faults or ApnsFaults(), chosen)
@@ -131,7 +135,8 @@ def apns(
     keys = [] if chosen.key_file is None else [_apns_key(chosen.key_file, chosen)]
     judge = ApnsSimulator(
         keys=keys,
-        any_key=not keys,
+        certificates=dict(_apns_certificate(file, chosen) for file in chosen.certificates),
+        any_key=not keys and not chosen.certificates,
         any_token=True,
         environment=Environment[chosen.environment.upper()],
         faults=wrong,
@@ -214,6 +219,7 @@ def _run(
         tls=not listen.no_tls,
         tls_dir=listen.tls_dir,
         counts_file=listen.counts_file,
+        client_certificates=listen.certificates if isinstance(listen, ApnsOptions) else (),
     )
     try:
         run_loop(_serve(judge, where, network, listen, show))
@@ -265,9 +271,12 @@ def _announce(running: RunningSimulator, network: str, options: ListenOptions) -
         OUT.print(f"  authority to trust: {ca_file}", soft_wrap=True)
         OUT.print("  tell Clarion with these variables:")
         OUT.print(f"    CLARION_EGRESS_CA_FILE={ca_file}", soft_wrap=True)
+    elif network == "apns":
+        OUT.print("  without TLS it is for other clients: Clarion speaks to Apple over TLS only")
     else:
-        OUT.print("  tell Clarion with this variable:")
-    OUT.print(f"    {_VARIABLES[network].format(running.url)}", soft_wrap=True)
+        OUT.print("  tell Clarion with these variables:")
+    if ca_file is not None or network != "apns":
+        OUT.print(f"    {_VARIABLES[network].format(running.url)}", soft_wrap=True)
     if not options.blackhole:
         OUT.print(f"  what it saw so far: {running.url}{COUNTS_PATH}", soft_wrap=True)
     OUT.print("  Ctrl-C ends it.")
@@ -312,6 +321,24 @@ def _apns_key(file: Path, options: ApnsOptions) -> ApnsKey:
         public_pem=_pem(public),
         topics=frozenset(options.topics),
     )
+
+
+def _apns_certificate(file: Path, options: ApnsOptions) -> tuple[bytes, frozenset[str]]:
+    """The certificate in DER, and the topics that it may send to."""
+    if options.no_tls:
+        raise CommandError("--certificate needs TLS: leave --no-tls out")
+    try:
+        pem = file.read_text()
+        said = read_certificate(pem)
+        der = load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER)
+    except (OSError, ValueError) as error:
+        raise CommandError(f"--certificate {file}: {error}") from error
+    topics = said.topics or options.topics
+    if not topics:
+        raise CommandError(f"--certificate {file} names no topic: say --topic too")
+    if said.environments and Environment[options.environment.upper()] not in said.environments:
+        raise CommandError(f"--certificate {file} is not for {options.environment}")
+    return der, frozenset(topics)
 
 
 def _fcm_account(file: Path) -> FcmAccount:

@@ -25,15 +25,19 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> LoopbackTls:
     return make_loopback_tls(tmp_path_factory.mktemp("tls"), CLOCK.now())
 
 
+@pytest.mark.parametrize("scheme", ["https", "http"])
 async def test_a_thousand_devices_get_their_verdicts_through_goaways(
-    make_stage: "MakeStage", tls: LoopbackTls
+    make_stage: "MakeStage", tls: LoopbackTls, scheme: str
 ) -> None:
-    """The access token comes from the same server; GOAWAY after every 400th request."""
+    """The access token comes from the same server; GOAWAY after every 400th request.
+
+    A simulator without TLS is spoken to over HTTP/1.1.
+    """
     stage = make_stage(FcmFaults(dead=0.05, goaway_every=400), token_url="")
-    context = server_context(tls.certificate, tls.key)
+    context = server_context(tls.certificate, tls.key) if scheme == "https" else None
     server = await serve(stage.judge, host="127.0.0.1", port=0, tls=context, clock=CLOCK)
     transport = NetTransport(TransportSettings(ca_file=tls.ca_file), CLOCK, SystemChance())
-    here = f"https://127.0.0.1:{server.port}"
+    here = f"{scheme}://127.0.0.1:{server.port}"
     stage.clock.at = CLOCK.now()
     stage.provider = FcmProvider(
         transport=transport,

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,7 +9,6 @@ from typing import Final
 from urllib.parse import urlencode, urlsplit
 
 import numpy as np
-import orjson
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from clarion.domain.content import Message
@@ -25,8 +23,9 @@ from clarion.ports.provider import (
     SharedTokens,
 )
 from clarion.ports.system import Clock
-from clarion.ports.transport import Origin, Transport, TransportError
+from clarion.ports.transport import HTTP_PORT, HTTPS_PORT, Origin, Transport, TransportError
 from clarion.providers.fcm import payload
+from clarion.providers.fcm.credential import PROJECT, problems, read_account, token_url_of
 from clarion.providers.fcm.errors import (
     Columns,
     Ruling,
@@ -49,7 +48,6 @@ SECOND: Final = timedelta(seconds=1)
 LONGEST_LIFE: Final = timedelta(hours=1)
 LONGEST_TOKEN: Final = 4096
 
-_PROJECT: Final = re.compile(r"[a-z0-9.:\-]{1,100}")
 _TOO_LARGE: Final = Ruling(verdict=Verdict.FIX_PAYLOAD, reason=Reason.PAYLOAD_TOO_LARGE)
 _UNWRITABLE: Final = Ruling(verdict=Verdict.FIX_PAYLOAD, reason=Reason.PAYLOAD_REFUSED)
 _NO_TOKEN: Final = Ruling(verdict=Verdict.DROP_TOKEN, reason=Reason.TOKEN_INVALID)
@@ -101,39 +99,12 @@ class _Job:
     message: UInt16s
 
 
-def _account(secret: Mapping[str, str]) -> dict[str, str]:
-    """The text members of the service-account JSON. Raises `ValueError` with a sentence."""
-    try:
-        whole = orjson.loads(secret.get("service_account", ""))
-    except orjson.JSONDecodeError as error:
-        raise ValueError("it is not JSON") from error
-    if not isinstance(whole, dict):
-        raise ValueError("it is not a JSON object")  # noqa: TRY004 - content, not a Python type
-    account = {key: value for key, value in whole.items() if isinstance(value, str)}
-    missing = [name for name in ("client_email", "private_key") if not account.get(name)]
-    if missing:
-        raise ValueError(f"it has no {' and no '.join(missing)}")
-    return account
-
-
-def _token_url(account: Mapping[str, str], hosts: FcmHosts) -> str:
-    """Where to exchange the assertion. Raises `ValueError` with a sentence."""
-    if hosts.token is not None:
-        return hosts.token
-    url = account.get("token_uri", "https://oauth2.googleapis.com/token")
-    parts = urlsplit(url)
-    # The file comes from a tenant: it must not send us anywhere but to Google.
-    if parts.scheme != "https" or not (parts.hostname or "").endswith(".googleapis.com"):
-        raise ValueError("its token_uri is not Google's")
-    return url
-
-
 def _session(credential: Credential, hosts: FcmHosts) -> _Session:
-    account = _account(credential.secret)
+    account = read_account(credential.secret)
     project = credential.public.get("project_id") or account.get("project_id", "")
-    if not _PROJECT.fullmatch(project):
+    if not PROJECT.fullmatch(project):
         raise ValueError("there is no project_id")
-    token_url = _token_url(account, hosts)
+    token_url = token_url_of(account, hosts.token)
     identity = f"{account['private_key']} {token_url}".encode("utf-8", "replace")
     digest = hashlib.blake2b(identity, digest_size=8).hexdigest()
     return _Session(
@@ -165,7 +136,9 @@ class FcmProvider:
         self._transport, self._tokens, self._clock = transport, tokens, clock
         self._hosts = hosts or FcmHosts()
         base = urlsplit(self._hosts.base)
-        self._origin = Origin(host=base.hostname or "", port=base.port or 443)
+        tls = base.scheme != "http"  # plain for a simulator on this machine
+        port = base.port or (HTTPS_PORT if tls else HTTP_PORT)
+        self._origin = Origin(host=base.hostname or "", port=port, tls=tls)
         self._sessions: dict[int, _Session] = {}
         self._under_way, self._idle = 0, asyncio.Event()
 
@@ -182,26 +155,7 @@ class FcmProvider:
         self, public: Mapping[str, str], secret: Mapping[str, str]
     ) -> Sequence[CredentialProblem]:
         """What is wrong with a credential, found without asking Google."""
-        found = []
-        project = public.get("project_id", "")
-        try:
-            account = _account(secret)
-            _token_url(account, self._hosts)
-            load_rs256_key(account["private_key"])
-            project = project or account.get("project_id", "")
-        except ValueError as error:
-            detail = f"Not a usable service-account file: {error}."
-            found.append(
-                CredentialProblem(
-                    path="/secret/service_account", code="field_invalid", detail=detail
-                )
-            )
-        if (project or not found) and not _PROJECT.fullmatch(project):
-            detail = "The id of the Firebase project: small letters, digits and dashes."
-            found.append(
-                CredentialProblem(path="/public/project_id", code="field_invalid", detail=detail)
-            )
-        return found
+        return problems(public, secret, token_url=self._hosts.token)
 
     def check_token(self, token: str, keys: bytes | None) -> str | None:
         """Why a text can't be a registration token or an installation id, or None."""
