@@ -107,3 +107,23 @@ def _furthest(group: Int64s, end: Int64s) -> Int64s:
         reach[step:] = np.maximum(reach[step:], before)
         step *= 2
     return reach
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Distinct:
+    """The distinct values of a column."""
+
+    values: Int64s
+    index: Int64s
+    example: Int64s
+    """A row of each value."""
+
+
+def distinct(values: Int64s) -> Distinct:
+    """The distinct values of small non-negative codes, by a table instead of a sort."""
+    place = np.full(int(values.max()) + 1, -1, np.int64)
+    place[values] = np.arange(len(values))
+    found = np.flatnonzero(place >= 0)
+    example = place[found]
+    place[found] = np.arange(len(found))
+    return Distinct(values=found, index=place[values], example=example)

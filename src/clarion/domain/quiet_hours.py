@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clarion.domain.handoffs import Int64s
-from clarion.domain.intervals import NEVER, Intervals, merged, repeated
+from clarion.domain.intervals import NEVER, Intervals, distinct, merged, repeated
 from clarion.domain.quiet_windows import QuietAction, QuietHours, Window, windows_of_person
 from clarion.domain.zones import (
     DAY_US,
@@ -94,7 +94,7 @@ def quiet_times(
         return _all_open(at_us)
     texts = len(rules.persons) + 1
     pair = zone * texts + person
-    kind = _distinct(pair)
+    kind = distinct(pair)
     pairs = kind.values
     closed = _closed(
         rules, zones, pairs // texts, pairs % texts, (int(at_us.min()), int(at_us.max()))
@@ -139,24 +139,6 @@ def _decide(closed: _Closed, group: Int64s, at_us: Int64s) -> QuietTimes:
         silent=silent,
         open_until_us=np.minimum(until, louder),
     )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Distinct:
-    values: Int64s
-    index: Int64s
-    example: Int64s
-    """A row of each value."""
-
-
-def _distinct(values: Int64s) -> _Distinct:
-    """The distinct values of small non-negative codes, by a table instead of a sort."""
-    place = np.full(int(values.max()) + 1, -1, np.int64)
-    place[values] = np.arange(len(values))
-    found = np.flatnonzero(place >= 0)
-    example = place[found]
-    place[found] = np.arange(len(found))
-    return _Distinct(values=found, index=place[values], example=example)
 
 
 def _closed(

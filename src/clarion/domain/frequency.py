@@ -1,0 +1,304 @@
+"""How often a person may be disturbed: caps, and what has been sent or is held already.
+
+One disturbance is one message to one person at one instant, over however many of their devices.
+A rolling cap of N in W holds for every stretch of length W: a new sending is measured against
+those before it and against those that are held for later.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from clarion.domain.handoffs import Int64s, UInt8s
+from clarion.domain.intervals import bisect, pointers
+from clarion.domain.periods import Period, bounds
+from clarion.domain.zones import DAY_US, HOUR_US, MINUTE_US, ZoneTable
+
+Mask = npt.NDArray[np.bool_]
+
+EXEMPT_PRIORITY: Final = 255
+"""Of entries that no cap could have stopped (calls, transactional); they never give way."""
+MAX_CAPS: Final = 4
+MAX_COUNT: Final = 254
+MAX_ROLLING_US: Final = 31 * DAY_US
+_SPARSE: Final = 64
+"""User ids are looked up in a table while it has no more than this many places a row."""
+_ALWAYS: Final = 1 << 22
+
+
+class CapError(ValueError):
+    """A cap that can't be."""
+
+
+class Scope(StrEnum):
+    """What a cap counts."""
+
+    ALL = "all"
+    CATEGORY = "category"
+    """Messages of the same category."""
+    NETWORK = "network"
+    """Messages over the same network: each network has the count to itself."""
+
+
+class CapAction(StrEnum):
+    """What becomes of a message that a cap does not permit."""
+
+    DROP = "drop"
+    DEFER = "defer"
+    """It waits for the first instant at which the cap permits it."""
+    DIGEST = "digest"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cap:
+    """At most `count` disturbances within a rolling window or a period of the calendar."""
+
+    count: int
+    window: int | Period
+    """Microseconds of a rolling window, or a period in the person's zone."""
+    scope: Scope = Scope.ALL
+    action: CapAction = CapAction.DROP
+    counts_exempt: bool = True
+    """Whether messages that no cap stops count against this one."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= MAX_COUNT:
+            raise CapError(f"`count` is 1 to {MAX_COUNT}")
+        if not isinstance(self.window, Period) and not MINUTE_US <= self.window <= MAX_ROLLING_US:
+            raise CapError("a rolling window is a minute to 31 days")
+
+
+_UNITS: Final = {"m": MINUTE_US, "h": HOUR_US, "d": DAY_US}
+_FIELDS: Final = frozenset({"count", "per", "scope", "action", "counts_exempt"})
+
+
+def cap_from(value: object) -> Cap:
+    """A cap from decoded JSON: `{"count": 3, "per": "7d", "scope": "all", "action": "defer"}`.
+
+    `per` is a rolling window (`90m`, `24h`, `7d`) or `day`, `week`, `month`. Raises `CapError`.
+    """
+    if not isinstance(value, dict):
+        raise CapError("expected an object with `count` and `per`")
+    unknown = sorted(str(key) for key in value if key not in _FIELDS)
+    if unknown:
+        raise CapError(f"there is no field `{unknown[0]}`")
+    count, exempt = value.get("count"), value.get("counts_exempt", True)
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise CapError("`count` is a whole number")
+    if not isinstance(exempt, bool):
+        raise CapError("`counts_exempt` is true or false")
+    try:
+        scope = Scope(value.get("scope", Scope.ALL.value))
+        action = CapAction(value.get("action", CapAction.DROP.value))
+    except ValueError as error:
+        raise CapError(str(error)) from error
+    return Cap(
+        count=count,
+        window=_window(value.get("per")),
+        scope=scope,
+        action=action,
+        counts_exempt=exempt,
+    )
+
+
+def _window(value: object) -> int | Period:
+    if isinstance(value, str):
+        if value in set(Period):
+            return Period(value)
+        if value[:-1].isdecimal() and value[:-1].isascii() and value[-1] in _UNITS:
+            return int(value[:-1]) * _UNITS[value[-1]]
+    raise CapError("`per` is day, week, month or a length such as 24h")
+
+
+def per(window: int | Period) -> str:
+    """A window as `cap_from` reads it."""
+    if isinstance(window, Period):
+        return window.value
+    unit = next(name for name in ("d", "h", "m") if window % _UNITS[name] == 0 or name == "m")
+    return f"{window // _UNITS[unit]}{unit}"
+
+
+def cap_json(cap: Cap) -> dict[str, int | str | bool]:
+    """The JSON value that `cap_from` reads."""
+    return {
+        "count": cap.count,
+        "per": per(cap.window),
+        "scope": cap.scope.value,
+        "action": cap.action.value,
+        "counts_exempt": cap.counts_exempt,
+    }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ledger:
+    """Disturbances as columns of equal length, past ones and held ones, in any order."""
+
+    user: Int64s
+    at_us: Int64s
+    networks: UInt8s
+    """Bit n is set when it went (or will go) over `Network` n."""
+    category: UInt8s
+    """Slot of the message's category."""
+    priority: UInt8s
+    """`EXEMPT_PRIORITY` where no cap applies to the message."""
+    index: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Place in the columns that the caller gave; empty means 0, 1, 2 and so on."""
+
+    @classmethod
+    def empty(cls) -> "Ledger":
+        """Nothing was ever sent."""
+        none = np.zeros(0, np.int64)
+        byte = np.zeros(0, np.uint8)
+        return cls(user=none, at_us=none, networks=byte, category=byte, priority=byte)
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def places(self) -> Int64s:
+        """Place of each entry in the caller's columns; -1 for those added here."""
+        return self.index if len(self.index) else np.arange(len(self), dtype=np.int64)
+
+    def take(self, chosen: Mask | Int64s) -> "Ledger":
+        """The entries chosen, which keep their places."""
+        return Ledger(
+            user=self.user[chosen],
+            at_us=self.at_us[chosen],
+            networks=self.networks[chosen],
+            category=self.category[chosen],
+            priority=self.priority[chosen],
+            index=self.places()[chosen],
+        )
+
+    def plus(self, other: "Ledger") -> "Ledger":
+        """These entries and new ones, whose place is -1."""
+        return Ledger(
+            user=np.concatenate((self.user, other.user)),
+            at_us=np.concatenate((self.at_us, other.at_us)),
+            networks=np.concatenate((self.networks, other.networks)),
+            category=np.concatenate((self.category, other.category)),
+            priority=np.concatenate((self.priority, other.priority)),
+            index=np.concatenate((self.places(), np.full(len(other), -1, np.int64))),
+        )
+
+    def of(self, users: Int64s) -> "Ledger":
+        """The entries of some people."""
+        return self.take(placed(users, self.user) >= 0)
+
+
+def placed(users: Int64s, wanted: Int64s) -> Int64s:
+    """For each of `wanted` the last row of `users` that holds it, or -1."""
+    if not len(users) or not len(wanted):
+        return np.full(len(wanted), -1, np.int64)
+    low, high = int(users.min()), int(users.max())
+    if high - low > _SPARSE * len(users) + _ALWAYS:
+        order = np.argsort(users, kind="stable")
+        at = np.searchsorted(users[order], wanted, "right") - 1
+        found = order[np.maximum(at, 0)]
+        return np.where((at >= 0) & (users[found] == wanted), found, -1)
+    table = np.full(high - low + 2, -1, np.int32)
+    table[users - low] = np.arange(len(users), dtype=np.int32)
+    spot = wanted - low
+    outside = (spot < 0) | (spot > high - low)
+    if outside.any():
+        spot = np.where(outside, high - low + 1, spot)
+    return table[spot].astype(np.int64)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """Rows that ask for a place under the caps; all rows of one person at one instant."""
+
+    user: Int64s
+    at_us: Int64s
+    network: UInt8s
+    zone: Int64s
+    """Code of a known zone: whose calendar counts."""
+    category: int
+    """Slot of the message's category."""
+
+
+def loads(
+    caps: Sequence[Cap], ledger: Ledger, asked: Asked, zones: ZoneTable
+) -> npt.NDArray[np.int64]:
+    """What each cap counts against each row: (caps, n). A cap permits while it is below `count`.
+
+    For a rolling cap it is the fullest window that the new sending would be in.
+    """
+    n = len(asked.user)
+    result = np.zeros((len(caps), n), np.int64)
+    if not caps or not len(ledger) or not n:
+        return result
+    group = placed(asked.user, ledger.user)
+    theirs = group >= 0
+    if not theirs.all():
+        ledger, group = ledger.take(theirs), group[theirs]
+    lead = placed(asked.user, asked.user)  # the row that stands for each row's person
+    for place, cap in enumerate(caps):
+        for networks, rows in scopes(cap, asked.network):
+            entries = counted(cap, ledger, asked.category, networks)
+            found = _loads(cap, ledger.at_us, group, entries, (asked, zones))
+            result[place] = np.where(rows, found[lead], result[place])
+    return result
+
+
+def scopes(cap: Cap, network: UInt8s) -> list[tuple[int, Mask | np.bool_]]:
+    """(bits of the networks that count, the rows that they count for)."""
+    if cap.scope is not Scope.NETWORK:
+        return [(0xFF, np.True_)]
+    present = np.flatnonzero(np.bincount(network, minlength=8))
+    return [(1 << int(one), network == one) for one in present]
+
+
+def counted(cap: Cap, ledger: Ledger, category: int, networks: int) -> Mask | None:
+    """Which entries a cap counts; None means all of them."""
+    entries: Mask | None = None
+    if cap.scope is Scope.CATEGORY:
+        entries = ledger.category == category
+    elif cap.scope is Scope.NETWORK:
+        entries = ledger.networks & np.uint8(networks) != 0
+    if not cap.counts_exempt:
+        plain = ledger.priority != EXEMPT_PRIORITY
+        entries = plain if entries is None else entries & plain
+    return entries
+
+
+def _loads(
+    cap: Cap, at_us: Int64s, group: Int64s, entries: Mask | None, where: tuple[Asked, ZoneTable]
+) -> Int64s:
+    """The load of each person, at the row that stands for them."""
+    asked, zones = where
+    n = len(asked.user)
+    if entries is not None:
+        at_us, group = at_us[entries], group[entries]
+    if isinstance(cap.window, Period):
+        start, end = bounds(zones, cap.window, asked.zone, asked.at_us)
+        inside = (at_us >= start[group]) & (at_us < end[group])
+        return np.bincount(group[inside], minlength=n)
+    away = at_us - asked.at_us[group]
+    before = (away > -cap.window) & (away <= 0)
+    load = np.bincount(group[before], minlength=n)
+    after = (away > 0) & (away < cap.window)
+    if after.any():
+        later = np.zeros(n, np.bool_)
+        later[group[after]] = True
+        near = later[group] & (before | after)
+        fullest = _fullest(cap.window, group[near], at_us[near], away[near] > 0)
+        people, most = fullest
+        load[people] = np.maximum(load[people], most)
+    return load
+
+
+def _fullest(window: int, group: Int64s, at_us: Int64s, after: Mask) -> tuple[Int64s, Int64s]:
+    """People with held entries, and the most entries in a window that ends at one of those."""
+    order = np.lexsort((at_us, group))
+    group, at_us, after = group[order], at_us[order], after[order]
+    first = pointers(group, int(group[-1]) + 1)
+    ends = np.flatnonzero(after)
+    begin = bisect(at_us, first[group[ends]], ends, at_us[ends] - window)
+    people = group[ends]
+    fresh = np.flatnonzero(np.concatenate(([True], people[1:] != people[:-1])))
+    return people[fresh], np.maximum.reduceat(ends - begin + 1, fresh)
