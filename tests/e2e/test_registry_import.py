@@ -1,5 +1,6 @@
 """Bulk import on a real database: three formats, bad rows by line, files that break."""
 
+import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
@@ -14,7 +15,7 @@ from tests.e2e.registry_world import RULES, World, open_world
 from clarion.adapters.system import SystemClock
 from clarion.domain.ids import DeviceId
 from clarion.domain.network import Network
-from clarion.ports.registry import ByExternalId
+from clarion.ports.registry import ByAlias, ByExternalId
 from clarion.stages.intake.bulk import import_rows
 from clarion.stages.intake.rows import BadRow, Format, MalformedFileError
 
@@ -230,3 +231,59 @@ async def test_of_two_rows_of_one_token_the_later_line_wins(world: World) -> Non
         assert device is not None
         assert device.model == f"m{number + 50}"
         assert (await world.devices.get(world.app, DeviceId(device.id))) == device
+
+
+async def test_aliases_come_along_and_a_taken_one_is_reported(world: World) -> None:
+    """As columns or as an object; null takes one away; all else of the row is stored."""
+    text = "external_id,network,token,aliases.crm,aliases.mail\n"
+    rows = "ada,fcm,token-1,7,a@example.com\nbob,fcm,token-2,7,\ncy,fcm,token-3,9,\n"
+    result = await run(world, (text + rows).encode(), Format.CSV)
+    assert (result.rows_in, result.bad) == (3, [(3, "aliases", "alias_taken")])
+    ada = await world.people.get(world.app, ByAlias(label="crm", value="7"))
+    assert ada is not None
+    assert ada.external_id == "ada"
+    assert list(ada.aliases) == [("crm", "7"), ("mail", "a@example.com")]
+    assert await world.devices.find(world.app, Network.FCM, "token-2") is not None
+    lines = [
+        {"external_id": "ada", "aliases": {"crm": None, "mail": "b@example.com"}},
+        {"external_id": "bob", "aliases": {"crm": "7"}},
+        {"external_id": "cy", "aliases": {"crm": 9}},
+        {"network": "fcm", "token": "token-4", "aliases": {"crm": "10"}},
+    ]
+    octets = "\n".join(map(json.dumps, lines)).encode()
+    result = await run(world, octets, Format.NDJSON)
+    assert result.bad == [(3, "aliases.crm", "type_invalid"), (4, "aliases", "field_unknown")]
+    result = await run(world, octets, Format.NDJSON)
+    assert result.rows_in == 2
+    ada = await world.people.get(world.app, ByExternalId(external_id="ada"))
+    bob = await world.people.get(world.app, ByAlias(label="crm", value="7"))
+    assert ada is not None
+    assert bob is not None
+    assert (list(ada.aliases), bob.external_id) == ([("mail", "b@example.com")], "bob")
+
+
+async def test_rows_that_say_nothing_new_write_nothing(world: World) -> None:
+    """Their devices stay as they are; a changed row, and a tombstone, are written."""
+    head = "external_id,network,token,model,attributes.n:number\n"
+    octets = (head + "".join(f"u{i},fcm,token-{i},a,{i}\n" for i in range(100))).encode()
+    await run(world, octets, Format.CSV)
+    await world.pool.execute("update device set state = 2 where token = 'token-7'")
+    before = dict(await world.pool.fetch("select token, xid::text from device"))
+    again = octets.replace(b"u3,fcm,token-3,a", b"u3,fcm,token-3,b")
+    again = again.replace(b"u5,fcm,token-5,a,5", b"u5,fcm,token-5,a,55")
+    again = again.replace(b"u9,fcm,token-9,a", b"u8,fcm,token-9,a")
+    result = await run(world, again.replace(b"token-11,a,11", b"token-11,,"), Format.CSV)
+    assert (result.rows_in, result.bad) == (100, [])
+    after = dict(await world.pool.fetch("select token, xid::text from device"))
+    written = {token for token, xid in after.items() if xid != before[token]}
+    assert written == {"token-3", "token-5", "token-7", "token-9"}
+    assert await world.count("device where state <> 1") == 0
+
+
+async def test_two_imports_of_one_file_at_once_store_it_once(world: World) -> None:
+    """Whoever comes second finds what the first has made."""
+    rows = "".join(f"u{i // 2},fcm,token-{i},m\n" for i in range(4000))
+    octets = f"external_id,network,token,model\n{rows}".encode()
+    results = await asyncio.gather(*(run(world, octets, Format.CSV) for _ in range(3)))
+    assert [(result.rows_in, result.bad) for result in results] == [(4000, [])] * 3
+    assert (await world.count("device"), await world.count("users")) == (4000, 2000)

@@ -39,9 +39,12 @@ class PostgresDevices:
         self, app: AppId, rows: pl.DataFrame, now: datetime, *, refresh: bool = True
     ) -> Registered:
         """See `ports.registry.Devices.register`."""
+        bold = True
 
         async def work(connection: asyncpg.Connection) -> Registered:
-            return await register(connection, app, rows, now, refresh=refresh)
+            nonlocal bold
+            once, bold = bold, False
+            return await register(connection, app, rows, now, refresh=refresh, bold=once)
 
         return await unit_of_work(self._pool, work)
 

@@ -164,7 +164,7 @@ def _read_keys(
 def _of_nobody(rows: pl.DataFrame, index: Int64s) -> list[RowProblem]:
     """What is said about a person needs a person who is named by an external id."""
     problems: list[RowProblem] = []
-    for name in (name for name in COLUMNS if name.startswith("user_")):
+    for name in (name for name in COLUMNS if name.startswith(("user_", "aliases"))):
         if rows[name].null_count() == rows.height:
             continue
         orphans = rows[name].is_not_null() & rows["external_id"].is_null()

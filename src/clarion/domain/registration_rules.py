@@ -1,0 +1,215 @@
+"""The rules of registrations, as expressions over columns; `registration` applies them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import polars as pl
+
+from clarion.domain.attributes import MAX_TEXT_OCTETS
+from clarion.domain.device import Platform
+from clarion.domain.geography import COUNTRIES
+from clarion.domain.network import Environment, Network, TokenKind
+
+MAX_ENDPOINT_OCTETS: Final = 2048
+MAX_FCM_OCTETS: Final = 4096
+MAX_LANGUAGE_OCTETS: Final = 35
+"""RFC 5646 section 4.4.1: what every implementation can hold."""
+_TEXTS: Final = ("external_id", "os", "os_version", "model", "app_version")
+_CONTROL: Final = r"[\x00-\x1f\x7f-\x{9f}]"
+_LANGUAGE: Final = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,8}$"
+ENVIRONMENTS: Final = {
+    (Network.APNS, environment.name.lower()): environment.value for environment in Environment
+} | {(Network.FCM, kind.name.lower()): kind.value for kind in TokenKind}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """What must not be true of any row."""
+
+    column: str
+    code: str
+    detail: str
+    broken: pl.Expr
+
+
+@cache
+def rules_of_fields(zones: frozenset[str]) -> Sequence[Rule]:
+    """The rules of what is given; what a rule's column lacks in every row needs no asking."""
+    return [
+        *(rule for name in _TEXTS for rule in _text_rules(name)),
+        *_network_rules(),
+        *_token_rules(),
+        *_place_rules("", zones),
+        *_place_rules("user_", zones),
+        *_location_rules(),
+    ]
+
+
+@cache
+def presence_rules() -> Sequence[Rule]:
+    """The rules of what must be given, and what not together."""
+    token = pl.col("token")
+    latitude, longitude = pl.col("latitude"), pl.col("longitude")
+    web = token.is_not_null() & (pl.col("network") == Network.WEBPUSH.label)
+    return [
+        Rule(
+            column="user",
+            code="field_unknown",
+            detail="give either the id of the user or an external id, not both",
+            broken=pl.col("user").is_not_null() & pl.col("external_id").is_not_null(),
+        ),
+        Rule(
+            column="token",
+            code="field_missing",
+            detail="a row describes a device by its token, or a user by an external id",
+            broken=pl.all_horizontal(pl.col("token", "external_id", "user").is_null()),
+        ),
+        Rule(
+            column="network",
+            code="field_missing",
+            detail=f"a token needs its network: one of {', '.join(map(_label, Network))}",
+            broken=token.is_not_null() & pl.col("network").is_null(),
+        ),
+        *(
+            Rule(
+                column=name,
+                code="field_missing",
+                detail="a Web Push endpoint needs the subscription's keys p256dh and auth",
+                broken=web & pl.col(name).is_null(),
+            )
+            for name in ("p256dh", "auth")
+        ),
+        Rule(
+            column="longitude",
+            code="location_invalid",
+            detail="a location needs both latitude and longitude",
+            broken=latitude.is_null() != longitude.is_null(),
+        ),
+    ]
+
+
+def _text_rules(name: str) -> Sequence[Rule]:
+    text = pl.col(name)
+    return [
+        Rule(
+            column=name,
+            code="text_invalid",
+            detail="the text is empty or holds a control character",
+            broken=(text == "") | text.str.contains(_CONTROL),
+        ),
+        Rule(
+            column=name,
+            code="text_too_long",
+            detail=f"the text is longer than {MAX_TEXT_OCTETS} octets of UTF-8",
+            broken=text.str.len_bytes() > MAX_TEXT_OCTETS,
+        ),
+    ]
+
+
+def _label(network: Network) -> str:
+    return network.label
+
+
+def _network_rules() -> Sequence[Rule]:
+    labels = [network.label for network in Network]
+    network, environment = pl.col("network"), pl.col("environment")
+    fits = pl.any_horizontal(
+        (network == of.label) & (environment == word) for of, word in ENVIRONMENTS
+    )
+    return [
+        Rule(
+            column="network",
+            code="network_unknown",
+            detail=f"the network is none of {', '.join(labels)}",
+            broken=~network.is_in(labels),
+        ),
+        Rule(
+            column="environment",
+            code="environment_invalid",
+            detail="APNs tokens are of production or sandbox, FCM ids are a token or a fid, "
+            "and the other networks have no environment",
+            broken=environment.is_not_null() & ~fits.fill_null(value=False),
+        ),
+        Rule(
+            column="platform",
+            code="platform_unknown",
+            detail=f"the platform is none of {', '.join(Platform)}",
+            broken=~pl.col("platform").is_in([str(platform) for platform in Platform]),
+        ),
+    ]
+
+
+def _token_rules() -> Sequence[Rule]:
+    token, network = pl.col("token"), pl.col("network")
+    web = token.is_not_null() & (network == Network.WEBPUSH.label)
+    return [
+        Rule(
+            column="token",
+            code="token_invalid",
+            detail="an APNs token is 2 to 400 hexadecimal digits, an even number of them",
+            broken=(network == Network.APNS.label)
+            & ~token.str.contains(r"^(?:[0-9a-f]{2}){1,200}$"),
+        ),
+        Rule(
+            column="token",
+            code="token_invalid",
+            detail=f"an FCM token is up to {MAX_FCM_OCTETS} letters, digits and - _ . ~ : %",
+            broken=(network == Network.FCM.label)
+            & ~(
+                token.str.contains(r"^[A-Za-z0-9_:.~%\-]+$")
+                & (token.str.len_bytes() <= MAX_FCM_OCTETS)
+            ),
+        ),
+        Rule(
+            column="token",
+            code="token_invalid",
+            detail=f"a Web Push endpoint is an https address of up to {MAX_ENDPOINT_OCTETS} "
+            "printable ASCII characters",
+            broken=web
+            & ~(
+                token.str.contains(r"^https?://[\x21-\x7e]+$")
+                & (token.str.len_bytes() <= MAX_ENDPOINT_OCTETS)
+            ),
+        ),
+    ]
+
+
+def _place_rules(whose: str, zones: frozenset[str]) -> Sequence[Rule]:
+    return [
+        Rule(
+            column=f"{whose}language",
+            code="language_invalid",
+            detail="the language is not a BCP 47 tag such as de or pt-BR",
+            broken=~(
+                pl.col(f"{whose}language").str.contains(_LANGUAGE)
+                & (pl.col(f"{whose}language").str.len_bytes() <= MAX_LANGUAGE_OCTETS)
+            ),
+        ),
+        Rule(
+            column=f"{whose}time_zone",
+            code="time_zone_unknown",
+            detail="the time zone is not an IANA name such as Europe/Berlin",
+            broken=~pl.col(f"{whose}time_zone").is_in(sorted(zones)),
+        ),
+        Rule(
+            column=f"{whose}country",
+            code="country_unknown",
+            detail="the country is not an ISO 3166-1 code of two letters such as DE",
+            broken=~pl.col(f"{whose}country").is_in(sorted(COUNTRIES)),
+        ),
+    ]
+
+
+def _location_rules() -> Sequence[Rule]:
+    return [
+        Rule(
+            column=name,
+            code="location_invalid",
+            detail=f"{name} is a number between -{limit} and {limit}",
+            # NaN compares as the greatest number here, so it is outside too.
+            broken=~pl.col(name).is_between(-limit, limit),
+        )
+        for name, limit in (("latitude", 90), ("longitude", 180))
+    ]
