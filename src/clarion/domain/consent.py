@@ -41,7 +41,8 @@ def sendable(
 
 def bit(states: Int64s, slot: int) -> Mask:
     """The bit of one category in a column of bit sets."""
-    return states >> slot & 1 == 1
+    found: Mask = (states >> slot & 1) == 1
+    return found
 
 
 class Change(IntEnum):
