@@ -13,6 +13,7 @@ from clarion.adapters.state.send_line import MANY_CHANGES, PostgresSendLine
 from clarion.domain.handoffs import Recipients
 from clarion.domain.ids import AppId
 from clarion.domain.outcome import Reason
+from clarion.ports.line import RegistryChanges
 from clarion.stages.delivery.overlay import Overlay
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -156,3 +157,46 @@ async def test_batches_planned_at_other_times_share_what_is_known(pool: asyncpg.
     young = await registry.overlay.reasons(registry.planned, later)
     assert young.tolist() == [0, 0]
     assert await registry.reasons() == [0, Reason.DEVICE_OPTED_OUT]
+
+
+async def fresh_look(registry: Registry, since: int) -> RegistryChanges:
+    """What a commit's answer would bring."""
+    found = await PostgresSendLine(registry.pool).changes(since)
+    assert found is not None
+    return found
+
+
+async def test_a_look_that_came_with_a_commit_binds_the_next_chunk(pool: asyncpg.Pool) -> None:
+    """The store is not asked a second time for what it has just said."""
+    registry = await registry_of(pool, 3)
+    assert await registry.reasons() == [0] * len(registry.planned)
+    look = registry.overlay.look()
+    assert look is not None
+    await registry.device(0, "opted_out = true")
+    assert registry.overlay.learn(look, await fresh_look(registry, look.since_xid))
+    await registry.device(1, "opted_out = true")
+    found = await registry.overlay.reasons(registry.planned, registry.xid, looked=True)
+    assert found[:2].tolist() == [Reason.DEVICE_OPTED_OUT, 0]
+
+
+async def test_a_look_that_overlaps_another_is_left(pool: asyncpg.Pool) -> None:
+    """Nobody could say which of the two is newer."""
+    registry = await registry_of(pool, 3)
+    await registry.reasons()
+    first = registry.overlay.look()
+    second = registry.overlay.look()
+    assert first is not None
+    assert second is not None
+    assert not registry.overlay.learn(first, await fresh_look(registry, first.since_xid))
+    assert not registry.overlay.learn(second, await fresh_look(registry, second.since_xid))
+    third = registry.overlay.look()
+    assert third is not None
+    await registry.reasons()
+    assert not registry.overlay.learn(third, await fresh_look(registry, third.since_xid))
+
+
+async def test_before_anything_is_known_no_look_is_brought_along(pool: asyncpg.Pool) -> None:
+    """The first chunk of a process asks for itself."""
+    registry = await registry_of(pool, 3)
+    assert registry.overlay.look() is None
+    assert not registry.overlay.learn(None, None)

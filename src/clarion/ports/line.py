@@ -156,16 +156,8 @@ class ChunkCommit:
     """Put the credential into quarantine, for this reason."""
     faulty_version: int | None = None
     """The version that was sent with: one that replaced it since is spared. None: any version."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChunkAck:
-    """What the line says to a commit."""
-
-    recorded: bool
-    """False: the lease was lost, somebody else has the batch; stop."""
-    paused: bool = False
-    canceled: frozenset[MessageId] = frozenset()
+    look_since_xid: int | None = None
+    """Answer with what changed in the registry since this version too; None: not wanted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,6 +185,18 @@ class RegistryChanges:
     """Why nothing may be sent to the device any more (`Reason`), 0 where it may."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChunkAck:
+    """What the line says to a commit."""
+
+    recorded: bool
+    """False: the lease was lost, somebody else has the batch; stop."""
+    paused: bool = False
+    canceled: frozenset[MessageId] = frozenset()
+    changes: RegistryChanges | None = None
+    """What changed in the registry, where the commit asked; None too when that is a lot."""
+
+
 class SendLine(Protocol):
     """Hand-offs 3 and 4."""
 
@@ -212,7 +216,10 @@ class SendLine(Protocol):
         ...
 
     async def commit(self, chunk: ChunkCommit, now: datetime, lease_s: float) -> ChunkAck:
-        """Record a chunk: outcomes, cursor, lease, retries and burials in one transaction."""
+        """Record a chunk: outcomes, cursor, lease, retries and burials in one transaction.
+
+        The look at the registry that it may bring is taken within the call.
+        """
         ...
 
     async def split(self, claimed: ClaimedBatch, now: datetime) -> None:

@@ -302,4 +302,4 @@ def test_apns_ids_are_canonical_distinct_and_the_same_again(devices: list[int]) 
     assert payload.apns_ids([second, first], which + 1, column) == ids
     assert not set(payload.apns_ids([second], which, column)) & set(ids)
     fields = payload.id_fields([first], which, column)
-    assert [field[-36:].decode() for field in fields] == ids
+    assert [field.tobytes()[-36:].decode() for field in fields] == ids

@@ -153,6 +153,22 @@ def _changes(rows: Sequence[asyncpg.Record]) -> RegistryChanges:
     )
 
 
+def _looked(row: asyncpg.Record) -> RegistryChanges | None:
+    """The look that came with a commit's answer; None when there was none, or too much to see."""
+    if row["xid"] is None:
+        return None
+    columns = row["changes"] or [[], [], []]
+    if len(columns[0]) > MANY_CHANGES:
+        return None
+    device, user, reason = columns
+    return RegistryChanges(
+        xid=row["xid"],
+        device=np.array(device, np.int64),
+        user=np.array(user, np.int64),
+        reason=np.array(reason, np.uint16),
+    )
+
+
 def _claimed(row: asyncpg.Record) -> ClaimedBatch:
     canceled = frozenset(MessageId(message) for message in row["canceled"])
     batch = BatchToSend(
@@ -205,11 +221,14 @@ async def _record(
         now,
         list(deltas),
         list(deltas.values()),
+        None if chunk.look_since_xid is None else str(chunk.look_since_xid),
+        MANY_CHANGES + 1,
     )
     if not row["recorded"]:
         return _LOST
     canceled = frozenset(MessageId(message) for message in row["canceled"])
-    return ChunkAck(recorded=True, paused=row["paused"], canceled=canceled)
+    changes = _looked(row)
+    return ChunkAck(recorded=True, paused=row["paused"], canceled=canceled, changes=changes)
 
 
 def _chunk_row(key: str, chunk: ChunkCommit) -> tuple[object, ...]:

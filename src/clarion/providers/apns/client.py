@@ -212,10 +212,10 @@ class ApnsProvider:
             key = (item.push_type, item.topic_for(job.session.topic), item.priority)
             shape[at] = shapes.setdefault(key, len(shapes))
         code = (shape[job.message[rows]] * 4 + job.world[rows]) * 2 + job.unknown[rows]
-        parts = [rows[code == value] for value in np.unique(code)]
-        if len(parts) == 1:  # the usual case needs no task
-            rulings = await self._part(job, parts[0], bearer)
+        if (code == code[0]).all():  # the usual case needs no task
+            rulings = await self._part(job, rows, bearer)
         else:
+            parts = [rows[code == value] for value in np.unique(code)]
             answered = await asyncio.gather(*(self._part(job, part, bearer) for part in parts))
             rulings = {row: ruling for part in answered for row, ruling in part.items()}
         again, refused = job.columns.again(rulings, job.unknown, job.world)
@@ -225,8 +225,7 @@ class ApnsProvider:
 
     async def _part(self, job: _Job, rows: Int64s, bearer: _Bearer | None) -> dict[int, Ruling]:
         """One batch: rows of one environment whose messages share their constant headers."""
-        first = int(rows[0])
-        batch = _batch(job, rows, bearer)
+        first, batch = int(rows[0]), _batch(job, rows, bearer)
         host, session = self._hosts[Environment(int(job.world[first]))], job.session
         # An error drops MAX_CONCURRENT_STREAMS to 1: doubtful tokens slow nobody else down.
         suspect = " suspect" if job.unknown[first] else ""
@@ -348,7 +347,8 @@ def _batch(job: _Job, rows: Int64s, bearer: _Bearer | None) -> Batch:
     ]
     if bearer is not None:
         headers.insert(0, (b"authorization", b"bearer " + bearer.text.encode()))
-    paths = [job.request.recipients.tokens[row] for row in rows.tolist()]
+    tokens = job.request.recipients.tokens
+    paths = list(tokens) if len(rows) == len(tokens) else [tokens[row] for row in rows.tolist()]
     extra = payload.id_fields(job.request.messages, message, job.request.recipients.device[rows])
     alike = bool((message == message[0]).all())
     headers += some.own_fields() if alike else []
@@ -362,6 +362,6 @@ def _batch(job: _Job, rows: Int64s, bearer: _Bearer | None) -> Batch:
         for at, item in job.prepared.items()
     }
     which = message.tolist()
-    extra = [own[at] + field for at, field in zip(which, extra, strict=True)]
+    fields = [own[at] + field.tobytes() for at, field in zip(which, extra, strict=True)]
     bodies = [job.prepared[at].body for at in which]
-    return Batch(shared, paths, bodies=bodies, extra=extra)
+    return Batch(shared, paths, bodies=bodies, extra=fields)

@@ -338,17 +338,19 @@ def _ids(
     messages: Sequence[Message], message: UInt16s, devices: Int64s, prefix: bytes
 ) -> npt.NDArray[np.uint8]:
     digests = (hashlib.blake2b(m.id.encode("utf-8", "replace"), digest_size=16) for m in messages)
-    seeds = np.frombuffer(b"".join(d.digest() for d in digests), "<u8").reshape(-1, 2)[message]
+    seeds = np.frombuffer(b"".join(d.digest() for d in digests), "<u8").reshape(-1, 2)
+    # A single message, the usual case, needs no column of its seed.
+    first, second = seeds[0] if len(messages) == 1 else seeds[message].T
     wide = devices.astype(np.uint64)
     halves = np.empty((len(devices), 2), ">u8")
-    halves[:, 0] = _mixed(wide + seeds[:, 0])
-    halves[:, 1] = _mixed(_mixed(wide) ^ seeds[:, 1])
+    halves[:, 0] = _mixed(wide + first)
+    halves[:, 1] = _mixed(_mixed(wide) ^ second)
     octets = halves.view(np.uint8)
     octets[:, 6] = octets[:, 6] & 0x0F | 0x80  # RFC 9562 section 5.8: version 8, our own layout
     octets[:, 8] = octets[:, 8] & 0x3F | 0x80
     digits = np.frombuffer(octets.tobytes().hex().encode(), np.uint8).reshape(-1, 32)
-    text = np.full((len(devices), len(prefix) + 36), ord("-"), np.uint8)
-    text[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
+    text = np.empty((len(devices), len(prefix) + 36), np.uint8)
+    text[:] = np.frombuffer(prefix + b"-" * 36, np.uint8)
     for dashes, (low, high) in enumerate(_GROUPS):
         at = len(prefix) + low + dashes
         text[:, at : at + high - low] = digits[:, low:high]
@@ -371,6 +373,8 @@ def apns_ids(messages: Sequence[Message], message: UInt16s, devices: Int64s) -> 
     return [text.decode() for text in _cut(_ids(messages, message, devices, b""))]
 
 
-def id_fields(messages: Sequence[Message], message: UInt16s, devices: Int64s) -> list[bytes]:
-    """`apns_ids` as encoded header fields (RFC 7541 section 6.2.2), computed as one column."""
-    return _cut(_ids(messages, message, devices, _ID_PREFIX))
+def id_fields(
+    messages: Sequence[Message], message: UInt16s, devices: Int64s
+) -> npt.NDArray[np.uint8]:
+    """`apns_ids` as encoded header fields (RFC 7541 section 6.2.2): a matrix, one row each."""
+    return _ids(messages, message, devices, _ID_PREFIX)

@@ -24,6 +24,14 @@ class _Known:
         return sum(len(piece.device) for piece in self.pieces)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """A look at the registry under way."""
+
+    since_xid: int
+    number: int
+
+
 class Overlay:
     """Registry changes, fetched as they come and shared by the batches of a process."""
 
@@ -32,19 +40,60 @@ class Overlay:
         self._known: _Known | None = None
         self._turn = asyncio.Lock()
         """Looks are taken one after another: an older answer must never follow a newer one."""
+        self._looks = 0
+        """Beginnings and ends of looks so far: whoever counts the same twice was alone between."""
 
-    async def reasons(self, recipients: Recipients, planned_xid: int) -> UInt16s:
+    async def reasons(
+        self, recipients: Recipients, planned_xid: int, *, looked: bool = False
+    ) -> UInt16s:
         """Why each recipient may no longer be sent to; 0 where it may.
 
-        Asks the registry each time: what was committed before the call binds.
+        Asks the registry: what was committed before the call binds. With `looked`, what `learn`
+        has just taken in binds instead.
         """
         reasons = np.zeros(len(recipients), np.uint16)
-        async with self._turn:
-            pieces = await self._changes(recipients, planned_xid)
+        known = self._known
+        if looked and known is not None and planned_xid >= known.floor:
+            pieces = known.pieces
+        else:
+            async with self._turn:
+                self._looks += 1
+                pieces = await self._changes(recipients, planned_xid)
+                self._looks += 1
         for changes in pieces:
             if len(changes.device):
                 _apply(changes, recipients, reasons)
         return reasons
+
+    def look(self) -> Look | None:
+        """Begin a look that somebody else's question to the store brings along; see `learn`.
+
+        None while nothing is known yet, or too much: `reasons` begins anew then.
+        """
+        known = self._known
+        if known is None or known.size() > KEPT_CHANGES:
+            return None
+        self._looks += 1
+        return Look(since_xid=known.xid, number=self._looks)
+
+    def learn(self, look: Look | None, fresh: RegistryChanges | None) -> bool:
+        """Take in what a look brought; whether `reasons` may go by it.
+
+        Looks that overlap tell nothing of which is newer: then it is left, and `reasons` asks.
+        """
+        alone = look is not None and look.number == self._looks and not self._turn.locked()
+        self._looks += 1
+        known = self._known
+        if not alone or fresh is None or known is None:
+            return False
+        self._add(known, fresh)
+        return True
+
+    @staticmethod
+    def _add(known: _Known, fresh: RegistryChanges) -> None:
+        known.xid = max(known.xid, fresh.xid)
+        if len(fresh.device):
+            known.pieces.append(fresh)
 
     async def _changes(self, recipients: Recipients, planned_xid: int) -> list[RegistryChanges]:
         known = self._known
@@ -54,9 +103,7 @@ class Overlay:
         if fresh is None:  # an import is running: ask for these devices only
             self._known = None
             return [await self._line.changes_among(recipients.device, planned_xid)]
-        known.xid = max(known.xid, fresh.xid)
-        if len(fresh.device):
-            known.pieces.append(fresh)
+        self._add(known, fresh)
         self._known = known
         return list(known.pieces)
 

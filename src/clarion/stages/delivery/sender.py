@@ -7,6 +7,7 @@ message once.
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -51,6 +52,9 @@ POISON_CLAIMS = 4
 """A batch that was leased this often without progress takes its sender down: split it."""
 STORE_PATIENCE_S = 30.0
 RELEASE_S = 5.0
+LOOK_KEEPS_S = 0.05
+"""How old the look at opt-outs that came with a chunk's commit may be when the next chunk begins,
+counted from before that commit; after a slow commit or a pause the registry is asked anew."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,6 +131,7 @@ async def _send_batch(
     batch = claimed.batch
     credential = await ports.credential(batch.credential)
     canceled: Collection[MessageId] = claimed.canceled
+    seen_at = -math.inf
     step = min(slot.chunk, CHUNK_RECIPIENTS[batch.lane])
     for low in range(batch.cursor, len(batch.recipients), step):
         high = min(low + step, len(batch.recipients))
@@ -136,16 +141,37 @@ async def _send_batch(
             await ports.pacer.take(batch.credential, batch.network, high - low)
         started = ports.clock.monotonic()
         chunk = Chunk(batch=batch, low=low, high=high, now=ports.clock.now())
-        changed = await ports.overlay.reasons(chunk.recipients, batch.planned_xid)
+        changed = await ports.overlay.reasons(
+            chunk.recipients, batch.planned_xid, looked=started - seen_at < LOOK_KEEPS_S
+        )
         commit = await send_chunk(ports, chunk, credential, changed, canceled)
-        ack = await record(ports, commit, started)
-        if not ack.recorded or high == len(batch.recipients):
+        if high == len(batch.recipients):
+            await record(ports, commit, started)
             return
+        asked_at = ports.clock.monotonic()
+        ack, learnt = await _record_and_look(ports, commit, started)
+        if not ack.recorded:
+            return
+        seen_at = asked_at if learnt else -math.inf
         if commit.quarantine is not None or ack.paused or stop.is_set():
             await ports.line.release(batch, ports.clock.now())
             return
         canceled = ack.canceled
         batch = replace(batch, cursor=high)
+
+
+async def _record_and_look(
+    ports: DeliveryPorts, commit: ChunkCommit, started: float
+) -> tuple[ChunkAck, bool]:
+    """Commit a chunk after which another follows; the same question looks at the registry for it.
+
+    The second value tells whether the next chunk may go by that look.
+    """
+    look = ports.overlay.look()
+    if look is not None:
+        commit = replace(commit, look_since_xid=look.since_xid)
+    ack = await record(ports, commit, started)
+    return ack, ports.overlay.learn(look, ack.changes)
 
 
 def _ended(batch: BatchToSend, canceled: Collection[MessageId], now: datetime) -> bool:

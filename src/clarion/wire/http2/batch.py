@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, assert_never
 
+import numpy as np
+import numpy.typing as npt
+
 from clarion.wire.http2.field_encoding import Field
+
+Matrix = npt.NDArray[np.uint8]
 
 _FORBIDDEN_NAMES: Final = frozenset(
     {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
@@ -81,7 +86,8 @@ class Batch:
         paths: One per request: what follows `path_prefix`.
         body: The body of every request, or None when `bodies` has one each.
         bodies: One body per request.
-        extra: Encoded header fields of each request (see `literal_field`).
+        extra: Encoded header fields of each request (see `literal_field`), or a matrix of octets
+            with one row per request where all are equally long.
         deadline_s: Seconds a request waits for its answer once it is written, and a request not
             yet written waits for its turn.
         keep_bodies: Keep headers and body of 2xx answers too.
@@ -99,9 +105,9 @@ class Batch:
     """
 
     __slots__ = (
-        "answers", "bodies", "body", "body_octets", "claimed", "deadline_s", "extra",
-        "extra_octets", "failures", "headers", "keep_bodies", "left", "on_done", "path_octets",
-        "paths", "queued_at", "statuses",
+        "_extra", "answers", "bodies", "body", "body_octets", "claimed", "deadline_s",
+        "extra_matrix", "extra_octets", "failures", "headers", "keep_bodies", "left", "on_done",
+        "path_octets", "paths", "queued_at", "statuses",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - one argument per column; a record would only move them
@@ -111,7 +117,7 @@ class Batch:
         *,
         body: bytes | None = None,
         bodies: list[bytes] | None = None,
-        extra: list[bytes] | None = None,
+        extra: list[bytes] | Matrix | None = None,
         deadline_s: float = 30.0,
         keep_bodies: bool = False,
     ) -> None:
@@ -124,11 +130,12 @@ class Batch:
         self.paths = paths
         self.body = body if body is not None else b""
         self.bodies = bodies
-        self.extra = extra
+        self.extra_matrix = extra if isinstance(extra, np.ndarray) else None
+        self._extra = extra if isinstance(extra, list) else None
         self.deadline_s = deadline_s
         self.keep_bodies = keep_bodies
         self.path_octets = _even_length(paths)
-        self.extra_octets = 0 if extra is None else _even_length(extra)
+        self.extra_octets = _width(extra)
         self.body_octets = len(self.body) if bodies is None else _even_length(bodies)
         self.statuses = array("H", bytes(2 * len(paths)))
         self.answers: dict[int, Answer] = {}
@@ -140,6 +147,13 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    @property
+    def extra(self) -> list[bytes] | None:
+        """Encoded header fields of each request, one by one."""
+        if self._extra is None and self.extra_matrix is not None:
+            self._extra = [row.tobytes() for row in self.extra_matrix]
+        return self._extra
 
     @property
     def done(self) -> bool:
@@ -161,7 +175,7 @@ class Batch:
             [self.paths[i] for i in indexes],
             body=self.body if self.bodies is None else None,
             bodies=None if self.bodies is None else [self.bodies[i] for i in indexes],
-            extra=None if self.extra is None else [self.extra[i] for i in indexes],
+            extra=_chosen(self.extra_matrix if self._extra is None else self._extra, indexes),
             deadline_s=self.deadline_s,
             keep_bodies=self.keep_bodies,
         )
@@ -175,6 +189,21 @@ class Batch:
                 self.answers[index] = part.answers[at]
             if at in part.failures:
                 self.failures[index] = part.failures[at]
+
+
+def _width(column: list[bytes] | Matrix | None) -> int:
+    """Octets of every entry, or -1 where they differ."""
+    if column is None:
+        return 0
+    return _even_length(column) if isinstance(column, list) else column.shape[1]
+
+
+def _chosen(
+    column: list[bytes] | Matrix | None, indexes: Sequence[int]
+) -> list[bytes] | Matrix | None:
+    if isinstance(column, list):
+        return [column[i] for i in indexes]
+    return None if column is None else column[np.array(indexes, np.int64)]
 
 
 def _even_length(column: list[bytes]) -> int:

@@ -69,7 +69,9 @@ def _pack_matrix(run: Run, template: BlockTemplate) -> Octets:
     matrix[:, 5:9] = id_octets
     if batch.path_octets:
         matrix[:, path_at:after_at] = _column(batch.paths[run.index : stop], batch.path_octets)
-    if batch.extra is not None and batch.extra_octets:
+    if batch.extra_matrix is not None:
+        matrix[:, extra_at:data_at] = batch.extra_matrix[run.index : stop]
+    elif batch.extra is not None and batch.extra_octets:
         matrix[:, extra_at:data_at] = _column(batch.extra[run.index : stop], batch.extra_octets)
     if body:
         matrix[:, data_at + 5 : body_at] = id_octets

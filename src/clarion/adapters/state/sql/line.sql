@@ -140,10 +140,15 @@ returning b.id, b.app_id, b.lane, b.network, b.credential_id, b.message_ids::tex
                           where m.id = b.message_ids[1] and m.state = 3) as paused
 
 -- name: commit_chunk
--- Outcomes, cursor, lease and the message's counters change together or not at all.
+-- Outcomes, cursor, lease and the message's counters change together or not at all. The lease moves
+-- only once a minute of it is spent: it is indexed, and a row whose indexed columns stay as they are
+-- is rewritten in its page without a new entry in any index. $15 asks for a look at the registry
+-- (see `changes`) in the same round trip; it is one array of ids, users and reasons.
 with moved as (
     update batch
-    set cursor = $3, claims = 0, leased_until = $4,
+    set cursor = $3, claims = 0,
+        leased_until = case when $5 or leased_until < $4::timestamptz - interval '1 minute'
+                            then $4 else leased_until end,
         state = case when $5 then 4 else state end,
         owner = case when $5 then null else owner end,
         recipients = case when $5 then ''::bytea else recipients end
@@ -162,13 +167,28 @@ with moved as (
         xid = pg_current_xact_id()
     from unnest($13::text[]::uuid[], $14::int[]) as d (id, delta), moved
     where m.id = d.id
+), looked as (
+    select d.id, d.user_id,
+           case when u.opted_out then 101 when d.state <> 1 then 103
+                when d.opted_out then 102 else 0 end as reason
+    from (select id, user_id, state, opted_out from device
+          where xid >= $15::text::xid8 order by xid limit $16) d
+    join users u on u.id = d.user_id
+    union all
+    select id, 0, 108
+    from (select id, kind from removal where xid >= $15::text::xid8 order by xid limit $16) r
+    where kind = 2
 )
 select exists (select from moved)
        -- the answer to the same commit was lost on its way: it is recorded already
        or exists (select from batch where id = $1 and fence = $2 and cursor = $3) as recorded,
        array(select id::text from message
              where id = any ($8::text[]::uuid[]) and state = 4) as canceled,
-       exists (select from message where id = any ($8::text[]::uuid[]) and state = 3) as paused
+       exists (select from message where id = any ($8::text[]::uuid[]) and state = 3) as paused,
+       case when $15 is not null then pg_snapshot_xmin(pg_current_snapshot())::text::bigint end
+           as xid,
+       (select array[array_agg(id), array_agg(user_id), array_agg(reason::bigint)] from looked)
+           as changes
 
 -- name: insert_retry
 -- Recipients that are tried again are a batch of their own.
