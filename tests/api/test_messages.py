@@ -1,5 +1,6 @@
 """Messages through the API: accepted, replayed, refused, listed, steered."""
 
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -148,3 +149,14 @@ async def test_messages_are_listed_newest_first_in_pages(admin: httpx.AsyncClien
             break
         cursor = f"&cursor={page['next']}"
     assert seen == ids[::-1]
+
+
+async def test_an_id_of_long_ago_is_told_how_long_messages_are_kept(world: World) -> None:
+    """Its outcomes are in the facts; what it said is gone."""
+    now = world.deps.clock.now()
+    of = {days: world.deps.chance.uuid7(now - timedelta(days=days)) for days in (31, 29)}
+    async with world.client() as client:
+        recent = refused(await client.get(f"/v1/messages/{of[29]}"), "not_found")
+        old = refused(await client.get(f"/v1/messages/{of[31]}"), "not_found")
+    assert "kept" not in recent["detail"]
+    assert "messages are kept for 30 days" in old["detail"]

@@ -16,11 +16,15 @@ import pytest
 from cyclopts import CycloptsError
 
 from clarion.adapters.state.journal import KEY_LIFETIME
+from clarion.adapters.state.plan_line import USERS_PER_SHARD
 from clarion.api.routes import ROUTES
 from clarion.api.shapes.messages import MessageBody
 from clarion.app.docs import PAGES, REASONS, REFERENCE, with_ratios
+from clarion.app.retention import AT_ONCE
+from clarion.app.role_planner import RETAIN_EVERY_S
 from clarion.app.role_sender import BULK_SLOTS
 from clarion.app.roles import CONNECTIONS
+from clarion.app.setting_tree import Retention
 from clarion.app.settings import load, table
 from clarion.cli.entry import application
 from clarion.domain.credential_health import FaultPolicy
@@ -29,6 +33,7 @@ from clarion.domain.outcome import Reason
 from clarion.domain.retry import PATIENT, URGENT
 from clarion.stages.delivery.sender import STORE_PATIENCE_S
 from clarion.stages.delivery.urgent import UNRECORDED_RECIPIENTS
+from clarion.stages.planning.plan import PLAN_LEASE_S, RENEW_EVERY_S
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -129,6 +134,14 @@ FIGURES = {
     "docs/howto/run-in-production.md": [
         f"{CONNECTIONS['api']} for\neach API process, {CONNECTIONS['sender']} for each sender",
         f"{CONNECTIONS['planner']} for a planner, {CONNECTIONS['facts']} for the facts",
+    ],
+    "docs/explanation/facts-and-audience.md": [
+        f"{Retention().messages_days} days (`retention.messages_days`)",
+        f"{Retention().removals_days} days (`retention.removals_days`)",
+        f"an idempotency key | {KEY_LIFETIME.days} days",
+        f"every {RETAIN_EVERY_S:.0f} seconds, {AT_ONCE:,} rows",
+        f"({PLAN_LEASE_S:.0f} s) every {RENEW_EVERY_S:.0f} s",
+        f"than {USERS_PER_SHARD:,} users",
     ],
     "docs/explanation/idempotency.md": [f"kept for {KEY_LIFETIME.days} days"],
     "docs/explanation/urgent-path.md": ["Up to four groups", "ten recipients"],

@@ -264,3 +264,24 @@ async def test_the_shared_budget_lets_the_quota_through_and_no_more(store: Store
 
     assert waits == [1.0, 2.0, 3.0]
     assert await line.pace(credentials[Network.APNS], Network.APNS, 10, store.now) is None
+
+
+async def test_one_new_token_for_two_devices_goes_to_one_of_them(store: Store) -> None:
+    """A network that names it for both in one chunk poisons nothing: the other is the tombstone."""
+    await planned(store, count=3)
+    claimed = await claim(store)
+    first, second, third = claimed.batch.recipients.device.tolist()
+    chunk = replace(
+        chunk_of(claimed, 0, 3), new_tokens={second: "same", first: "same", third: "other"}
+    )
+
+    assert (await PostgresSendLine(store.pool).commit(chunk, store.now, 60)).recorded
+
+    rows = await store.pool.fetch(
+        "select id, state, state_reason, token in ('same', 'other') as new from device order by id"
+    )
+    assert [tuple(row) for row in rows] == [
+        (first, 1, 0, True),
+        (second, 2, 204, False),
+        (third, 1, 0, True),
+    ]

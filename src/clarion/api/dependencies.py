@@ -33,6 +33,8 @@ class ApiLimits:
     """Rows of one batch request."""
     max_recipients: int = 10_000
     """Named recipients of one message."""
+    messages_days: int = 30
+    """How long messages are kept after they ended."""
     events_every_s: float = 0.5
     """How often the progress of a message is looked at for server-sent events."""
     events_for_s: float = 3_600.0

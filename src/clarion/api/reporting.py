@@ -77,6 +77,7 @@ def view(record: MessageRecord, counts: MessageCounts) -> MessageView:
         paused_at=record.paused_at,
         request=msgspec.json.decode(record.request, type=dict),
         progress=progress(record, counts),
+        trouble=record.trouble,
         outcomes=[
             OutcomeView(_label(row.network), row.outcome.name.lower(), row.reason.label, row.count)
             for row in counts.outcomes

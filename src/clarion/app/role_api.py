@@ -107,6 +107,7 @@ def _limits(settings: Settings) -> ApiLimits:
         rate_burst=api.rate_burst,
         max_rows=api.max_rows,
         max_recipients=api.max_recipients,
+        messages_days=settings.retention.messages_days,
         events_every_s=api.events_every_s,
         events_for_s=api.events_for_s,
     )

@@ -14,7 +14,7 @@ from contextlib import (
     suppress,
 )
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,6 @@ from clarion.app.container import Paths
 from clarion.app.first_start import FirstKey, first_key, make_operator_app
 from clarion.app.settings import Secret, Settings, SettingsError
 from clarion.ports.messages import StoreUnavailableError
-from clarion.stages.delivery.sender import LEASE_S
 from clarion.telemetry import metrics
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent
@@ -41,6 +40,7 @@ _log = logging.getLogger(__name__)
 RESTART_FIRST_S = 0.2
 RESTART_LONGEST_S = 10.0
 STORE_LOOK_S = 0.1
+END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 STORE_AWAY_S = 0.5
 STEADY_S = 30.0
 """A child that lived this long starts with a clean slate."""
@@ -240,8 +240,8 @@ async def _void_leases(settings: Settings) -> None:
         return
     pool = await open_pool(url.reveal(), max_size=1)
     try:
-        clock = SystemClock()
-        await PostgresHousekeeping(pool).sweep(clock.now() + 2 * timedelta(seconds=LEASE_S))
+        # Whatever time it is: a clock that was ahead wrote leases that end long after now.
+        await PostgresHousekeeping(pool).sweep(END_OF_TIME)
     finally:
         await pool.close()
 

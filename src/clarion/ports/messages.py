@@ -108,6 +108,8 @@ class MessageRecord:
     """Rows planned so far, suppressed ones included."""
     xid: int
     """Facts that contain everything below this transaction id are complete for the state."""
+    trouble: str | None = None
+    """Why planning of it waits, where it does; lists of messages do not say."""
 
 
 class Messages(Protocol):

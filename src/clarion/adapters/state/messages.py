@@ -95,4 +95,5 @@ def _record(row: asyncpg.Record) -> MessageRecord:
         paused_at=row["paused_at"],
         recipients=row["recipients"],
         xid=row["xid"],
+        trouble=row.get("trouble"),
     )

@@ -191,7 +191,7 @@ async def _steer(api: Api, call: Exchange, what: MessageInput) -> Answer:
             ErrorCode.STATE_CONFLICT, f"The message is {name}, which does not allow {what}."
         ) from None
     if state is None:
-        raise not_found("message")
+        raise _no_such(api, message)
     call.note(LogEvent.MESSAGE_STEERED, message=message, what=what.value)
     return json_answer(SteeredView(message, reporting.STATE_NAMES[state]))
 
@@ -204,10 +204,25 @@ def _id(call: Exchange) -> MessageId:
 
 
 async def _record(api: Api, call: Exchange) -> MessageRecord:
-    record = await api.deps.messages.get(call.caller.app, _id(call))
+    message = _id(call)
+    record = await api.deps.messages.get(call.caller.app, message)
     if record is None:
-        raise not_found("message")
+        raise _no_such(api, message)
     return record
+
+
+def _no_such(api: Api, message: MessageId) -> ProblemError:
+    """An id tells when it was made (RFC 9562 section 5.7): an old one may have been kept once."""
+    days = api.deps.limits.messages_days
+    milliseconds = int(message[:8] + message[9:13], 16)
+    age_ms = api.deps.clock.now().timestamp() * 1000 - milliseconds
+    if age_ms < days * 86_400_000:
+        return not_found("message")
+    return ProblemError(
+        ErrorCode.NOT_FOUND,
+        f"This app has no such message, or no longer: messages are kept for {days} days after "
+        "they ended.",
+    )
 
 
 def _command(name: Literal["cancel", "pause", "resume"]) -> Route:

@@ -156,6 +156,8 @@ class MessageView(msgspec.Struct, frozen=True, kw_only=True):
     request: dict[str, Any]
     """As it was accepted."""
     progress: ProgressView
+    trouble: str | None
+    """Why planning of it waits, where it does."""
     outcomes: list[OutcomeView]
     by_outcome: dict[str, int]
     by_network: dict[str, dict[str, int]]

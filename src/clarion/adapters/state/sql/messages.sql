@@ -3,7 +3,9 @@
 -- name: get
 -- One message of one app.
 select id::text as id, app_id, lane, state, request, send_at, expires_at, created_at, started_at,
-       finished_at, canceled_at, paused_at, recipients, xid::text::bigint as xid
+       finished_at, canceled_at, paused_at, recipients, xid::text::bigint as xid,
+       (select s.trouble from shard s where s.message_id = message.id and s.trouble is not null
+        order by s.low limit 1) as trouble
 from message where app_id = $1 and id = $2::text::uuid
 
 -- name: page
@@ -45,7 +47,7 @@ where message_ids[1] = $1::text::uuid and cardinality(message_ids) = 1 and state
 
 -- name: free_shards
 -- The same for what is not planned yet.
-update shard set state = 1 where message_id = $1::text::uuid and state = 3
+update shard set state = 1, trouble = null where message_id = $1::text::uuid and state = 3
 
 -- name: hurry_batches
 -- A withdrawn message does not wait for its retries to come due.
