@@ -4,7 +4,9 @@ Ours is the whole way of a CSV file: read, judged, people and devices created or
 PostgreSQL whose commits are durable. The peer does the least that any importer could: the same
 devices, already parsed, judged and assigned to people, by `COPY` into a temporary table and one
 `INSERT … ON CONFLICT DO UPDATE` a batch, over one connection. Rounds are taken in turns on one
-database, each on devices of its own, half of them new and half known.
+database, each on devices of its own, half of them new and half known with something new about them
+(a newer version of the app). At the end the last file comes once more: nothing in it is new.
+CPU time is that of the importing process and of PostgreSQL's together.
 
 Then the whole platform starts on the same database, and the same kind of rows arrive through its
 API, half of them new and half known, from a light client on the same machine: `POST
@@ -19,12 +21,14 @@ import asyncio
 import csv
 import hashlib
 import json
+import os
 import time
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 import asyncpg
@@ -32,6 +36,7 @@ import asyncpg
 from benchmarks import harness
 from benchmarks.http_load import Load, post
 from benchmarks.platform_run import Platform, platform, quiet, scratch, settled, tell
+from benchmarks.process_tree import ProcessTree
 from clarion.adapters.state.embedded import EmbeddedSettings, start
 from clarion.adapters.state.keys import PostgresKeys
 from clarion.adapters.state.migrate import migrate
@@ -105,7 +110,7 @@ FULL: Final = Sizes(
 QUICK: Final = Sizes(existing=100_000, a_round=20_000, rounds=2, api_batch=20_000, api_single=2_000)
 
 
-def row(number: int) -> tuple[str, ...]:
+def row(number: int, *, newer: bool = False) -> tuple[str, ...]:
     """A device of the benchmark, the same for the same number: the fields of `HEADER`."""
     token = f"{number * 2654435761 % 2**64:016x}:{'APA91b' * 22}"
     return (
@@ -116,7 +121,7 @@ def row(number: int) -> tuple[str, ...]:
         "android",
         str(10 + number % 5),
         MODELS[number % 4],
-        f"5.{number % 9}.1",
+        f"{6 if newer else 5}.{number % 9}.1",
         "de-DE",
         ZONES[number % 4],
         "DE",
@@ -125,14 +130,14 @@ def row(number: int) -> tuple[str, ...]:
     )
 
 
-def write(path: Path, numbers: Iterator[int]) -> int:
-    """A CSV file of these devices; how many."""
+def write(path: Path, numbers: Iterable[int], *, newer: range = range(0)) -> int:
+    """A CSV file of these devices, those in `newer` with a newer app; how many."""
     count = 0
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(HEADER + "\n")
         writer = csv.writer(file)
         for number in numbers:
-            writer.writerow(row(number))
+            writer.writerow(row(number, newer=number in newer))
             count += 1
     return count
 
@@ -144,22 +149,33 @@ def half_known(low: int, fresh: int, count: int) -> Iterator[int]:
         yield fresh + place
 
 
-async def import_file(devices: PostgresDevices, app: AppId, path: Path) -> float:
-    """Import a file; seconds."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Took:
+    """What importing a file took."""
+
+    seconds: float
+    cpu_s: float
+
+
+async def import_file(devices: PostgresDevices, app: AppId, path: Path) -> Took:
+    """Import a file."""
     rules = Rules(zones=frozenset(zoneinfo.available_timezones()), allow=NOBODY)
+    ourselves = ProcessTree(os.getpid())  # PostgreSQL's processes are below
+    cpu_s = sum(ourselves.cpu_s().values())
     started = time.perf_counter()
     bad = 0
     async for done in import_rows(devices, app, path, Format.CSV, rules=rules, clock=SystemClock()):
         bad = done.rows_bad
+    seconds = time.perf_counter() - started
     assert bad == 0
-    return time.perf_counter() - started
+    return Took(seconds=seconds, cpu_s=sum(ourselves.cpu_s().values()) - cpu_s)
 
 
 def raw_records(numbers: Iterator[int]) -> list[tuple[object, ...]]:
     """The same devices as the database's own types."""
     records: list[tuple[object, ...]] = []
     for number in numbers:
-        fields = row(number)
+        fields = row(number, newer=True)
         attributes = {"plan": fields[11], "age": int(fields[12])}
         key = hashlib.sha256(fields[2].encode()).digest()[:16]
         head = (1 + number, 2, fields[2], key)
@@ -194,31 +210,40 @@ async def measure(
         app = (await PostgresApps(pool).create(APP, now=NOW)).id
         devices = PostgresDevices(pool)
         path = folder / "devices.csv"
-        count = write(path, iter(range(sizes.existing)))
-        loading = count / await import_file(devices, app, path)
+        count = write(path, range(sizes.existing))
+        loading = count / (await import_file(devices, app, path)).seconds
         await raw.execute("analyze users, device")
-        ours: list[float] = []
+        ours: list[Took] = []
         peers: list[float] = []
         for turn in range(sizes.rounds):
             span = 2 * turn * sizes.a_round
-            count = write(path, half_known(span, sizes.existing + span, sizes.a_round))
-            ours.append(count / await import_file(devices, app, path))
+            known = range(span, span + sizes.a_round // 2)
+            numbers = half_known(span, sizes.existing + span, sizes.a_round)
+            write(path, numbers, newer=known)
+            ours.append(await import_file(devices, app, path))
             low = span + sizes.a_round
             records = raw_records(half_known(low, sizes.existing + low, sizes.a_round))
             peers.append(len(records) / await raw_upsert(raw, app, records))
-            tell(f"round {turn + 1}: import {ours[-1]:,.0f}/s, raw {peers[-1]:,.0f}/s")
+            rate = sizes.a_round / ours[-1].seconds
+            tell(f"round {turn + 1}: import {rate:,.0f}/s, raw {peers[-1]:,.0f}/s")
+        again = await import_file(devices, app, path)
     finally:
         await raw.close()
         await pool.close()
-    best, limit = sorted(ours)[len(ours) // 2], sorted(peers)[len(peers) // 2]
+    rate = sizes.a_round / median(took.seconds for took in ours)
+    limit = median(peers)
     return (
         {
             "existing_devices": sizes.existing,
             "initial_import_devices_per_s": loading,
-            "import_devices_per_s": best,
+            "import_devices_per_s": rate,
+            f"import_devices_per_s_at_{sizes.existing}_existing": rate,
+            "import_cpu_us_per_device": median(t.cpu_s for t in ours) / sizes.a_round * 1e6,
+            "import_unchanged_devices_per_s": sizes.a_round / again.seconds,
+            "import_unchanged_cpu_us_per_device": again.cpu_s / sizes.a_round * 1e6,
             "raw_copy_upsert_devices_per_s": limit,
         },
-        {"import_devices_per_s_vs_raw_copy_upsert": best / limit},
+        {"import_devices_per_s_vs_raw_copy_upsert": rate / limit},
     )
 
 

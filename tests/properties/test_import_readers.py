@@ -32,8 +32,8 @@ ROWS = st.lists(st.lists(CELLS, min_size=8, max_size=10), min_size=1, max_size=6
 def text(rows: list[list[str]], *, quoted: bool, end: str) -> bytes:
     """A CSV file."""
     file = io.StringIO()
-    how = csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL
-    csv.writer(file, quoting=how, lineterminator=end).writerows([HEADER, *rows])
+    kind = csv.unix_dialect if quoted else csv.excel
+    csv.writer(file, kind, lineterminator=end).writerows([HEADER, *rows])
     return file.getvalue().encode()
 
 
