@@ -53,8 +53,8 @@ from clarion.providers.webpush import payload
 from clarion.providers.webpush.client import (
     WebPushProvider,
     WebPushSettings,
-    make_vapid_credential,
 )
+from clarion.providers.webpush.identity import make_vapid_credential
 from clarion.wire.endpoint import AllowList
 from clarion.wire.jose import base64url_encode
 from clarion.wire.webpush import ReceiverKey

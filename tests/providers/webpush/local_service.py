@@ -27,8 +27,8 @@ from clarion.ports.transport import (
 from clarion.providers.webpush.client import (
     WebPushProvider,
     WebPushSettings,
-    make_vapid_credential,
 )
+from clarion.providers.webpush.identity import make_vapid_credential
 from clarion.providers.webpush.simulator import Subscription
 from clarion.wire.endpoint import AllowList
 from clarion.wire.http2 import Answer, Batch, Failure

@@ -6,30 +6,23 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from typing import Final
 
 from clarion.domain.content import Message
 from clarion.domain.handoffs import Answers
-from clarion.domain.ids import CredentialId
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason, Verdict
-from clarion.ports.provider import Credential, CredentialProblem, PayloadProblem, SendRequest
+from clarion.ports.provider import CredentialProblem, PayloadProblem, SendRequest
 from clarion.ports.system import Chance, Clock
 from clarion.ports.transport import EgressForbiddenError, Origin, Transport
 from clarion.providers.webpush import errors, payload
+from clarion.providers.webpush.identity import MAX_ORIGINS, Identities, Identity, make_room
 from clarion.wire.endpoint import NOBODY, AllowList, Refused, decide
 from clarion.wire.http2 import Batch, HeaderSet
 from clarion.wire.vapid import (
-    DEFAULT_LIFETIME,
     VapidError,
-    VapidHeader,
-    VapidKey,
-    authorize,
-    check_subject,
 )
 from clarion.wire.webpush import (
-    KeptSenderKey,
-    SenderKey,
     SubscriptionKeys,
     WebPushError,
     encrypt_batch,
@@ -39,20 +32,11 @@ from clarion.wire.webpush import (
 SLICE: Final = 50
 """Messages encrypted before the loop may do something else: about 6 ms with fresh keys."""
 
-VAPID_SETTLED: Final = timedelta(hours=1)
-"""A younger signature is not renewed after a refusal: Apple wants them kept for an hour."""
-
 _POINT_OCTETS: Final = 65
 _SALT_OCTETS: Final = 16
-_MAX_CREDENTIALS: Final = 256
-_MAX_ORIGINS: Final = 1024
-_MAX_KEPT: Final = 4  # credentials whose sender key is kept: the secrets of one may take 60 MB
 _WORTH_INDEXING: Final = 8
 _ENDPOINT: Final = re.compile(rb"(https?://[^/?#@]+)/[!\"$-~]*")
 """Origin, then what follows it: visible ASCII without a fragment, as `:path` needs it."""
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,16 +59,6 @@ class WebPushSettings:
     deadline_s: float = 30.0
 
 
-@dataclass(slots=True)
-class _Sender:
-    """What is kept for one version of a credential."""
-
-    key: VapidKey
-    subject: str
-    site: str | None
-    signed: dict[bytes, VapidHeader] = field(default_factory=dict)
-
-
 @dataclass(frozen=True, slots=True)
 class _Group:
     """Rows of one origin and one message, with what their requests share."""
@@ -100,7 +74,7 @@ class _Run:
     """One `send` under way."""
 
     request: SendRequest
-    sender: _Sender
+    sender: Identity
     columns: errors.Columns
     texts: dict[int, bytes] = field(default_factory=dict)
     """Plaintexts by the message's place."""
@@ -120,9 +94,10 @@ class WebPushProvider:
         self._clock = clock
         self._chance = chance
         self._settings = settings or WebPushSettings()
-        self._senders: dict[tuple[CredentialId, int], _Sender] = {}
+        self._identities = Identities(
+            self._settings.subject, timedelta(seconds=self._settings.sender_key_lifetime_s)
+        )
         self._origins: dict[bytes, Origin | str] = {}
-        self._kept_keys: dict[str, KeptSenderKey] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self._under_way = 0
@@ -173,7 +148,7 @@ class WebPushProvider:
 
     async def _send(self, request: SendRequest, columns: errors.Columns) -> None:
         try:
-            sender = self._sender(request.credential)
+            sender = self._identities.of(request.credential)
         except VapidError as error:
             end = _end(Verdict.ALERT_CONFIG, Reason.CREDENTIAL_REJECTED, str(error))
             columns.put(range(len(request.recipients)), end)
@@ -213,7 +188,7 @@ class WebPushProvider:
         """Where an origin is reached, or why it may not be; remembered."""
         known = self._origins.get(url)
         if known is None:
-            _make_room(self._origins, _MAX_ORIGINS)
+            make_room(self._origins, MAX_ORIGINS)
             known = _decide(url.decode("ascii", "replace"), self._settings.allow)
             self._origins[url] = known
         return known
@@ -244,7 +219,7 @@ class WebPushProvider:
         bodies: list[bytes] = []
         for low in range(0, len(rows), SLICE):
             now = self._clock.now()
-            kept = self._kept(run.sender, now)
+            kept = self._identities.kept_key(run.sender, now)
             receivers = []
             for row in rows[low : low + SLICE]:
                 try:
@@ -268,23 +243,11 @@ class WebPushProvider:
             await asyncio.sleep(0)
         return good, bodies
 
-    def _kept(self, sender: _Sender, now: datetime) -> KeptSenderKey | None:
-        """The kept sender key, where the settings allow one."""
-        lifetime = timedelta(seconds=self._settings.sender_key_lifetime_s)
-        if not lifetime:
-            return None
-        kept = self._kept_keys.pop(sender.key.public, None)
-        if kept is None or not kept.is_current(now):
-            _make_room(self._kept_keys, _MAX_KEPT)
-            kept = KeptSenderKey(SenderKey.generate(), made_at=now, lifetime=lifetime)
-        self._kept_keys[sender.key.public] = kept  # the last one is the most recently used
-        return kept
-
     def _batch(self, run: _Run, group: _Group, rows: list[int], bodies: list[bytes]) -> Batch:
         request = run.request
         tokens, cut = request.recipients.tokens, len(group.url)
         fields = payload.headers(group.message, request.now)
-        signed = self._signed(run.sender, group.url).value.encode()
+        signed = run.sender.signed(group.url, self._clock.now()).value.encode()
         headers = HeaderSet(
             path_prefix=b"",
             headers=((b"authorization", signed), *fields),
@@ -298,16 +261,6 @@ class WebPushProvider:
             deadline_s=self._settings.deadline_s,
             keep_bodies=request.urgent or self._profile(group.origin) is errors.Profile.WNS,
         )
-
-    def _signed(self, sender: _Sender, url: bytes) -> VapidHeader:
-        """The origin's Authorization field, made anew at half its life."""
-        now = self._clock.now()
-        signed = sender.signed.get(url)
-        if signed is None or signed.expires_at - now < DEFAULT_LIFETIME / 2:
-            _make_room(sender.signed, _MAX_ORIGINS)
-            signed = authorize(url.decode(), sender.key, subject=sender.subject, now=now)
-            sender.signed[url] = signed
-        return signed
 
     async def _exchange(
         self, gate: asyncio.Semaphore, run: _Run, group: _Group, rows: list[int], batch: Batch
@@ -327,7 +280,7 @@ class WebPushProvider:
         now = self._clock.now()
         for at, answer in batch.answers.items():
             end = errors.judge(profile, answer.status, answer.headers, answer.body, now)
-            if end.verdict is Verdict.ALERT_CONFIG and self._outworn(run.sender, group.url, now):
+            if end.verdict is Verdict.ALERT_CONFIG and run.sender.outworn(group.url, now):
                 end = replace(end, verdict=Verdict.REFRESH_AUTH)
             columns.put([rows[at]], end)
             if end.verdict is Verdict.OK:
@@ -335,43 +288,8 @@ class WebPushProvider:
         for at, failure in batch.failures.items():
             columns.put([rows[at]], errors.FAILURES[failure])
 
-    def _outworn(self, sender: _Sender, url: bytes, now: datetime) -> bool:
-        """Whether a refused signature may just be old: it is made anew for the next attempt."""
-        signed = sender.signed.get(url)
-        if signed is None:
-            return True  # another answer of this batch has just seen to it
-        if now - (signed.expires_at - DEFAULT_LIFETIME) < VAPID_SETTLED:
-            return False
-        del sender.signed[url]
-        return True
-
     def _profile(self, origin: Origin) -> errors.Profile:
         return self._settings.profiles.get(origin.host) or errors.profile_of(origin.host)
-
-    def _sender(self, credential: Credential) -> _Sender:
-        """What is kept for the credential, made when it is first used or has a new version."""
-        name = credential.id, credential.version
-        sender = self._senders.get(name)
-        if sender is None:
-            key = VapidKey.parse(credential.secret.get("private_key", ""))
-            contact = credential.public.get("subject") or self._settings.subject or ""
-            _make_room(self._senders, _MAX_CREDENTIALS)
-            sender = _Sender(key, check_subject(contact), credential.public.get("site"))
-            self._senders[name] = sender
-        return sender
-
-
-def make_vapid_credential(subject: str | None = None) -> tuple[dict[str, str], dict[str, str]]:
-    """A new VAPID key pair as a credential's public and secret mappings.
-
-    `public["public_key"]` is the `applicationServerKey` of `PushManager.subscribe` (base64url,
-    87 characters): whoever subscribes with it can be sent to with this credential only.
-    """
-    key = VapidKey.generate()
-    public = {"public_key": key.public}
-    if subject is not None:
-        public["subject"] = check_subject(subject)
-    return public, {"private_key": key.to_pem()}
 
 
 def _decide(url: str, allow: AllowList) -> Origin | str:
@@ -392,9 +310,3 @@ def _receiver(keys: bytes | None) -> SubscriptionKeys:
 
 def _end(verdict: Verdict, reason: Reason, words: str) -> errors.Judgement:
     return errors.Judgement(verdict, reason, math.nan, words)
-
-
-def _make_room(cache: dict[K, V], limit: int) -> None:
-    """Forget the oldest entry of a full cache."""
-    if len(cache) >= limit:
-        del cache[next(iter(cache))]
