@@ -102,24 +102,39 @@ def values_of(column: Column) -> list[Json]:
     return [pruned(value) for value in column]
 
 
-def printed(column: Column) -> tuple[pl.Series, pl.Series]:
-    """(text, empty) of a column: text is null where the value is missing.
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """A column as text, and where a default takes over. All of one length, without nulls but in
+    `texts`."""
 
-    `empty` says where a default takes over: an empty text or list, and false.
-    """
+    texts: pl.Series
+    """Null where the value is missing."""
+    empty: pl.Series
+    """Missing, or an empty text, list or object."""
+    false: pl.Series
+
+
+def printed(column: Column) -> Printed:
+    """A column as it prints (see `text_of`)."""
     if isinstance(column, pl.Series):
+        nothing = column.is_null()
+        never = pl.repeat(value=False, n=len(column), dtype=pl.Boolean, eager=True)
         if column.dtype == pl.String:
-            return column, (column == "").fill_null(value=True)
+            return Printed(column, (column == "").fill_null(value=True), never)
         if column.dtype == pl.Boolean:
-            texts = pl.select(pl.when(column).then(pl.lit("true")).otherwise(pl.lit("false")))
-            known = texts.to_series().set(column.is_null(), None)
-            return known, ~column.fill_null(value=False)
+            words = pl.select(pl.when(column).then(pl.lit("true")).otherwise(pl.lit("false")))
+            texts = words.to_series().set(nothing, None)
+            return Printed(texts, nothing, ~column.fill_null(value=True))
         if column.dtype.is_integer():
-            return column.cast(pl.String), column.is_null()
+            return Printed(column.cast(pl.String), nothing, never)
     values = values_of(column)
-    texts_of = [None if value is None else text_of(value) for value in values]
-    empty = [value is None or value is False or value in ("", [], {}) for value in values]
-    return pl.Series(texts_of, dtype=pl.String), pl.Series(empty, dtype=pl.Boolean)
+    words_of = [None if value is None else text_of(value) for value in values]
+    empty = [value is None or value in ("", [], {}) for value in values]
+    return Printed(
+        pl.Series(words_of, dtype=pl.String),
+        pl.Series(empty, dtype=pl.Boolean),
+        pl.Series([value is False for value in values], dtype=pl.Boolean),
+    )
 
 
 def _each(texts: pl.Series, function: Callable[[str], str]) -> pl.Series:
@@ -200,11 +215,12 @@ def substituted(what: Substitution, column: Column, *, lenient: bool = False) ->
 
     Null where its variable is missing, unless `lenient`: then nothing is printed in its place.
     """
-    texts, empty = printed(column)
+    told = printed(column)
+    texts = told.texts
     if what.default is not None:
-        if what.keeps_false and texts.len():
-            empty = empty & (texts.is_null() | (texts == ""))
-        texts = pl.select(pl.when(empty).then(pl.lit(what.default)).otherwise(texts)).to_series()
+        instead = told.empty if what.keeps_false else told.empty | told.false
+        chosen = pl.when(instead).then(pl.lit(what.default)).otherwise(texts)
+        texts = pl.select(chosen).to_series()
     elif lenient:
         texts = texts.fill_null("")
     for each in what.filters:
@@ -229,7 +245,7 @@ def rendered(
 def _key(column: Column) -> pl.Series:
     """Equal where two values print the same and compare the same in a template."""
     if isinstance(column, pl.Series) and not column.dtype.is_nested():
-        return printed(column)[0] if column.dtype.is_float() else column
+        return printed(column).texts if column.dtype.is_float() else column
     keys = [None if v is None else f"{type(v).__name__} {v!r}" for v in values_of(column)]
     return pl.Series(keys, dtype=pl.String)
 

@@ -7,10 +7,12 @@ themselves get past those bounds; this context stops them.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final
+from io import StringIO
+from typing import Final, TextIO
 
 from liquid import RenderContext, Undefined
 from liquid.exceptions import ResourceLimitError, UnknownFilterError
+from liquid.output import LimitedStringIO
 from liquid.template import BoundTemplate
 from liquid.token import Token
 from liquid.undefined import UNDEFINED
@@ -142,13 +144,19 @@ class Bounded(RenderContext):
         self,
         namespace: Mapping[str, object],
         disabled_tags: list[str] | None = None,
-        carry_loop_iterations: bool = False,  # noqa: FBT001, FBT002  the engine's signature
+        carry_loop_iterations: bool = False,
         template: BoundTemplate | None = None,
-        block_scope: bool = False,  # noqa: FBT001, FBT002  the engine's signature
+        block_scope: bool = False,
     ) -> RenderContext:
         """The context of a partial, one step."""
         self.step()
         return super().copy(namespace, disabled_tags, carry_loop_iterations, template, block_scope)
+
+    @override
+    def get_buffer(self, buf: TextIO | None = None) -> StringIO:
+        """A bounded buffer that keeps line ends as they are: a carriage return is text."""
+        used = buf.size if isinstance(buf, LimitedStringIO) else 0
+        return LimitedStringIO(MAX_OUTPUT - used, newline="")
 
     @override
     def filter(self, name: str, token: Token | None) -> Callable[..., object]:

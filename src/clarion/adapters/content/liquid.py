@@ -17,7 +17,6 @@ from liquid.builtin.expressions.filtered import Filter
 from liquid.builtin.output import Output, OutputNode
 from liquid.builtin.tags.render_tag import RenderNode
 from liquid.exceptions import LiquidError, TemplateNotFoundError
-from liquid.output import LimitedStringIO
 from liquid.template import BoundTemplate
 from typing_extensions import override
 
@@ -89,7 +88,7 @@ class _Partials(DictLoader):
         env: Environment,
         name: str,
         *,
-        globals: Mapping[str, object] | None = None,  # noqa: A002  the engine's name
+        globals: Mapping[str, object] | None = None,
         context: RenderContext | None = None,
         **options: object,
     ) -> BoundTemplate:
@@ -139,7 +138,7 @@ class LiquidTemplate:
                 root, _, member = name.partition(".")
                 data[root][member] = pruned(value)
         context = bounds.Bounded(template, globals=bounds.namespace(data, scope))
-        buffer = LimitedStringIO(bounds.MAX_OUTPUT)
+        buffer = context.get_buffer()
         try:
             template.render_with_context(context, buffer)
         except VariableMissingError:

@@ -1,0 +1,237 @@
+"""The merge columns of a batch: simple pieces as whole columns, full ones once per distinct input.
+
+What a template reads decides how often it is rendered: a text that reads a first name and a
+country is rendered once for each pair that there is, not once for each person.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from clarion.domain.content import Json, MissingVariable
+from clarion.domain.ids import MessageId
+from clarion.domain.template import Column, Substitution, distinct, substituted, values_of
+from clarion.ports.rendering import (
+    RenderingFailedError,
+    Scope,
+    Template,
+    VariableMissingError,
+)
+from clarion.stages.authoring.compiling import ContentPlan, Piece
+from clarion.stages.authoring.links import tracked_column
+
+Bools = npt.NDArray[np.bool_]
+Int64s = npt.NDArray[np.int64]
+UInt16s = npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tracking:
+    """How links are tracked (see `links.tracked_column`)."""
+
+    base: str
+    keys: Mapping[int, bytes] = field(repr=False)
+    message: MessageId
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class People:
+    """Columns of the recipients that templates read."""
+
+    device: Int64s
+    columns: Mapping[str, Column]
+    """Variable (`user.first_name`) -> values."""
+    language: UInt16s
+    """Index into `languages`."""
+    languages: Sequence[str]
+    zone: UInt16s
+    """Index into `zones`."""
+    zones: Sequence[str]
+    now: datetime
+
+    def __len__(self) -> int:
+        return len(self.device)
+
+    def take(self, rows: Int64s) -> "People":
+        """Some rows, in that order."""
+        chosen = rows.tolist()
+        return People(
+            device=self.device[rows],
+            columns={
+                name: column[rows]
+                if isinstance(column, pl.Series)
+                else [column[row] for row in chosen]
+                for name, column in self.columns.items()
+            },
+            language=self.language[rows],
+            languages=self.languages,
+            zone=self.zone[rows],
+            zones=self.zones,
+            now=self.now,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rendered:
+    """The merge columns of a batch, and who can't be sent to."""
+
+    merge: list[list[str]]
+    """k columns of n texts; a row without a text in a column has an empty one."""
+    missing: Bools
+    """A variable that is printed is missing, under a policy that minds."""
+    failed: Bools
+    """The template failed for these values."""
+    missing_by: Mapping[str, int]
+    """Variable -> recipients for whom it is missing."""
+    failures: Mapping[str, int]
+    """Sentence -> recipients for whom a template failed so."""
+
+    @property
+    def refused(self) -> str | None:
+        """Why a message with the policy `fail` is refused; None where nothing is missing."""
+        if not self.missing.any():
+            return None
+        names = ", ".join(f"`{name}` ({count})" for name, count in self.missing_by.items())
+        return f"{int(self.missing.sum())} recipients have no value for {names}."
+
+
+class _Filling:
+    """The columns of one plan being rendered."""
+
+    def __init__(self, plan: ContentPlan, people: People) -> None:
+        self.plan, self.people = plan, people
+        self.lenient = plan.missing is MissingVariable.FALLBACK
+        self.missing = np.zeros(len(people), np.bool_)
+        self.failed = np.zeros(len(people), np.bool_)
+        self.missing_by: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
+        self._inputs: dict[str, Column] = {}
+
+    def input(self, name: str) -> Column:
+        """A variable's values with constants and fallbacks in them."""
+        if name not in self._inputs:
+            self._inputs[name] = self._input(name)
+        return self._inputs[name]
+
+    def _input(self, name: str) -> Column:
+        plan, count = self.plan, len(self.people)
+        if name in plan.constants:
+            return [plan.constants[name]] * count
+        column = self.people.columns.get(name)
+        if column is None:
+            column = pl.Series([None] * count, dtype=pl.String)
+        fallback = plan.fallbacks.get(name) if self.lenient else None
+        if fallback is None:
+            return column
+        if isinstance(column, pl.Series) and column.dtype == pl.String:
+            return column.fill_null(fallback)
+        return [fallback if value is None else value for value in values_of(column)]
+
+    def column(self, piece: Piece, tracking: Tracking | None) -> list[str]:
+        """One merge column."""
+        if isinstance(piece.source, Substitution):
+            return self._substituted(piece.source)
+        texts = self._by_engine(piece.source, piece)
+        if piece.place is not None and tracking is not None:
+            what = (tracking.message, piece.place)
+            texts = tracked_column(tracking.base, tracking.keys, what, self.people.device, texts)
+        return texts
+
+    def _substituted(self, what: Substitution) -> list[str]:
+        texts = substituted(what, self.input(what.path), lenient=self.lenient)
+        if texts.null_count():
+            self._miss(texts.is_null().to_numpy(), what.path)
+            texts = texts.fill_null("")
+        found: list[str] = texts.to_list()
+        return found
+
+    def _miss(self, rows: Bools, name: str) -> None:
+        self.missing |= rows
+        self.missing_by[name] += int(rows.sum())
+
+    def _by_engine(self, template: Template, piece: Piece) -> list[str]:
+        people = self.people
+        names = sorted(template.fields)
+        inputs = [self.input(name) for name in names]
+        keys: list[Column] = list(inputs)
+        if template.needs_language:
+            keys.append(pl.Series(people.language))
+        if template.needs_time:
+            keys.append(pl.Series(people.zone))
+        first, group = distinct(keys, len(people))
+        chosen = [_chosen(column, first) for column in inputs]
+        texts = []
+        for at, row in enumerate(first.tolist()):
+            values = {name: column[at] for name, column in zip(names, chosen, strict=True)}
+            text = self._one(template, values, row, group == at)
+            texts.append(text if piece.finish is None else piece.finish(text))
+        return [texts[at] for at in group.tolist()]
+
+    def _one(self, template: Template, values: Mapping[str, Json], row: int, rows: Bools) -> str:
+        people = self.people
+        scope = Scope(
+            language=people.languages[people.language[row]],
+            zone=people.zones[people.zone[row]],
+            now=people.now,
+            lenient=self.lenient,
+        )
+        try:
+            return template.render(values, scope)
+        except VariableMissingError as error:
+            self._miss(rows, error.variable)
+        except RenderingFailedError as error:
+            self.failed |= rows
+            self.failures[str(error)] += int(rows.sum())
+        return ""
+
+
+def _chosen(column: Column, rows: Int64s) -> list[Json]:
+    if isinstance(column, pl.Series):
+        return values_of(column[rows])
+    return values_of([column[row] for row in rows.tolist()])
+
+
+def render_columns(
+    plans: Sequence[ContentPlan],
+    variant: UInt16s,
+    people: People,
+    tracking: Tracking | None = None,
+) -> Rendered:
+    """The merge columns of a batch whose messages are the variants of one message.
+
+    Args:
+        plans: One a variant. Column k of the result is piece k of each row's own plan.
+        variant: Per recipient, an index into `plans` (`Recipients.message`).
+        people: What templates read, one row a recipient.
+        tracking: Needed where links are tracked; without it they lead straight to their targets.
+    """
+    count, width = len(people), max((len(plan.pieces) for plan in plans), default=0)
+    merge = [[""] * count for _ in range(width)]
+    missing, failed = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+    missing_by: Counter[str] = Counter()
+    failures: Counter[str] = Counter()
+    for index, plan in enumerate(plans):
+        rows = np.flatnonzero(variant == index)
+        if not len(rows) or not plan.pieces:
+            continue
+        whole = len(rows) == count
+        filling = _Filling(plan, people if whole else people.take(rows))
+        for at, piece in enumerate(plan.pieces):
+            texts = filling.column(piece, tracking)
+            if whole:
+                merge[at] = texts
+            else:
+                for row, text in zip(rows.tolist(), texts, strict=True):
+                    merge[at][row] = text
+        missing[rows] |= filling.missing
+        failed[rows] |= filling.failed
+        missing_by.update(filling.missing_by)
+        failures.update(filling.failures)
+    return Rendered(
+        merge=merge, missing=missing, failed=failed, missing_by=missing_by, failures=failures
+    )
