@@ -1,6 +1,7 @@
 """The urgent path's store: look up a group of messages, then journal them in one commit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -11,7 +12,13 @@ import numpy.typing as npt
 from clarion.domain.handoffs import BatchSent, BatchToSend, Int64s, UInt8s
 from clarion.domain.ids import AppId, BatchId, CredentialId
 from clarion.domain.network import Network
-from clarion.ports.messages import Acceptance, KeyReused, NewMessage, Replayed
+from clarion.ports.messages import (
+    Acceptance,
+    KeyReused,
+    NewMessage,
+    Replayed,
+    StoreUnavailableError,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +81,14 @@ class JournalEntry:
 class Journal(Protocol):
     """Makes accepted messages durable."""
 
+    def keys_held(self, news: Sequence[NewMessage]) -> AbstractAsyncContextManager[Collection[int]]:
+        """Keep the group's idempotency keys from every other process for as long as it lasts.
+
+        Yields the indexes of messages whose key another process holds: it works on the first
+        request with that key. Nothing is asked for a group without keys.
+        """
+        ...
+
     async def look(self, news: Sequence[NewMessage], now: datetime) -> Looked:
         """Resolve the group's targets and check its idempotency keys."""
         ...
@@ -83,13 +98,36 @@ class Journal(Protocol):
         ...
 
     async def write(self, entry: JournalEntry, now: datetime) -> None:
-        """Commit the group. Raises `KeyRaceError` when another process took one of its keys."""
+        """Commit the group, whose keys are held.
+
+        Raises:
+            CredentialGoneError: nothing was committed; some credentials are no longer there.
+            KeyRaceError: nothing was committed; a key was taken by somebody who did not hold it.
+        """
         ...
 
-    async def accept(self, new: NewMessage, now: datetime) -> Acceptance:
-        """Accept one message that planning will take up when its time comes."""
+    async def accept(self, new: NewMessage, now: datetime, *, held: bool = False) -> Acceptance:
+        """Accept one message that planning will take up when its time comes.
+
+        Args:
+            new: the message.
+            now: the present instant.
+            held: its key is held by the caller; otherwise it is held meanwhile, or in flight.
+        """
         ...
 
 
-class KeyRaceError(Exception):
-    """Another process accepted a message with one of the group's idempotency keys meanwhile."""
+class KeyRaceError(StoreUnavailableError):
+    """An idempotency key was taken although this process held it.
+
+    The hold was lost with its connection. Nothing of the group is accepted; who asks again gets
+    the stored answer.
+    """
+
+
+class CredentialGoneError(Exception):
+    """Credentials were deleted between the look and the commit."""
+
+    def __init__(self, credentials: Collection[CredentialId]) -> None:
+        super().__init__(f"deleted meanwhile: credentials {sorted(credentials)}")
+        self.credentials = credentials

@@ -1,21 +1,38 @@
 """The journal of accepted messages in PostgreSQL. Implements `clarion.ports.journal.Journal`."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
 import asyncpg
+import numpy as np
 
 from clarion.adapters.state.envelopes import encode_message, encode_target
 from clarion.adapters.state.failures import store_failures
+from clarion.adapters.state.pool import transaction
 from clarion.adapters.state.recipient_columns import encode_recipients
 from clarion.adapters.state.resolving import resolve
 from clarion.adapters.state.statements import statements
 from clarion.domain.handoffs import BatchSent, BatchToSend
 from clarion.domain.ids import AppId, BatchId, CredentialId
 from clarion.domain.network import Network
-from clarion.ports.journal import JournalEntry, KeyRaceError, KnownCredential, Looked
-from clarion.ports.messages import Acceptance, Accepted, KeyReused, NewMessage, Replayed
+from clarion.ports.journal import (
+    CredentialGoneError,
+    JournalEntry,
+    KeyRaceError,
+    KnownCredential,
+    Looked,
+)
+from clarion.ports.messages import (
+    Acceptance,
+    Accepted,
+    InFlight,
+    KeyReused,
+    NewMessage,
+    Replayed,
+)
 
 KEY_LIFETIME: Final = timedelta(days=30)
 CREDENTIALS_FRESH_S: Final = 1.0
@@ -33,6 +50,19 @@ class PostgresJournal:
         self._credentials: dict[
             AppId, tuple[datetime, Mapping[tuple[AppId, Network], KnownCredential]]
         ] = {}
+
+    @asynccontextmanager
+    async def keys_held(self, news: Sequence[NewMessage]) -> AsyncIterator[Collection[int]]:
+        """See the port."""
+        locks = [(n, _lock(new)) for n, new in enumerate(news) if new.idempotency is not None]
+        if not locks:
+            yield frozenset()
+            return
+        async with transaction(self._pool) as connection:
+            rows = await connection.fetch(
+                _SQL["hold_keys"], [n for n, _ in locks], [lock for _, lock in locks]
+            )
+            yield frozenset(row["n"] for row in rows if not row["mine"])
 
     async def look(self, news: Sequence[NewMessage], now: datetime) -> Looked:
         """See the port."""
@@ -73,34 +103,54 @@ class PostgresJournal:
                         now + timedelta(seconds=entry.lease_s),
                         *_batch_columns(entry),
                         *_skipped_columns(entry.skipped),
+                        now - KEY_LIFETIME,
                     )
-                except asyncpg.UniqueViolationError as error:
-                    if error.constraint_name != "idempotency_pkey":
+                except asyncpg.NotNullViolationError as error:
+                    if error.table_name != "idempotency":
                         raise
                     raise KeyRaceError(str(error)) from error
+                except asyncpg.ForeignKeyViolationError as error:
+                    gone = await self._gone(connection, entry)
+                    if not gone:
+                        raise
+                    raise CredentialGoneError(gone) from error
 
-    async def accept(self, new: NewMessage, now: datetime) -> Acceptance:
+    async def _gone(
+        self, connection: asyncpg.Connection, entry: JournalEntry
+    ) -> Collection[CredentialId]:
+        """Credentials of the entry that were deleted; they are no longer remembered."""
+        used = {batch.credential for batch in entry.batches}
+        there = await connection.fetch(_SQL["credentials_there"], list(used))
+        gone = used - {CredentialId(row["id"]) for row in there}
+        for app in {batch.app for batch in entry.batches if batch.credential in gone}:
+            self._credentials.pop(app, None)
+        return gone
+
+    async def accept(self, new: NewMessage, now: datetime, *, held: bool = False) -> Acceptance:
         """See the port."""
         message = new.message
-        with store_failures():
-            async with self._pool.acquire() as connection, connection.transaction():
-                if new.idempotency is not None:
-                    known = await _take_key(connection, new, now)
-                    if known is not None:
-                        return known
-                await connection.execute(
-                    _SQL["insert_message"],
-                    message.id,
-                    message.app,
-                    int(message.lane),
-                    new.request.decode(),
-                    encode_message(message),
-                    encode_target(new.target),
-                    new.send_at,
-                    message.expires_at,
-                    new.key,
-                    now,
-                )
+        async with transaction(self._pool) as connection:
+            if new.idempotency is not None:
+                if not held:
+                    rows = await connection.fetch(_SQL["hold_keys"], [0], [_lock(new)])
+                    if not rows[0]["mine"]:
+                        return InFlight()
+                known = await _take_key(connection, new, now)
+                if known is not None:
+                    return known
+            await connection.execute(
+                _SQL["insert_message"],
+                message.id,
+                message.app,
+                int(message.lane),
+                new.request.decode(),
+                encode_message(message),
+                encode_target(new.target),
+                new.send_at,
+                message.expires_at,
+                new.key,
+                now,
+            )
         return Accepted()
 
     async def _known(
@@ -125,6 +175,13 @@ class PostgresJournal:
                 }
                 self._credentials[app] = (now, found)
         return {key: value for app in apps for key, value in self._credentials[app][1].items()}
+
+
+def _lock(new: NewMessage) -> int:
+    """The number of the lock that stands for a message's idempotency key."""
+    key = "" if new.idempotency is None else new.idempotency.key
+    digest = hashlib.blake2b(f"{new.message.app}\0{key}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
 
 
 async def _keys_seen(
@@ -181,8 +238,9 @@ def _message_columns(entry: JournalEntry) -> list[list[object]]:
         for message in batch.messages:
             batches[message.id] += 1
         index = batch.recipients.message
-        for row in range(len(batch.recipients)):
-            recipients[batch.messages[0 if index is None else int(index[row])].id] += 1
+        counts = [len(batch.recipients)] if index is None else np.bincount(index).tolist()
+        for message, count in zip(batch.messages, counts, strict=True):
+            recipients[message.id] += count
     for chunk in entry.skipped:
         for row in chunk.rows["message"].tolist():
             recipients[chunk.messages[row]] += 1
@@ -235,7 +293,7 @@ def _batch_columns(entry: JournalEntry) -> list[list[object]]:
 
 def _skipped_columns(skipped: Sequence[BatchSent]) -> list[list[object]]:
     return [
-        [f"urgent:{chunk.messages[0]}" for chunk in skipped],
+        [f"urgent:{n}:{chunk.messages[0]}" for n, chunk in enumerate(skipped)],
         [chunk.app for chunk in skipped],
         [_array(chunk.messages) for chunk in skipped],
         [chunk.rows.tobytes() for chunk in skipped],

@@ -9,16 +9,16 @@ the lease runs out (or the supervisor gives it back) and a sender takes the batc
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
 import numpy as np
 
-from clarion.domain.ids import AppId
+from clarion.domain.ids import AppId, CredentialId
 from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
-from clarion.ports.journal import Journal, JournalEntry, KeyRaceError, Looked
+from clarion.ports.journal import CredentialGoneError, Journal, JournalEntry, Looked
 from clarion.ports.messages import (
     Acceptance,
     Accepted,
@@ -29,21 +29,23 @@ from clarion.ports.messages import (
 from clarion.stages.delivery.chunk import Chunk
 from clarion.stages.delivery.pacing import PacedOutError
 from clarion.stages.delivery.sender import LEASE_S, DeliveryPorts, patiently, record, send_chunk
-from clarion.stages.delivery.urgent_plan import UrgentPlan, plan_group
+from clarion.stages.delivery.urgent_plan import UrgentPlan, plan_group, without_credentials
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent, Metric
 
 _log = logging.getLogger(__name__)
 
-GROUPS_IN_FLIGHT = 4
+GROUPS_IN_FLIGHT = 6
+"""Groups that are looked up, being sent, or waiting for their commit. Only one of them is not on
+the wire yet: what arrives meanwhile makes up the next, so groups are as large as the load makes
+them, and the work per group is shared by the more messages the busier the machine is."""
 UNRECORDED_RECIPIENTS = 500
-"""Sent by this process and not recorded yet: what a crash of it may repeat. A network that answers
-slowly holds back new groups here, not the memory."""
-NAMES_PER_GROUP = CHUNK_RECIPIENTS[Lane.TRANSACTIONAL]
-CROWDED_WAITING = 50
-CROWDED_NAMES = 50
-"""When so many messages wait, groups take more names: the work per group is the same, and who waits
-longest is served sooner. `UNRECORDED_RECIPIENTS` bounds what a crash may repeat either way."""
+"""Sent by this process and not recorded yet: what a crash of it may repeat, at the most. A network
+that answers slowly holds back new groups here, not the memory."""
+URGENT_DEVICES = 100
+"""Recipients of a group. A message that reaches more goes through the queue, chunk by chunk."""
+NAMES_PER_MESSAGE = CHUNK_RECIPIENTS[Lane.TRANSACTIONAL]
+NAMES_PER_GROUP = 50
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +66,7 @@ class UrgentPath:
     _keys: set[tuple[AppId, str]] = field(default_factory=set)
     _groups: set[asyncio.Task[None]] = field(default_factory=set)
     _sends: set[asyncio.Task[None]] = field(default_factory=set)
+    _looking: bool = False
     _unrecorded: int = 0
 
     async def accept(self, new: NewMessage, now: datetime) -> Acceptance:
@@ -90,13 +93,23 @@ class UrgentPath:
         return await answer
 
     def _start_groups(self) -> None:
-        while self._waiting and self._has_room():
+        if self._waiting and self._has_room():
+            self._looking = True
             group = asyncio.create_task(self._work(self._next_group()))
             self._groups.add(group)
             group.add_done_callback(self._group_ended)
 
     def _has_room(self) -> bool:
-        return len(self._groups) < GROUPS_IN_FLIGHT and self._unrecorded < UNRECORDED_RECIPIENTS
+        return (
+            not self._looking
+            and len(self._groups) < GROUPS_IN_FLIGHT
+            and self._unrecorded + URGENT_DEVICES <= UNRECORDED_RECIPIENTS
+        )
+
+    def _on_the_wire(self) -> None:
+        """The group that was looked up is sent, or ended before: the next one may start."""
+        self._looking = False
+        self._start_groups()
 
     def _group_ended(self, group: asyncio.Task[None]) -> None:
         self._groups.discard(group)
@@ -104,33 +117,53 @@ class UrgentPath:
 
     def _next_group(self) -> list[_Waiting]:
         """As many of the waiting messages as name no more people than a group may."""
-        limit = CROWDED_NAMES if len(self._waiting) > CROWDED_WAITING else NAMES_PER_GROUP
         group = [self._waiting.popleft()]
         names = _names(group[0].new)
-        while self._waiting and names + _names(self._waiting[0].new) <= limit:
+        while self._waiting and names + _names(self._waiting[0].new) <= NAMES_PER_GROUP:
             group.append(self._waiting.popleft())
             names += _names(group[-1].new)
         return group
 
     async def _work(self, group: Sequence[_Waiting]) -> None:
+        on_wire = asyncio.get_running_loop().create_future()
+        on_wire.add_done_callback(lambda _: self._on_the_wire())
+        later: list[_Waiting] = []
         try:
-            await self._accept_group(group)
+            async with self.journal.keys_held([waiting.new for waiting in group]) as elsewhere:
+                for index in elsewhere:
+                    _tell(group[index], InFlight())
+                ours = [waiting for n, waiting in enumerate(group) if n not in elsewhere]
+                if ours:
+                    await self._accept_group(ours, later, on_wire)
         except Exception as error:  # noqa: BLE001  # each waiter gets it, and maps it
             for waiting in group:
-                if not waiting.answer.done():
+                if waiting not in later and not waiting.answer.done():
                     waiting.answer.set_exception(error)
+        finally:
+            self._waiting.extendleft(reversed(later))  # not before: their keys were held
+            if not on_wire.done():
+                on_wire.set_result(None)
 
-    async def _accept_group(self, group: Sequence[_Waiting]) -> None:
-        clock = self.delivery.clock
-        looked = await self.journal.look([waiting.new for waiting in group], clock.now())
+    async def _accept_group(
+        self, group: Sequence[_Waiting], later: list[_Waiting], on_wire: asyncio.Future[None]
+    ) -> None:
+        now = self.delivery.clock.now()
+        looked = await self.journal.look([waiting.new for waiting in group], now)
         for index, answer in looked.seen.items():
             _tell(group[index], answer)
-        fresh = [index for index in range(len(group)) if index not in looked.seen]
-        if fresh:
-            await self._send_and_journal([group[index] for index in fresh], fresh, looked)
+        mine, wide, left = _share_out(looked, len(group))
+        later.extend(group[index] for index in left)
+        if mine:
+            await self._send_and_journal([group[n] for n in mine], mine, looked, on_wire)
+        for index in wide:
+            _tell(group[index], await self.journal.accept(group[index].new, now, held=True))
 
     async def _send_and_journal(
-        self, group: Sequence[_Waiting], indexes: Sequence[int], looked: Looked
+        self,
+        group: Sequence[_Waiting],
+        indexes: Sequence[int],
+        looked: Looked,
+        on_wire: asyncio.Future[None],
     ) -> None:
         now = self.delivery.clock.now()
         news = [waiting.new for waiting in group]
@@ -145,19 +178,33 @@ class UrgentPath:
             owner=self.owner,
             lease_s=LEASE_S,
         )
-        written = asyncio.create_task(self.journal.write(entry, now))
+        written = asyncio.create_task(self._write(entry, now))
         self._send(plan, written, now)
         self._tell_waits(group)
-        try:
-            await asyncio.shield(written)
-        except KeyRaceError:
-            for waiting in group:  # each by itself: the store says which key was taken
-                _tell(waiting, await self.journal.accept(waiting.new, now))
-            return
+        on_wire.set_result(None)
+        await asyncio.shield(written)
         for waiting in group:
             _tell(waiting, Accepted())
 
-    def _send(self, plan: UrgentPlan, written: asyncio.Task[None], now: datetime) -> None:
+    async def _write(self, entry: JournalEntry, now: datetime) -> Collection[CredentialId]:
+        """Commit the group; the credentials that turned out to be deleted, without which it was.
+
+        What was sent over them is on the wire already, as it may be with any message that is sent
+        while its credential is being deleted.
+        """
+        gone: set[CredentialId] = set()
+        while True:
+            try:
+                await self.journal.write(entry, now)
+            except CredentialGoneError as error:
+                gone.update(error.credentials)
+                entry = without_credentials(entry, gone, now)
+            else:
+                return gone
+
+    def _send(
+        self, plan: UrgentPlan, written: asyncio.Task[Collection[CredentialId]], now: datetime
+    ) -> None:
         for batch, leased in zip(plan.batches, plan.leased, strict=True):
             if leased:
                 chunk = Chunk(batch=batch, low=0, high=len(batch.recipients), now=now)
@@ -182,7 +229,9 @@ class UrgentPath:
                 Metric.ACCEPT_TO_WIRE_SECONDS, present - waiting.since, lane
             )
 
-    async def _send_chunk(self, chunk: Chunk, written: asyncio.Task[None]) -> None:
+    async def _send_chunk(
+        self, chunk: Chunk, written: asyncio.Task[Collection[CredentialId]]
+    ) -> None:
         """Send beside the commit, record after it; without the commit there is no record.
 
         A commit whose answer was lost may have arrived: recording then finds the batch or not.
@@ -201,13 +250,36 @@ class UrgentPath:
         nobody_left_out = np.zeros(len(chunk.batch.recipients), np.uint16)
         commit = await send_chunk(ports, chunk, credential, nobody_left_out)
         await asyncio.wait([written])
-        if written.exception() is None or isinstance(written.exception(), StoreUnavailableError):
+        error = written.exception()
+        if isinstance(error, StoreUnavailableError) or (
+            error is None and of not in written.result()
+        ):
             await record(ports, commit, started)
 
     async def drain(self) -> None:
         """Wait until everything accepted is recorded."""
         while self._groups or self._sends:
             await asyncio.wait([*self._groups, *self._sends])
+
+
+def _share_out(looked: Looked, messages: int) -> tuple[list[int], list[int], list[int]]:
+    """Indexes of what this group sends, of what is for the queue, of what is for a later group."""
+    devices = np.bincount(looked.rows.ix, minlength=messages).tolist()
+    mine: list[int] = []
+    wide: list[int] = []
+    later: list[int] = []
+    total = 0
+    for index in range(messages):
+        if index in looked.seen:
+            continue
+        if devices[index] > URGENT_DEVICES:
+            wide.append(index)
+        elif total + devices[index] > URGENT_DEVICES:
+            later.append(index)
+        else:
+            mine.append(index)
+            total += devices[index]
+    return mine, wide, later
 
 
 def _names(new: NewMessage) -> int:
@@ -220,7 +292,7 @@ def _is_urgent(new: NewMessage, now: datetime) -> bool:
         new.message.lane.urgent
         and not new.target.everybody
         and new.send_at <= now
-        and _names(new) <= NAMES_PER_GROUP
+        and _names(new) <= NAMES_PER_MESSAGE
     )
 
 

@@ -1,6 +1,6 @@
 """Planning a group of urgent messages: the same rule as for a campaign, over a handful of rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -16,12 +16,12 @@ from clarion.domain.handoffs import (
     Recipients,
     UInt16s,
 )
-from clarion.domain.ids import AppId, BatchId
+from clarion.domain.ids import AppId, BatchId, CredentialId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason
 from clarion.domain.suppression import OutcomeRows, suppressed, unknown
-from clarion.ports.journal import KnownCredential, Looked, NamedRows
+from clarion.ports.journal import JournalEntry, KnownCredential, Looked, NamedRows
 from clarion.ports.messages import NewMessage
 
 
@@ -73,6 +73,42 @@ def plan_group(
         plan.drafts.append(_draft(by_ix, known, rows, np.array(chosen), looked.xid, now))
         plan.leased.append(known.active)
     return plan
+
+
+def without_credentials(
+    entry: JournalEntry, gone: Collection[CredentialId], now: datetime
+) -> JournalEntry:
+    """The entry without batches over these credentials: as if they had been gone at the look.
+
+    Their recipients are recorded as without a credential, a message at a time.
+    """
+    skipped = list(entry.skipped)
+    for batch in entry.batches:
+        if batch.credential in gone:
+            skipped.extend(_credential_missing(batch, now))
+    kept = [n for n, batch in enumerate(entry.batches) if batch.credential not in gone]
+    return replace(
+        entry,
+        batches=[entry.batches[n] for n in kept],
+        leased=[entry.leased[n] for n in kept],
+        skipped=skipped,
+    )
+
+
+def _credential_missing(batch: BatchToSend, now: datetime) -> Iterator[BatchSent]:
+    recipients = batch.recipients
+    index = recipients.message
+    for at, message in enumerate(batch.messages):
+        mine = np.ones(len(recipients), np.bool_) if index is None else index == at
+        count = int(np.count_nonzero(mine))
+        facts = suppressed(
+            recipients.device[mine],
+            recipients.user[mine],
+            np.full(count, batch.network, np.uint8),
+            np.full(count, Reason.CREDENTIAL_MISSING, np.uint16),
+            now,
+        )
+        yield _skips(message, facts, ())
 
 
 def _reasons(news: Sequence[NewMessage], indexes: Sequence[int], looked: Looked) -> UInt16s:
