@@ -9,7 +9,7 @@ import polars as pl
 
 from clarion.adapters.state.statements import statements
 from clarion.domain.ids import AppId
-from clarion.ports.audience import AUDIENCE_SCHEMA
+from clarion.ports.audience import REACH_SCHEMA
 from clarion.ports.journal import NamedRows
 from clarion.ports.messages import Target
 
@@ -107,5 +107,5 @@ def frame(rows: NamedRows) -> pl.DataFrame:
             "token": list(rows.tokens),
             "keys": list(rows.keys),
         },
-        schema=AUDIENCE_SCHEMA,
+        schema=REACH_SCHEMA,
     )

@@ -21,6 +21,7 @@ class Reading:
 
     @property
     def now(self) -> Token:
+        """The token at hand."""
         return self.tokens[self.at]
 
     def fail(self, expected: str, known: tuple[str, ...] = ()) -> Never:
@@ -33,6 +34,7 @@ class Reading:
         raise SegmentTextError(fault, self.text, token.offset, token.length)
 
     def take(self) -> Token:
+        """Step over the token at hand; nothing is behind the end."""
         token = self.now
         self.at += token.kind is not TokenKind.END
         return token
@@ -45,6 +47,7 @@ class Reading:
         return False
 
     def need(self, mark: str) -> None:
+        """Step over a mark that has to be there."""
         if not self.took(mark):
             self.fail(repr(mark))
 

@@ -5,21 +5,25 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 import orjson
 import pyarrow as pa
 
-from clarion.adapters.facts.duckdb import queries
+from clarion.adapters.facts.duckdb import audience_queries, queries
 from clarion.adapters.facts.duckdb.framing import Kind, read_frame, write_frame
+from clarion.domain.segments.checking import SegmentAt
+from clarion.domain.segments.json_form import Json, read_json
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent
 
 if TYPE_CHECKING:
     from clarion.adapters.facts.duckdb.owner import Owner
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _log = logging.getLogger(__name__)
 
 
@@ -33,6 +37,14 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     low: int = 0
     high: int = 0
     at_least: int = 0
+    segment: dict[str, object] | None = None
+    """The JSON form of a segment that names no other."""
+    lists: dict[str, int] = {}
+    """The ids of the lists that it names."""
+    now_us: int = 0
+    """What its ages count from."""
+    fields: list[str] = []
+    sendable: list[int] = []
 
 
 _QUESTION = msgspec.json.Decoder(Question)
@@ -77,11 +89,36 @@ async def _answer(owner: "Owner", question: Question, writer: asyncio.StreamWrit
     if question.what == "scan":
         await _stream(owner, question, writer)
         return
+    if question.what == "count":
+        await _tell(writer, {"registry": owner.version, **await _counted(owner, question)})
+        return
     await _tell(writer, await _asked(owner, question))
 
 
+async def _counted(owner: "Owner", question: Question) -> Mapping[str, object]:
+    """The version is taken before the count begins, so it is never newer than what is counted."""
+    work = partial(
+        audience_queries.count,
+        owner.store,
+        app=question.app,
+        segment=_segment(question),
+        sendable=question.sendable,
+    )
+    return await owner.threads.run(work)
+
+
+def _segment(question: Question) -> SegmentAt | None:
+    if question.segment is None:
+        return None
+    return SegmentAt(
+        expression=read_json(cast("Json", question.segment)).expression,
+        lists=question.lists,
+        now=_EPOCH + timedelta(microseconds=question.now_us),
+    )
+
+
 async def _reached(owner: "Owner", question: Question) -> bool:
-    if question.what == "scan":
+    if question.what in {"scan", "count"}:
         return await owner.reach_registry(question.at_least)
     return await owner.reach_outcomes(question.at_least)
 
@@ -111,7 +148,14 @@ async def _stream(owner: "Owner", question: Question, writer: asyncio.StreamWrit
     """
     version = orjson.dumps({"registry": owner.version})
     await write_frame(writer, Kind.VERSION, version)
-    pieces = queries.scan(owner.store, app=question.app, low=question.low, high=question.high)
+    pieces = audience_queries.scan(
+        owner.store,
+        app=question.app,
+        low=question.low,
+        high=question.high,
+        segment=_segment(question),
+        fields=question.fields,
+    )
     try:
         while (piece := await owner.threads.run(partial(_next_piece, pieces))) is not None:
             await write_frame(writer, Kind.ROWS, piece)

@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,11 +14,15 @@ from clarion.adapters.facts.duckdb.framing import Kind, read_frame, write_frame
 from clarion.domain.ids import AppId, DeviceId, MessageId, UserId
 from clarion.domain.network import Network
 from clarion.domain.outcome import Outcome, Reason
+from clarion.domain.segments.checking import SegmentAt
+from clarion.domain.segments.json_writing import to_json
 from clarion.ports.audience import (
     AUDIENCE_SCHEMA,
     AudiencePiece,
     AudienceScan,
     AudienceUnavailableError,
+    Reach,
+    ReachCount,
 )
 from clarion.ports.facts import AttemptFact, FactsUnavailableError, MessageCounts, OutcomeCount
 from clarion.ports.system import Clock
@@ -26,6 +30,7 @@ from clarion.ports.system import Clock
 CONNECT_PATIENCE_S: Final = 8.0
 PERCENTILES: Final = (50, 90, 95, 99)
 IDLE_CONNECTIONS: Final = 4
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -50,7 +55,10 @@ class FactsClient:
             "low": scan.low,
             "high": scan.high,
             "at_least": scan.at_least_xid,
+            "fields": scan.fields,
+            **_segment(scan.segment),
         }
+        schema = pl.Schema({**AUDIENCE_SCHEMA, **dict.fromkeys(scan.fields, pl.String())})
         version, got = 0, False
         try:
             async with contextlib.aclosing(self._frames(question)) as frames:
@@ -59,12 +67,40 @@ class FactsClient:
                         version = int(orjson.loads(payload)["registry"])
                         continue
                     got = True
-                    rows = pl.read_ipc_stream(payload).cast(AUDIENCE_SCHEMA)
+                    rows = pl.read_ipc_stream(payload).cast(schema)
                     yield AudiencePiece(xid=version, rows=rows)
         except (_RefusedError, OSError, asyncio.IncompleteReadError) as error:
             raise AudienceUnavailableError(_sentence(error)) from error
         if not got:
-            yield AudiencePiece(xid=version, rows=pl.DataFrame(schema=AUDIENCE_SCHEMA))
+            yield AudiencePiece(xid=version, rows=pl.DataFrame(schema=schema))
+
+    async def count(
+        self, app: AppId, segment: SegmentAt | None, *, sendable: Collection[Network]
+    ) -> Reach:
+        """See `ports.audience.AudienceCounts.count`."""
+        question = {
+            "what": "count",
+            "app": app,
+            "sendable": sorted(int(network) for network in sendable),
+            **_segment(segment),
+        }
+        try:
+            answer = await self._ask(question)
+        except FactsUnavailableError as error:
+            raise AudienceUnavailableError(str(error)) from error
+        return Reach(
+            people=answer["people"],
+            people_reachable=answer["reachable"],
+            rows=[
+                ReachCount(
+                    network=Network(network) if network else None,
+                    reason=Reason(reason),
+                    count=count,
+                )
+                for network, reason, count in answer["rows"]
+            ],
+            xid=answer["registry"],
+        )
 
     async def version(self) -> int:
         """See `ports.audience.Audience.version`."""
@@ -201,6 +237,17 @@ class FactsClient:
                         "is the facts role running?"
                     ) from error
                 await self._clock.sleep(0.1)
+
+
+def _segment(segment: SegmentAt | None) -> Mapping[str, object]:
+    """The part of a question that says who is meant."""
+    if segment is None:
+        return {}
+    return {
+        "segment": to_json(segment.expression),
+        "lists": segment.lists,
+        "now_us": (segment.now - _EPOCH) // timedelta(microseconds=1),
+    }
 
 
 def _unpacked(kind: Kind, payload: bytes) -> dict[str, Any]:

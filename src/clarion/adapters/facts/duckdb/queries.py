@@ -1,31 +1,9 @@
 """What askers may ask, as SQL over the columns."""
 
-from collections.abc import Generator
 from typing import Final
-
-import pyarrow as pa
 
 from clarion.adapters.facts.duckdb.outcome_feed import halves
 from clarion.adapters.facts.duckdb.store import FactsStore
-
-PIECE: Final = 16_384
-
-_SCAN: Final = """
-select coalesce(d.id, 0) as device, u.id as "user",
-       coalesce(d.network, 0)::utinyint as network,
-       coalesce(d.environment, 0)::utinyint as environment,
-       coalesce(d.registered_us, 0) as registered_us,
-       coalesce(d.dead, false) as dead,
-       coalesce(d.opted_out, false) as device_opted_out,
-       u.opted_out as user_opted_out,
-       case when d.dead then null else encode(d.token) end as token,
-       d.keys
-from (select id, opted_out from users
-      where app = $app and bucket >= $low and bucket < $high) u
-left join (select * from device
-           where app = $app and bucket >= $low and bucket < $high) d
-       on d.user_id = u.id
-"""
 
 _MINE: Final = "app = $app and message_high = $high and message_low = $low"
 
@@ -68,13 +46,6 @@ select device, user_id, count(*) as n from outcome
 where {_MINE} and outcome <> 0 and device <> 0
 group by all having n > 1 limit 100
 """
-
-
-def scan(store: FactsStore, *, app: int, low: int, high: int) -> Generator[pa.RecordBatch]:
-    """The rows of an audience scan, streamed; one transaction, hence one version."""
-    with store.reading() as cursor:
-        relation = cursor.sql(_SCAN, params={"app": app, "low": low, "high": high})
-        yield from relation.to_arrow_reader(PIECE)
 
 
 def _of_message(

@@ -71,7 +71,8 @@ _CSV_TYPES: Final = {
 _VARIANT: Final = "attributes::json::variant as attributes"
 _CHANGED: Final = {
     "users": f"* exclude (xid) replace ({_VARIANT})",
-    "device": f"* exclude (xid) replace (unhex(keys) as keys, {_VARIANT})",
+    "device": f"* exclude (xid) replace (unhex(keys) as keys, {_VARIANT}), "
+    "version_key(app_version) as app_version_key, version_key(os_version) as os_version_key",
 }
 
 

@@ -2,10 +2,10 @@
 -- unique is the watermark that moves in the same transaction.
 
 -- Where a feed stands: a PostgreSQL snapshot, or the schema's version.
-create table watermark (name varchar, value varchar);
+create table if not exists watermark (name varchar, value varchar);
 
 -- Pages are sorted by bucket, so that the scan of a range of buckets reads a part of each.
-create table users (
+create table if not exists users (
     id          bigint,
     app         integer,
     bucket      usmallint,
@@ -15,10 +15,18 @@ create table users (
     time_zone   varchar,
     country     varchar,
     attributes  variant,
-    created_at  timestamptz
+    created_at  timestamptz,
+    -- bit = slot of a category: said yes to, said no to, wants daily, wants weekly
+    granted         ubigint default 0,
+    denied          ubigint default 0,
+    daily           ubigint default 0,
+    weekly          ubigint default 0,
+    paused_until_us bigint default 0,
+    quiet_hours     varchar,
+    suppressed      boolean default false
 );
 
-create table device (
+create table if not exists device (
     id             bigint,
     app            integer,
     bucket         usmallint,
@@ -41,12 +49,16 @@ create table device (
     country        varchar,
     latitude       double,
     longitude      double,
-    attributes     variant
+    attributes     variant,
+    permission     utinyint default 0,
+    -- sort as the versions are meant; null where the text is no version
+    app_version_key varchar,
+    os_version_key  varchar
 );
 
 -- One attempt, or the decision not to send. outcome 0: it was tried again.
 -- A message's UUID is two numbers, so that columns stay numbers all the way from the senders.
-create table outcome (
+create table if not exists outcome (
     app          integer,
     message_high ubigint,
     message_low  ubigint,
@@ -63,8 +75,48 @@ create table outcome (
 );
 
 -- The networks' own words; id = chunk's id * 65536 + place in the chunk.
-create table note (id ubigint, words varchar);
+create table if not exists note (id ubigint, words varchar);
 
-create table provider_id (
+create table if not exists provider_id (
     message_high ubigint, message_low ubigint, device bigint, attempt utinyint, id varchar
 );
+
+-- What people did in the app that sends. Rows come sorted by app and name where they come in bulk.
+create table if not exists event (
+    app        integer,
+    bucket     usmallint,
+    user_id    bigint,
+    name       varchar,
+    at_us      bigint,
+    properties variant
+);
+
+-- What people did with messages. kind: clarion.domain.segments.expression.Signal.
+create table if not exists engagement (
+    app          integer,
+    user_id      bigint,
+    message_high ubigint,
+    message_low  ubigint,
+    category     varchar,    -- the slug that the message was sent under
+    kind         utinyint,
+    at_us        bigint
+);
+
+create table if not exists list_member (app integer, list_id bigint, user_id bigint);
+
+create table if not exists topic_member (app integer, topic varchar, user_id bigint);
+
+-- clarion.domain.segments.versions.version_key, the same key for the same text.
+create or replace macro version_key(version) as
+    case when regexp_matches(version, '^[vV]?([0-9]{1,10}(?:\.[0-9]{1,10}){0,3})(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:[+ ].*)?$')
+    then array_to_string(list_resize(list_transform(
+             string_split(regexp_extract(version, '^[vV]?([0-9]+(?:\.[0-9]+)*)', 1), '.'),
+             lambda part: lpad(part, 10, '0')), 4, '0000000000'), '.')
+         || case regexp_extract(version, '^[vV]?[0-9.]+-([0-9A-Za-z.-]+)', 1) when '' then '~'
+            else '-' || array_to_string(list_transform(
+                string_split(regexp_extract(version, '^[vV]?[0-9.]+-([0-9A-Za-z.-]+)', 1), '.'),
+                lambda part: case when not regexp_full_match(part, '[0-9]+') then '1' || part
+                                  when length(part) < 20 then '0' || lpad(part, 20, '0')
+                                  else '0' || part end), ' ')
+            end
+    end;

@@ -11,7 +11,9 @@ import duckdb
 
 from clarion.adapters.facts.duckdb.snapshot import NOTHING, Snapshot
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
+AUDIENCE_ANEW: Final = 2
+"""A file of this version keeps its outcomes; its audience is read anew from the state store."""
 _HOLDER = re.compile(r"PID (\d+)")
 _INVALID = re.compile(r"not a valid|checksum|corrupt", re.IGNORECASE)
 
@@ -137,14 +139,17 @@ def _first_line(words: str) -> str:
 def _check_version(store: FactsStore, path: Path) -> None:
     with store.reading() as cursor:
         made = cursor.execute("select count(*) from duckdb_tables()").fetchone()
-    if made == (0,):
+    version = None if made == (0,) else store.watermark("schema")
+    if made == (0,) or version == str(AUDIENCE_ANEW):
         text = files("clarion.adapters.facts.duckdb").joinpath("schema.sql").read_text("utf-8")
         with store.writing() as cursor:
+            if version is not None:
+                cursor.execute("drop table users; drop table device")
+                cursor.execute("delete from watermark where name = 'registry'")
             cursor.execute(text)
             set_watermark(cursor, "schema", str(SCHEMA_VERSION))
         return
-    version = store.watermark("schema")
-    if version is None or int(version) != SCHEMA_VERSION:
+    if version != str(SCHEMA_VERSION):
         raise FactsFileError(
             f"{path} has schema {version}, this Clarion knows {SCHEMA_VERSION}: it was written by "
             "another version; run that one, or point data.dir elsewhere"

@@ -1,0 +1,131 @@
+"""Scans and counts of the audience, as SQL over the columns."""
+
+from collections.abc import Collection, Generator, Mapping
+from typing import Final
+
+import pyarrow as pa
+from sqlglot import exp
+
+from clarion.adapters.facts.duckdb.segment_fields import Bind, Source, column, variant_of
+from clarion.adapters.facts.duckdb.segment_sql import Condition, Span, condition
+from clarion.adapters.facts.duckdb.store import FactsStore
+from clarion.domain.outcome import Reason
+from clarion.domain.segments.checking import SegmentAt
+from clarion.domain.segments.fields import Field, Kind, field_named
+
+PIECE: Final = 16_384
+_ALL: Final = Condition(sql="true", parameters={})
+_EVERY_BUCKET: Final = Span(low=0, high=1 << 16)
+
+_SCAN: Final = """
+select coalesce(d.id, 0) as device, u.id as "user",
+       coalesce(d.network, 0)::utinyint as network,
+       coalesce(d.environment, 0)::utinyint as environment,
+       coalesce(d.registered_us, 0) as registered_us,
+       coalesce(d.dead, false) as dead,
+       coalesce(d.opted_out, false) as device_opted_out,
+       u.opted_out as user_opted_out,
+       case when d.dead then null else encode(d.token) end as token,
+       d.keys,
+       coalesce(d.language, u.language) as language,
+       coalesce(d.time_zone, u.time_zone) as time_zone,
+       case when d.time_zone is not null then 1 when u.time_zone is not null then 2 else 0
+            end::utinyint as zone_source,
+       coalesce(d.country, u.country) as country,
+       coalesce(u.granted, 0)::ubigint as granted, coalesce(u.denied, 0)::ubigint as denied,
+       coalesce(u.daily, 0)::ubigint as daily, coalesce(u.weekly, 0)::ubigint as weekly,
+       coalesce(u.paused_until_us, 0) as paused_until_us, u.quiet_hours,
+       coalesce(u.suppressed, false) as suppressed,
+       coalesce(d.permission, 0)::utinyint as permission
+"""
+
+_ROWS: Final = """
+from (select * from users where app = $app{span}) u
+left join (select * from device where app = $app{span}) d on d.user_id = u.id
+where {condition}
+"""
+
+_SPAN: Final = " and bucket >= $low and bucket < $high"
+
+REASON: Final = f"""
+case when u.opted_out then {Reason.USER_OPTED_OUT:d}
+     when d.id is null then {Reason.USER_HAS_NO_DEVICE:d}
+     when d.dead then {Reason.DEVICE_DEAD:d}
+     when d.opted_out then {Reason.DEVICE_OPTED_OUT:d}
+     when not list_contains($sendable::utinyint[], d.network) then {Reason.CREDENTIAL_MISSING:d}
+     else {Reason.ACCEPTED:d} end::usmallint
+"""
+"""The order of `clarion.domain.eligibility.reasons`, for a message to all networks."""
+
+_COUNT: Final = """
+with matched as materialized (
+    select u.id as person, coalesce(d.network, 0)::utinyint as network, {reason} as reason
+    {rows}
+)
+select network, reason, count(*) as n from matched group by network, reason
+union all
+select null, null, count(distinct person) from matched
+union all
+select null, null, count(distinct person) from matched where reason = 0
+"""
+
+
+def scan(
+    store: FactsStore,
+    *,
+    app: int,
+    low: int,
+    high: int,
+    segment: SegmentAt | None = None,
+    fields: Collection[str] = (),
+) -> Generator[pa.RecordBatch]:
+    """The rows of an audience scan, streamed; one transaction, hence one version.
+
+    Raises:
+        SegmentFault: a field does not exist.
+    """
+    span = Span(low=low, high=high)
+    found = _ALL if segment is None else condition(segment, span)
+    bind = Bind(parameters=dict(found.parameters), prefix="f")
+    more = "".join(
+        f', {_shown(field_named(name), bind)} as "{place}"' for place, name in enumerate(fields)
+    )
+    rows = _ROWS.format(span=_SPAN, condition=found.sql)
+    parameters: Mapping[str, object] = {"app": app, "low": low, "high": high, **bind.parameters}
+    with store.reading() as cursor:
+        relation = cursor.sql(f"{_SCAN}{more}{rows}", params=parameters)
+        reader = relation.to_arrow_reader(PIECE)
+        names = [*reader.schema.names[: len(reader.schema.names) - len(fields)], *fields]
+        for piece in reader:
+            yield piece.rename_columns(names)
+
+
+def count(
+    store: FactsStore, *, app: int, segment: SegmentAt | None, sendable: Collection[int]
+) -> dict[str, object]:
+    """How many rows end in which way, and how many people that is."""
+    found = _ALL if segment is None else condition(segment)
+    sql = _COUNT.format(reason=REASON, rows=_ROWS.format(span="", condition=found.sql))
+    parameters = {"app": app, "sendable": list(sendable), **found.parameters}
+    with store.reading() as cursor:
+        rows = cursor.execute(sql, parameters).fetchall()
+    numbers = [row[2] for row in rows if row[0] is None]
+    return {
+        "people": max(numbers),
+        "reachable": min(numbers),
+        "rows": sorted(row for row in rows if row[0] is not None),
+    }
+
+
+def _shown(field: Field, bind: Bind) -> str:
+    """A field as JSON text."""
+    if field.kind is Kind.ANY:
+        held = variant_of(field, Source.ROW, bind)
+    else:
+        held = column(field, Source.ROW)
+    json = exp.Anonymous(this="to_json", expressions=[held])
+    if field.kind is Kind.TIME:
+        text = f"strftime(make_timestamp({held.sql('duckdb')}), '%Y-%m-%dT%H:%M:%S.%fZ')"
+        return f"""case when {held.sql("duckdb")} is not null
+                   then to_json({{'time': {text}}})::varchar end"""
+    return f"{json.sql('duckdb')}::varchar"
