@@ -3,7 +3,7 @@
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from clarion.adapters.system import SystemClock
 from clarion.domain.ids import DeviceId
 from clarion.domain.network import Network
 from clarion.ports.registry import ByAlias, ByExternalId
+from clarion.stages.intake import readers
 from clarion.stages.intake.bulk import import_rows
 from clarion.stages.intake.rows import BadRow, Format, MalformedFileError
 
@@ -287,3 +288,47 @@ async def test_two_imports_of_one_file_at_once_store_it_once(world: World) -> No
     results = await asyncio.gather(*(run(world, octets, Format.CSV) for _ in range(3)))
     assert [(result.rows_in, result.bad) for result in results] == [(4000, [])] * 3
     assert (await world.count("device"), await world.count("users")) == (4000, 2000)
+
+
+async def test_an_upload_that_breaks_keeps_what_was_reported(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of every batch that was told are in the store, and sending it again adds the rest."""
+    monkeypatch.setattr(readers, "BLOCK_OCTETS", 2_000)
+    octets = ("network,token\n" + "".join(f"fcm,token-{i}\n" for i in range(2000))).encode()
+
+    async def broken() -> AsyncIterator[bytes]:
+        async for piece in pieces(octets[:20_000], 500):
+            yield piece
+        raise ConnectionResetError
+
+    reported = [0]
+
+    async def follow() -> None:
+        async for done in import_rows(
+            world.devices, world.app, broken(), Format.CSV, rules=RULES, clock=SystemClock()
+        ):
+            reported.append(done.rows_in)
+            assert await world.count("device") >= done.rows_in
+
+    with pytest.raises(ConnectionResetError):
+        await follow()
+    assert await world.count("device") >= reported[-1] > 0
+    assert (await run(world, octets, Format.CSV)).rows_in == 2000
+    assert await world.count("device") == 2000
+
+
+async def test_an_import_that_nobody_waits_for_ends(world: World) -> None:
+    """The batch that was reported is in; nothing goes on in the background."""
+    rows = import_rows(
+        world.devices,
+        world.app,
+        pieces(b"network,token\nfcm,token-1\n"),
+        Format.CSV,
+        rules=RULES,
+        clock=SystemClock(),
+    )
+    done = await anext(rows)
+    assert isinstance(rows, AsyncGenerator)
+    await rows.aclose()
+    assert (done.rows_in, await world.count("device")) == (1, 1)

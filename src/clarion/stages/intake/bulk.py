@@ -2,7 +2,8 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -65,11 +66,13 @@ async def import_rows(
         StoreUnavailableError: a batch could not be stored; those reported are.
     """
     read = stored = wrong = 0
-    judged = _ahead(_judged(_ahead(_batches(source, format_)), rules, clock))
-    async for batch in judged:
-        done, bad = await _store(devices, app, batch)
-        read, stored, wrong = read + batch.read, stored + done, wrong + len({b.line for b in bad})
-        yield Progress(rows_read=read, rows_in=stored, rows_bad=wrong, bad=bad)
+    raw = _ahead(_batches(source, format_))
+    async with aclosing(raw), aclosing(_ahead(_judged(raw, rules, clock))) as judged:
+        async for batch in judged:
+            done, bad = await _store(devices, app, batch)
+            read, stored = read + batch.read, stored + done
+            wrong += len({row.line for row in bad})
+            yield Progress(rows_read=read, rows_in=stored, rows_bad=wrong, bad=bad)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,7 +145,7 @@ def _lanes(rows: pl.DataFrame) -> Sequence[pl.DataFrame]:
     )
 
 
-async def _ahead(batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:
+async def _ahead(batches: AsyncIterator[Batch]) -> AsyncGenerator[Batch]:
     """The same batches, each made while the one before is being used."""
     following = asyncio.ensure_future(anext(batches, None))
     try:
