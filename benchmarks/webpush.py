@@ -54,7 +54,7 @@ from clarion.providers.webpush.client import (
     WebPushProvider,
     WebPushSettings,
 )
-from clarion.providers.webpush.identity import make_vapid_credential
+from clarion.providers.webpush.credential import make_vapid_credential
 from clarion.wire.endpoint import AllowList
 from clarion.wire.jose import base64url_encode
 from clarion.wire.webpush import ReceiverKey

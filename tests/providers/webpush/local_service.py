@@ -28,7 +28,7 @@ from clarion.providers.webpush.client import (
     WebPushProvider,
     WebPushSettings,
 )
-from clarion.providers.webpush.identity import make_vapid_credential
+from clarion.providers.webpush.credential import make_vapid_credential
 from clarion.providers.webpush.simulator import Subscription
 from clarion.wire.endpoint import AllowList
 from clarion.wire.http2 import Answer, Batch, Failure

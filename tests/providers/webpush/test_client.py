@@ -29,8 +29,8 @@ from clarion.domain.outcome import Reason, Verdict
 from clarion.ports.simulator import SimulatedAnswer, SimulatedRequest
 from clarion.providers.webpush import payload
 from clarion.providers.webpush.client import WebPushSettings
+from clarion.providers.webpush.credential import make_vapid_credential
 from clarion.providers.webpush.errors import Profile
-from clarion.providers.webpush.identity import make_vapid_credential
 from clarion.providers.webpush.simulator import WebPushFaults, WebPushSimulator
 from clarion.wire.jose import base64url_decode
 from clarion.wire.push_headers import topic_for

@@ -15,6 +15,7 @@ from clarion.domain.content import Action, Content, Message, Priority, PushType
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
 from clarion.providers.webpush import payload
+from clarion.providers.webpush.credential import problems
 from clarion.wire.push_headers import PushFields
 
 LINKS = (
@@ -312,5 +313,5 @@ def test_a_credential_is_judged_without_the_network(
     public: Mapping[str, str], secret: Mapping[str, str], paths: list[str]
 ) -> None:
     """Key pair, contact and site each have a path of their own."""
-    problems = payload.check_credential({**PUBLIC, **public}, {**SECRET, **secret}, None)
-    assert [problem.path for problem in problems] == paths
+    found = problems({**PUBLIC, **public}, {**SECRET, **secret}, None)
+    assert [problem.path for problem in found] == paths

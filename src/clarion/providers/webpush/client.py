@@ -15,8 +15,8 @@ from clarion.domain.outcome import Reason, Verdict
 from clarion.ports.provider import CredentialProblem, PayloadProblem, SendRequest
 from clarion.ports.system import Chance, Clock
 from clarion.ports.transport import EgressForbiddenError, Origin, Transport
-from clarion.providers.webpush import errors, payload
-from clarion.providers.webpush.identity import MAX_ORIGINS, Identities, Identity, make_room
+from clarion.providers.webpush import credential, errors, payload
+from clarion.providers.webpush.credential import MAX_ORIGINS, Identities, Identity, make_room
 from clarion.wire.endpoint import NOBODY, AllowList, Refused, decide
 from clarion.wire.http2 import Batch, HeaderSet
 from clarion.wire.vapid import (
@@ -116,7 +116,7 @@ class WebPushProvider:
         self, public: Mapping[str, str], secret: Mapping[str, str]
     ) -> Sequence[CredentialProblem]:
         """Whether key pair, contact and site can be used; the network is not asked."""
-        return payload.check_credential(public, secret, self._settings.subject)
+        return credential.problems(public, secret, self._settings.subject)
 
     def check_token(self, token: str, keys: bytes | None) -> str | None:
         """Why a subscription can't be sent to: its address, or its keys."""

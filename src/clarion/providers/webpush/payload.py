@@ -17,7 +17,6 @@ credential's `site`; where there is none either, the `web_push` mark and the add
 and the message is an ordinary push.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -28,9 +27,8 @@ import orjson
 from clarion.domain.content import Action, Content, Json, Message, Priority, PushType
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
-from clarion.ports.provider import CredentialProblem, PayloadProblem
+from clarion.ports.provider import PayloadProblem
 from clarion.wire.push_headers import topic_for
-from clarion.wire.vapid import VapidError, VapidKey, check_subject
 
 MAX_PLAINTEXT: Final = 3993
 """What fits a body of 4096 octets, which every service must take (RFC 8291 section 4)."""
@@ -45,8 +43,6 @@ DECLARED: Final = 8030
 """The number by which a user agent knows a declared notification."""
 
 _LONGEST_SITE: Final = "https://".ljust(MAX_SITE, "x")
-_SITE: Final = re.compile(r"https?://[!#-\[\]-~]+", re.ASCII)
-"""Visible ASCII that JSON need not escape."""
 
 _MAX_BADGE: Final = 2**63 - 1
 _SHOWN: Final = frozenset({PushType.ALERT, PushType.VOIP, PushType.PUSHTOTALK})
@@ -106,37 +102,6 @@ def too_large(content: Content, excess: int) -> PayloadProblem:
             f"shorten {path}, the longest field with {octets} bytes."
         ),
     )
-
-
-def check_credential(
-    public: Mapping[str, str], secret: Mapping[str, str], subject: str | None
-) -> list[CredentialProblem]:
-    """What is wrong with a key pair, its contact and the site it sends for; empty when fine.
-
-    Args:
-        public: `subject`, and optionally `public_key` (checked against the private key), `site`.
-        secret: `private_key`, in PEM or as base64url of the 32-octet scalar.
-        subject: The contact of credentials that name none.
-    """
-    found: list[tuple[str, str, str]] = []
-    try:
-        key = VapidKey.parse(secret.get("private_key", ""))
-        if public.get("public_key", key.public).rstrip("=") != key.public:
-            detail = "The public key does not belong to the private key."
-            found.append(("/public/public_key", "combination_invalid", detail))
-    except VapidError as error:
-        found.append(("/secret/private_key", "field_invalid", f"{error}."))
-    try:
-        check_subject(public.get("subject") or subject or "")
-    except VapidError as error:
-        found.append(("/public/subject", "field_invalid", f"{error}."))
-    site = public.get("site", "")
-    if site and not (len(site) <= MAX_SITE and _SITE.fullmatch(site) and is_web_address(site)):
-        detail = (
-            f"The site is an absolute http or https address of at most {MAX_SITE} plain characters."
-        )
-        found.append(("/public/site", "field_invalid", detail))
-    return [CredentialProblem(path=path, code=code, detail=why) for path, code, why in found]
 
 
 def headers(message: Message, now: datetime) -> tuple[tuple[bytes, bytes], ...]:

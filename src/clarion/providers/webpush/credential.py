@@ -1,13 +1,17 @@
-"""Who sends: the VAPID identity of a credential, its signatures, and a kept sender key."""
+"""A Web Push credential: what it must be, its VAPID signatures, and a kept sender key."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from clarion.domain.ids import CredentialId
-from clarion.ports.provider import Credential
+from clarion.ports.provider import Credential, CredentialProblem
+from clarion.providers.webpush.payload import MAX_SITE, is_web_address
 from clarion.wire.vapid import (
     DEFAULT_LIFETIME,
+    VapidError,
     VapidHeader,
     VapidKey,
     authorize,
@@ -22,8 +26,42 @@ MAX_ORIGINS: Final = 1024
 _MAX_CREDENTIALS: Final = 256
 _MAX_KEPT: Final = 4  # credentials whose sender key is kept: the secrets of one may take 60 MB
 
+_SITE: Final = re.compile(r"https?://[!#-\[\]-~]+", re.ASCII)
+"""Visible ASCII that JSON need not escape."""
+
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+def problems(
+    public: Mapping[str, str], secret: Mapping[str, str], subject: str | None
+) -> list[CredentialProblem]:
+    """What is wrong with a key pair, its contact and the site it sends for; empty when fine.
+
+    Args:
+        public: `subject`, and optionally `public_key` (checked against the private key), `site`.
+        secret: `private_key`, in PEM or as base64url of the 32-octet scalar.
+        subject: The contact of credentials that name none.
+    """
+    found: list[tuple[str, str, str]] = []
+    try:
+        key = VapidKey.parse(secret.get("private_key", ""))
+        if public.get("public_key", key.public).rstrip("=") != key.public:
+            detail = "The public key does not belong to the private key."
+            found.append(("/public/public_key", "combination_invalid", detail))
+    except VapidError as error:
+        found.append(("/secret/private_key", "field_invalid", f"{error}."))
+    try:
+        check_subject(public.get("subject") or subject or "")
+    except VapidError as error:
+        found.append(("/public/subject", "field_invalid", f"{error}."))
+    site = public.get("site", "")
+    if site and not (len(site) <= MAX_SITE and _SITE.fullmatch(site) and is_web_address(site)):
+        detail = (
+            f"The site is an absolute http or https address of at most {MAX_SITE} plain characters."
+        )
+        found.append(("/public/site", "field_invalid", detail))
+    return [CredentialProblem(path=path, code=code, detail=why) for path, code, why in found]
 
 
 @dataclass(slots=True)
