@@ -113,9 +113,9 @@ def due(policy: Policy, zone: str, now: int) -> int | None:
 
 def local(when: AtLocal, zone: str, now: int) -> int | None:
     """When a clock shows the time asked for."""
-    minutes = when.time.hour * 60 + when.time.minute
+    minutes = when.clock.hour * 60 + when.clock.minute
     today = shown(zone, now).date()
-    at = first_showing(zone, when.date or today, minutes)
+    at = first_showing(zone, when.day or today, minutes)
     if at >= now:
         return at
     if when.if_passed is IfPassed.NEXT_DAY:

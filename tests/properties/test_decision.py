@@ -88,9 +88,8 @@ def policies(draw: st.DrawFn, rules: tuple[str, ...]) -> Policy:
         draw(
             st.builds(
                 AtLocal,
-                time=QUARTERS.map(lambda m: time(m // 60, m % 60)),
-                date=st.none()
-                | st.dates(datetime(2026, 3, 26).date(), datetime(2026, 4, 1).date()),  # noqa: DTZ001
+                clock=QUARTERS.map(lambda m: time(m // 60, m % 60)),
+                day=st.none() | st.dates(datetime(2026, 3, 26).date(), datetime(2026, 4, 1).date()),  # noqa: DTZ001
                 if_passed=st.sampled_from(IfPassed),
                 grace_us=st.integers(0, 8).map(lambda q: q * HOUR_US),
             )

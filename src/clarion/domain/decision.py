@@ -151,8 +151,8 @@ def _place(read: Inputs, policy: Policy, now_us: int, usage: Ledger | Recorded) 
         high = max(high, int(usage.at_us.max()))
     if isinstance(policy.when, At):
         high = max(high, policy.when.at_us)
-    elif isinstance(policy.when, AtLocal) and policy.when.date is not None:
-        high = max(high, instant_us(datetime.combine(policy.when.date, time(), _UTC)))
+    elif isinstance(policy.when, AtLocal) and policy.when.day is not None:
+        high = max(high, instant_us(datetime.combine(policy.when.day, time(), _UTC)))
     zones = ZoneTable.build(names, low - _BEFORE_US, high + _AHEAD_US)
     zone = read.zone.astype(np.int64)
     known = np.where(zone == UNKNOWN_ZONE, app, zone)

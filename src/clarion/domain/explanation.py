@@ -23,6 +23,7 @@ _SOURCES: Final = {
 }
 
 _REMEDIES: Final = {
+    Reason.ACCEPTED: "",
     Reason.USER_OPTED_OUT: "The person said no to every message of the app. Only they can change "
     "that.",
     Reason.SUPPRESSION_LIST: "The person is on a suppression list. Taking them off it would let "
@@ -47,6 +48,8 @@ _REMEDIES: Final = {
     Reason.TIME_ZONE_UNKNOWN: "The person's time zone is not known, and the policy does not guess. "
     "A device that reports its zone, a zone of the person or the country's, or the policy "
     "`app_zone` would let it through.",
+    Reason.HELD_FOR_LOCAL_TIME: "That is when it was asked to be sent.",
+    Reason.DIGESTED: "The person asked for a digest of this category. Only they can change that.",
     Reason.DEADLINE_PASSED: "Its deadline was over already. A later `expires_at` would let it "
     "through.",
 }
@@ -66,10 +69,11 @@ def explain(
     action, reason = Action(int(row["action"])), Reason(int(row["reason"]))
     decided = f"At {_when(row, 'decided_us', zone_names)}"
     sending = _when(row, "send_us", zone_names)
-    parts = [
+    opening = (
         f"{decided}, device {row['device']} of user {row['user']} ({_network(row)}) was considered "
         f"for a message of category `{policy.category.slug}` (policy {policy.version:016x})."
-    ]
+    )
+    parts = [opening]
     match action:
         case Action.SEND:
             parts.append("Every rule let it through, so it was sent at once.")
@@ -106,18 +110,12 @@ def _when(row: np.void, name: str, zone_names: tuple[str, ...]) -> str:
 
 def _why(row: np.void, reason: Reason, policy: Policy, persons: tuple[str, ...]) -> str:
     match reason:
-        case Reason.ACCEPTED:
-            return ""
         case Reason.QUIET_HOURS | Reason.HELD_FOR_QUIET_HOURS:
             return _quiet(row, policy, persons)
         case Reason.FREQUENCY_CAPPED | Reason.HELD_FOR_CAP:
             return _caps(row, policy)
         case Reason.HELD_PAST_DEADLINE:
             return _late(policy)
-        case Reason.HELD_FOR_LOCAL_TIME:
-            return "That is when it was asked to be sent."
-        case Reason.DIGESTED:
-            return "The person asked for a digest of this category. Only they can change that."
         case _:
             return _REMEDIES[reason]
 
@@ -126,8 +124,8 @@ def _late(policy: Policy) -> str:
     if policy.expires_us is None:  # decided by another policy than the one given
         return "The rules would have held it past its deadline."
     return (
-        f"The rules would have held it past its deadline, {instant(policy.expires_us):%Y-%m-%d %H:%M}Z. "
-        "A later `expires_at` would let it through."
+        f"The rules would have held it past its deadline, "
+        f"{instant(policy.expires_us):%Y-%m-%d %H:%M}Z. A later `expires_at` would let it through."
     )
 
 

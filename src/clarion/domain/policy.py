@@ -141,8 +141,8 @@ def _when_json(when: When) -> dict[str, object]:
         case AtLocal():
             return {
                 "kind": "local",
-                "time": when.time.isoformat(),
-                "date": None if when.date is None else when.date.isoformat(),
+                "time": when.clock.isoformat(),
+                "date": None if when.day is None else when.day.isoformat(),
                 "if_passed": when.if_passed.value,
                 "grace_s": when.grace_us / SECOND_US,
             }
@@ -243,8 +243,8 @@ def _when(fields: "_Fields") -> When:
     day = fields.text("date", "")
     try:
         return AtLocal(
-            time=time.fromisoformat(fields.text("time", "")),
-            date=date.fromisoformat(day) if day else None,
+            clock=time.fromisoformat(fields.text("time", "")),
+            day=date.fromisoformat(day) if day else None,
             if_passed=IfPassed(fields.text("if_passed", IfPassed.NEXT_DAY.value)),
             grace_us=round(fields.real("grace_s") * SECOND_US),
         )

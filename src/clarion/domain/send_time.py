@@ -41,8 +41,8 @@ class At:
 class AtLocal:
     """When the clock of each person shows a time."""
 
-    time: time
-    date: date | None = None
+    clock: time
+    day: date | None = None
     """None: the day that it is where the person is."""
     if_passed: IfPassed = IfPassed.NEXT_DAY
     grace_us: int = 0
@@ -92,8 +92,8 @@ def send_times(when: When, zones: ZoneTable, zone: Int64s, now_us: int) -> SendT
 
 def _local(when: AtLocal, zones: ZoneTable, zone: Int64s, now_us: int) -> SendTimes:
     today = zones.to_local(zone, np.full(len(zone), now_us)) // DAY_US
-    day = today if when.date is None else np.full(len(zone), _day(when.date))
-    clock_us = _clock_us(when.time)
+    day = today if when.day is None else np.full(len(zone), _day(when.day))
+    clock_us = _clock_us(when.clock)
     due = zones.to_utc(zone, day * DAY_US + clock_us)
     over = due < now_us
     none = np.zeros(len(zone), np.bool_)
