@@ -104,8 +104,7 @@ def values_of(column: Column) -> list[Json]:
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """A column as text, and where a default takes over. All of one length, without nulls but in
-    `texts`."""
+    """A column as text, and where a default takes over: three series of one length."""
 
     texts: pl.Series
     """Null where the value is missing."""

@@ -99,7 +99,7 @@ def percent(value: object, digits: int, language: str) -> str:
     """0.25 as 25 %."""
     if not 0 <= digits <= _MOST_DIGITS:
         raise FormError(f"at most {_MOST_DIGITS} digits")
-    pattern = str(locale(language).percent_formats[None])
+    pattern = locale(language).percent_formats[None].pattern
     if digits:
         pattern = pattern.replace("0", "0." + "0" * digits, 1)
     return format_percent(number(value), pattern, locale(language))
@@ -153,16 +153,19 @@ def _instant(value: object, now: datetime) -> datetime | date:
 
 def _pattern(form: str) -> str:
     """A strftime format as a CLDR pattern."""
-    parts = []
-    for code, text in _CODE.findall(form):
-        if code and code != "%":
-            if code not in _CODES:
-                raise FormError(f"`%{code}` is not a part of a date")
-            parts.append(_CODES[code])
-        else:
-            literal = (text or "%").replace("'", "''")
-            parts.append(f"'{literal}'")
-    return "".join(parts).replace("''''", "''")
+    parts: list[str] = []
+    literal = ""
+    for code, text in [*_CODE.findall(form), ("", "")]:
+        if text or code == "%":
+            literal += text or "%"
+            continue
+        if literal:  # one quotation: two in a row would be a quotation mark
+            parts.append("'" + literal.replace("'", "''") + "'")
+            literal = ""
+        if code and code not in _CODES:
+            raise FormError(f"`%{code}` is not a part of a date")
+        parts.append(_CODES.get(code, ""))
+    return "".join(parts)
 
 
 def moment(value: object, form: str, kind: str, language: str, where: tuple[str, datetime]) -> str:

@@ -119,9 +119,9 @@ def tracked_column(
         raise ValueError("links are signed with a key of at least 32 octets")
     key, head, front = keys[signing], _head(signing, *what), base + PATH
     links = []
-    for device, target in zip(devices.astype(">u8"), targets, strict=True):
+    for device, target in zip(devices.tolist(), targets, strict=True):
         if is_web(target):
-            body = head + device.tobytes() + target.encode("utf-8", "replace")
+            body = head + device.to_bytes(_DEVICE, "big") + target.encode("utf-8", "replace")
             token = base64.urlsafe_b64encode(body + _sealed(key, body))
             links.append(front + token.rstrip(b"=").decode())
         else:
