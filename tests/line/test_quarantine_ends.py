@@ -1,16 +1,23 @@
 """What a quarantined credential holds still ends when its message does."""
 
+import asyncio
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from tests.line.conftest import Store
+from tests.line.test_paced_out import ports_of
 from tests.line.test_send_line import ALL_LANES, claim, planned
 
+from clarion.adapters.state.journal import PostgresJournal
 from clarion.adapters.state.messages import PostgresMessages
 from clarion.adapters.state.send_line import PostgresSendLine
 from clarion.domain.campaign import MessageInput
 from clarion.domain.ids import MessageId
-from clarion.ports.messages import Target
+from clarion.domain.lanes import Lane
+from clarion.ports.messages import Accepted, Target
+from clarion.stages.delivery.urgent import UrgentPath
+from clarion.testing.clock import ManualClock
 
 
 @pytest.fixture
@@ -61,3 +68,37 @@ async def test_work_of_several_messages_is_held_while_one_of_them_may_be_sent(he
     assert not await claimable(held, held.now)
     await held.pool.execute("update message set state = 4")
     assert await claimable(held, held.now)
+
+
+async def test_a_withdrawn_message_leaves_the_batch_that_it_shares(
+    store: Store, tmp_path: Path
+) -> None:
+    """Its recipients end at once; those of its neighbour wait for the operator, unharmed."""
+    await store.add_people(4)
+    await store.pool.execute("update credential set state = 2")
+    ports = ports_of(store, ManualClock(store.now), tmp_path)
+    urgent = UrgentPath(journal=PostgresJournal(store.pool), delivery=ports, owner="api")
+    news = [store.message(n, Target(users=[f"u{n}"]), lane=Lane.TRANSACTIONAL) for n in range(1, 4)]
+    assert await asyncio.gather(*(urgent.accept(new, store.now) for new in news)) == (
+        [Accepted()] * 3
+    )
+    await urgent.drain()
+    shared = await store.pool.fetchval(
+        "select message_ids::text[] from batch where cardinality(message_ids) = 2"
+    )
+    gone, stays = MessageId(shared[0]), MessageId(shared[1])
+    messages = PostgresMessages(store.pool)
+
+    await messages.steer(store.app, gone, MessageInput.CANCEL, store.now)
+    claimed = await claim(store)
+
+    assert claimed.canceled == {gone}
+    assert [message.id for message in claimed.batch.messages] == [gone]
+    assert len(claimed.batch.recipients) == 1
+    assert not await claimable(store, store.later(60))
+    await store.pool.execute("update credential set state = 1")
+    left = [(await claim(store)).batch for _ in range(2)]
+    assert {batch.messages[0].id for batch in left} == {stays, news[0].message.id}
+    assert [len(batch.recipients) for batch in left] == [1, 1]
+    opened = await store.pool.fetch("select open_batches from message")
+    assert [row[0] for row in opened] == [1, 1, 1]

@@ -1,11 +1,14 @@
 """Messages in PostgreSQL. Implements `clarion.ports.messages.Messages`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import asyncpg
+import numpy as np
 
 from clarion.adapters.state.pool import reading, transaction
+from clarion.adapters.state.recipient_columns import decode, encode_recipients
 from clarion.adapters.state.statements import statements
 from clarion.domain.campaign import MESSAGE_TABLE, MessageInput, MessageState
 from clarion.domain.ids import AppId, MessageId
@@ -68,6 +71,8 @@ async def _spread(
         case MessageState.CANCELING:
             await connection.execute(_SQL["free_batches"], message, now)
             await connection.execute(_SQL["hurry_batches"], message, now)
+            for shared in await connection.fetch(_SQL["shared_batches"], message):
+                await _cut_out(connection, shared, message, now)
             left = await connection.fetchrow(_SQL["drop_shards"], message)
             if left["open_shards"] == 0 and left["open_batches"] == 0:
                 await connection.execute(
@@ -77,6 +82,46 @@ async def _spread(
         case MessageState.SCHEDULED | MessageState.CANCELED | MessageState.FINISHED:
             pass  # nothing of it is planned, or nothing is left
     return after
+
+
+async def _cut_out(
+    connection: asyncpg.Connection, batch: asyncpg.Record, message: MessageId, now: datetime
+) -> None:
+    """Part a withdrawn message's rows from a batch that it shares: two batches instead of one.
+
+    Its own part then ends at once, whatever its neighbours wait for (a credential in quarantine,
+    a retry). Both parts stand where one stood, so that no message counts more or less open work.
+    """
+    rows = decode(batch["recipients"])
+    rows = rows.rows(batch["cursor"], len(rows))
+    names: list[str] = batch["message_ids"]
+    at = names.index(message)
+    index = np.zeros(len(rows), np.uint16) if rows.message is None else rows.message
+    others = rows.take(np.flatnonzero(index != at))
+    kept = index[index != at]
+    others = replace(others, message=(kept - (kept > at)).astype(np.uint16))
+    mine = replace(rows.take(np.flatnonzero(index == at)), message=None)
+    if not len(mine) or not len(others):
+        return  # one batch as before: an empty one would never be recorded
+    rest = [name for name in names if name != message]
+    await connection.execute(_SQL["end_batch"], batch["id"], now)
+    for part, messages, run_at in (("cut", [message], now), ("rest", rest, batch["run_at"])):
+        recipients = mine if part == "cut" else others
+        await connection.execute(
+            statements("line")["insert_retry"],
+            f"{batch['id']}/{part}",
+            batch["app_id"],
+            batch["lane"],
+            batch["network"],
+            batch["credential_id"],
+            messages,
+            run_at,
+            len(recipients),
+            batch["attempt"],
+            batch["first_attempt_at"],
+            batch["planned_xid"],
+            encode_recipients(recipients),
+        )
 
 
 def _record(row: asyncpg.Record) -> MessageRecord:

@@ -54,6 +54,19 @@ update shard set state = 1, trouble = null where message_id = $1::text::uuid and
 update batch set run_at = $2
 where message_ids[1] = $1::text::uuid and cardinality(message_ids) = 1 and state = 1
 
+-- name: shared_batches
+-- Ready work of this message and of others at once, which only urgent lanes have.
+select id, app_id, lane, network, credential_id, message_ids::text[] as message_ids, cursor,
+       run_at, attempt, first_attempt_at, planned_xid, recipients
+from batch
+where state = 1 and lane <= 1 and cardinality(message_ids) > 1
+  and message_ids @> array[$1::text::uuid]
+for update
+
+-- name: end_batch
+-- Others have taken over what was left of it.
+update batch set state = 4, leased_until = $2, recipients = ''::bytea where id = $1
+
 -- name: drop_shards
 -- Nobody was chosen from these yet: there is nobody to record.
 with dropped as (
