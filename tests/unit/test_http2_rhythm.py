@@ -1,6 +1,6 @@
 """When a connection pauses for a tick."""
 
-from clarion.adapters.net.rhythm import Rhythm
+from clarion.adapters.net.rhythm import LONGEST_S, SHORTEST_S, Rhythm
 
 
 def _after(rhythm: Rhythm, ended: int, were_open: int, *, per_s: float, wakes: int) -> bool:
@@ -33,13 +33,26 @@ def test_an_urgent_connection_never_waits() -> None:
 
 
 def test_a_tick_that_would_hold_answers_back_rests_and_comes_back() -> None:
-    """After a wake-up with a large share it rests for a while, not for ever."""
+    """After two wake-ups with a large share it rests for a while, not for ever; one is a burst."""
     rhythm = Rhythm(enabled=True)
     assert _after(rhythm, 1, 1000, per_s=30_000, wakes=3000)
     now = 0.1001
+    assert not rhythm.pause_after(500, 1000, now)
+    assert rhythm.pause_after(1, 1000, now)
+    assert not rhythm.pause_after(500, 1000, now)
     assert not rhythm.pause_after(500, 1000, now)
     assert not rhythm.pause_after(1, 1000, now + 0.01)
     late = False
     for step in range(9000):
         late = rhythm.pause_after(1, 1000, now + step / 30_000)
     assert late
+
+
+def test_the_tick_grows_while_it_brings_little_and_shrinks_when_it_brings_much() -> None:
+    """An answer that takes 100 ms bears a longer tick than one of 12 ms; a long share rests."""
+    rhythm = Rhythm(enabled=True)
+    assert rhythm.tick_s == SHORTEST_S
+    _after(rhythm, 50, 1000, per_s=10_000, wakes=100)
+    assert rhythm.tick_s == LONGEST_S
+    _after(rhythm, 200, 1000, per_s=100_000, wakes=100)
+    assert rhythm.tick_s == SHORTEST_S

@@ -8,7 +8,7 @@ from typing import Final, Protocol, cast
 
 from typing_extensions import override
 
-from clarion.adapters.net.rhythm import TICK_S, Rhythm
+from clarion.adapters.net.rhythm import Rhythm
 from clarion.adapters.net.tls import Http2NotOfferedError, TlsPipe
 from clarion.adapters.net.tunnel import Tunnel, TunnelRefusedError
 from clarion.wire.http2 import Batch, Connection, State
@@ -234,7 +234,7 @@ class Link(asyncio.BufferedProtocol):
         if self._transport is None or self._pausing is not None:
             return
         self._transport.pause_reading()
-        self._pausing = self._loop.call_later(TICK_S, self._resume)
+        self._pausing = self._loop.call_later(self._rhythm.tick_s, self._resume)
 
     def _resume(self) -> None:
         self._pausing = None

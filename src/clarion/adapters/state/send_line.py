@@ -14,6 +14,7 @@ from clarion.adapters.state.plan_line import chunk_values
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.recipient_columns import decode, encode_recipients
 from clarion.adapters.state.statements import statements
+from clarion.adapters.state.unreadable import UNREADABLE, set_aside
 from clarion.domain.handoffs import BatchToSend, Int64s, Recipients
 from clarion.domain.ids import AppId, BatchId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
@@ -61,11 +62,12 @@ class PostgresSendLine:
         with store_failures():
             async with self._pool.acquire() as connection:
                 for ended in (False, True):
-                    row = await connection.fetchrow(
-                        _SQL["claim_batch"], owner, wanted, now, until, list(avoid), ended
-                    )
-                    if row is not None:
-                        return _claimed(row)
+                    leasing = (owner, wanted, now, until, list(avoid), ended)
+                    while row := await connection.fetchrow(_SQL["claim_batch"], *leasing):
+                        try:
+                            return _claimed(row)
+                        except UNREADABLE as error:
+                            await set_aside(connection, row, now, error)
         return None
 
     async def commit(self, chunk: ChunkCommit, now: datetime, lease_s: float) -> ChunkAck:

@@ -130,7 +130,8 @@ set state = 2, owner = $1, leased_until = $4, fence = b.fence + 1, claims = b.cl
     first_attempt_at = coalesce(b.first_attempt_at, $3)
 from pick where b.id = pick.id
 returning b.id, b.app_id, b.lane, b.network, b.credential_id, b.message_ids::text[] as message_ids,
-          b.cursor, b.attempt, b.first_attempt_at, b.fence, b.claims, b.planned_xid, b.recipients,
+          b.cursor, b.size, b.attempt, b.first_attempt_at, b.fence, b.claims, b.planned_xid,
+          b.recipients,
           array(select m.envelope from unnest(b.message_ids) with ordinality as o (id, n)
                 join message m on m.id = o.id order by o.n) as envelopes,
           array(select m.id::text from message m
