@@ -162,7 +162,7 @@ def _variants(value: Value, bind: Bind) -> list[exp.Expr]:
     found: list[exp.Expr] = [exp.cast(bind(float(value)), "VARIANT")]
     if float(value).is_integer() and -(2**63) <= value < 2**64:
         kind = "BIGINT" if value < 0 else "UBIGINT"
-        found.append(exp.cast(exp.cast(bind(int(value)), kind), "VARIANT"))
+        found.append(exp.cast(exp.cast(bind(int(value)), kind, dialect="duckdb"), "VARIANT"))
     return found
 
 

@@ -158,7 +158,7 @@ class _Drawing:
         if node.message is not None:
             high, low = halves(node.message)
             for name, half in (("message_high", high), ("message_low", low)):
-                number = exp.cast(self.bind(half), "UBIGINT")
+                number = exp.cast(self.bind(half), "UBIGINT", dialect="duckdb")
                 wanted.append(exp.EQ(this=_of(name), expression=number))
         if node.category is not None:
             wanted.append(exp.EQ(this=_of("category"), expression=self.bind(node.category)))
