@@ -44,23 +44,22 @@ MIXED = st.recursive(
 )
 
 
+KINDS: list[tuple[st.SearchStrategy[Json], pl.DataType | None]] = [
+    (TEXTS, pl.String()),
+    (INTEGERS, pl.Int64()),
+    (FLOATS, pl.Float64()),
+    (st.booleans(), pl.Boolean()),
+    (st.lists(TEXTS, max_size=3), pl.List(pl.String())),
+    (MIXED, None),
+]
+
+
 @st.composite
 def columns(draw: st.DrawFn) -> Column:
     """A column as the audience gives it: typed, or of mixed values."""
-    kind = draw(
-        st.sampled_from(
-            [
-                (TEXTS, pl.String),
-                (INTEGERS, pl.Int64),
-                (FLOATS, pl.Float64),
-                (st.booleans(), pl.Boolean),
-                (st.lists(TEXTS, max_size=3), pl.List(pl.String)),
-                (MIXED, None),
-            ]
-        )
-    )
-    values = draw(st.lists(st.none() | kind[0], min_size=1, max_size=6))
-    return values if kind[1] is None else pl.Series(values, dtype=kind[1], strict=False)
+    values_of_kind, dtype = draw(st.sampled_from(KINDS))
+    values = draw(st.lists(st.none() | values_of_kind, min_size=1, max_size=6))
+    return values if dtype is None else pl.Series(values, dtype=dtype, strict=False)
 
 
 def literal(text: str) -> str:

@@ -111,6 +111,7 @@ class _Filling:
         self.missing_by: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
         self._inputs: dict[str, Column] = {}
+        self._scopes: dict[tuple[int, int], Scope] = {}
 
     def input(self, name: str) -> Column:
         """A variable's values with constants and fallbacks in them."""
@@ -145,14 +146,11 @@ class _Filling:
     def _substituted(self, what: Substitution) -> list[str]:
         texts = substituted(what, self.input(what.path), lenient=self.lenient)
         if texts.null_count():
-            self._miss(texts.is_null().to_numpy(), what.path)
+            self.missing |= texts.is_null().to_numpy()
+            self.missing_by[what.path] += texts.null_count()
             texts = texts.fill_null("")
         found: list[str] = texts.to_list()
         return found
-
-    def _miss(self, rows: Bools, name: str) -> None:
-        self.missing |= rows
-        self.missing_by[name] += int(rows.sum())
 
     def _by_engine(self, template: Template, piece: Piece) -> list[str]:
         people = self.people
@@ -165,29 +163,35 @@ class _Filling:
             keys.append(pl.Series(people.zone))
         first, group = distinct(keys, len(people))
         chosen = [_chosen(column, first) for column in inputs]
+        members = np.bincount(group, minlength=len(first))
+        missing, failed = np.zeros(len(first), np.bool_), np.zeros(len(first), np.bool_)
         texts = []
         for at, row in enumerate(first.tolist()):
             values = {name: column[at] for name, column in zip(names, chosen, strict=True)}
-            text = self._one(template, values, row, group == at)
+            try:
+                text = template.render(values, self._scope(row))
+            except VariableMissingError as error:
+                missing[at], text = True, ""
+                self.missing_by[error.variable] += int(members[at])
+            except RenderingFailedError as error:
+                failed[at], text = True, ""
+                self.failures[str(error)] += int(members[at])
             texts.append(text if piece.finish is None else piece.finish(text))
+        self.missing |= missing[group]
+        self.failed |= failed[group]
         return [texts[at] for at in group.tolist()]
 
-    def _one(self, template: Template, values: Mapping[str, Json], row: int, rows: Bools) -> str:
+    def _scope(self, row: int) -> Scope:
         people = self.people
-        scope = Scope(
-            language=people.languages[people.language[row]],
-            zone=people.zones[people.zone[row]],
-            now=people.now,
-            lenient=self.lenient,
-        )
-        try:
-            return template.render(values, scope)
-        except VariableMissingError as error:
-            self._miss(rows, error.variable)
-        except RenderingFailedError as error:
-            self.failed |= rows
-            self.failures[str(error)] += int(rows.sum())
-        return ""
+        pair = (int(people.language[row]), int(people.zone[row]))
+        if pair not in self._scopes:
+            self._scopes[pair] = Scope(
+                language=people.languages[pair[0]],
+                zone=people.zones[pair[1]],
+                now=people.now,
+                lenient=self.lenient,
+            )
+        return self._scopes[pair]
 
 
 def _chosen(column: Column, rows: Int64s) -> list[Json]:
