@@ -9,8 +9,9 @@ Figures, all from the moment that a message was due, so that a late client or a 
 counts too: `accept_to_wire_…` until its push reaches the server, `answer_…` until the 202 is back
 (which the platform gives after the commit). `sent_to_wire_p99_ms` starts when the client wrote
 the request. A message without an answer five seconds after the last was due is one of `errors`,
-and counts with the time until then, which is less than it would have taken. Client,
-platform and server share the machine.
+and counts with the time until then, which is less than it would have taken. `cores_…` is the CPU
+time that a part of the platform took, over the time of the load: what the machine has beyond
+their sum was the client's and the server's, who share it with the platform.
 
     python -m benchmarks.transactional [--quick] --json
 """
@@ -163,6 +164,7 @@ async def measure(folder: Path, sizes: Sizes) -> dict[str, float]:
         "campaigns": len(campaigns.ids),
         "campaign_devices_per_s": done / wall_s,
         "api_cpu_us_per_message": (after["api"] - before["api"]) / answered * _MICRO,
+        **{f"cores_{role}": (after[role] - before.get(role, 0.0)) / wall_s for role in after},
         **_figures(sent, wire),
     }
 

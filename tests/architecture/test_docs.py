@@ -32,7 +32,11 @@ from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
 from clarion.domain.outcome import Reason
 from clarion.domain.retry import PATIENT, URGENT
 from clarion.stages.delivery.sender import STORE_PATIENCE_S
-from clarion.stages.delivery.urgent import UNRECORDED_RECIPIENTS
+from clarion.stages.delivery.urgent import (
+    NAMES_PER_GROUP,
+    UNRECORDED_RECIPIENTS,
+    URGENT_DEVICES,
+)
 from clarion.stages.planning.plan import PLAN_LEASE_S, RENEW_EVERY_S
 
 ROOT = Path(__file__).parents[2]
@@ -144,7 +148,11 @@ FIGURES = {
         f"than {USERS_PER_SHARD:,} users",
     ],
     "docs/explanation/idempotency.md": [f"kept for {KEY_LIFETIME.days} days"],
-    "docs/explanation/urgent-path.md": ["Up to four groups", "ten recipients"],
+    "docs/explanation/urgent-path.md": [
+        f"up to {NAMES_PER_GROUP} names and {URGENT_DEVICES} devices",
+        f"never more than {UNRECORDED_RECIPIENTS} recipients a process",
+        "ten recipients",
+    ],
 }
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from clarion.adapters.state.backends import Backends, named
 from clarion.adapters.state.embedded import EmbeddedPostgres, EmbeddedSettings, running
 from clarion.adapters.state.migrate import migrate
 from clarion.adapters.state.pg_errors import EmbeddedPostgresError
@@ -37,11 +38,13 @@ from clarion.telemetry.names import LogEvent
 
 _log = logging.getLogger(__name__)
 
+_ADDRESS = "CLARION_DATABASE_URL"
 RESTART_FIRST_S = 0.2
 RESTART_LONGEST_S = 10.0
 STORE_LOOK_S = 0.1
 END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 STORE_AWAY_S = 0.5
+BACKENDS_LOOK_S = 2.0
 STEADY_S = 30.0
 """A child that lived this long starts with a clean slate."""
 
@@ -116,6 +119,8 @@ async def _run(
     environment = _environment(settings, config)
     children = [_Child(role=role, number=n) for role, n in _plan(settings)]
     keepers = [asyncio.create_task(_keep(child, environment, settings, stop)) for child in children]
+    if embedded and hasattr(os, "setpriority"):
+        keepers.append(asyncio.create_task(_lower_backends(settings, stop)))
     try:
         if await _answers(settings, stop):
             await _tell(settings, started)
@@ -123,6 +128,23 @@ async def _run(
     finally:
         stop.set()
         await asyncio.gather(*keepers)
+
+
+async def _lower_backends(settings: Settings, stop: asyncio.Event) -> None:
+    """Let the server's processes that work for bulk roles yield the processor as these do."""
+    url = settings.database.url
+    bulk = [role for role, _ in _plan(settings) if role != "api"]
+    while url is not None and not stop.is_set():
+        try:
+            pool = await open_pool(url.reveal(), max_size=1)
+            try:
+                await Backends(pool, bulk).keep(stop, BACKENDS_LOOK_S)
+            finally:
+                await pool.close()
+        except StoreUnavailableError:
+            with suppress(TimeoutError):  # whoever needs the store says so
+                async with asyncio.timeout(STORE_AWAY_S):
+                    await stop.wait()
 
 
 async def _tell(
@@ -273,7 +295,7 @@ def _environment(settings: Settings, config: Path | None) -> Mapping[str, str]:
     """What children are told: the store's address travels in the environment, not in `ps`."""
     environment = dict(os.environ)  # noqa: TID251  # handed on to our own children
     if settings.database.url is not None:
-        environment["CLARION_DATABASE_URL"] = settings.database.url.reveal()
+        environment[_ADDRESS] = settings.database.url.reveal()
     environment["CLARION_SERVER_PORT"] = str(settings.server.port)
     # A role is one core's worth of work: a pool of threads in each would cost memory and gain
     # nothing. The library reads this once, when it is imported.
@@ -319,7 +341,7 @@ async def _live(
         child.role,
         "--owner",
         child.owner,
-        env=environment,
+        env={**environment, _ADDRESS: named(environment[_ADDRESS], child.role)},
         stdin=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C reaches the parent alone, which drains the children
     )
