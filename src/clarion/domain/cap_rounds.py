@@ -69,7 +69,7 @@ class Book:
         load = np.zeros((len(ask.caps), n), np.int64)
         waiting = np.ones(n, np.bool_)
         for rows in _turns(asked):
-            turn = _rows(asked, rows)
+            turn = asked if len(rows) == n else _rows(asked, rows)
             load[:, rows] = self._loads(ask, turn, zones)
             verdict[rows] = _verdicts(ask.caps, load[:, rows])
             waiting[rows] = False
@@ -87,8 +87,13 @@ class Book:
         full = (load >= _limits(ask.caps)).any(axis=0) & (turn.at_us < ask.deadline_us)
         if not ask.takes_places or not full.any():
             return load
-        crowded = np.flatnonzero(placed(turn.user[full], turn.user) >= 0)
-        theirs = self.ledger.of(turn.user[full])
+        held = self.ledger.at_us > ask.gives_way_after_us
+        if not held.any():
+            return load
+        pliant = self.ledger.user[held & (self.ledger.priority < ask.priority)]
+        stuck = placed(turn.user[full], turn.user) >= 0  # a person's rows fare alike
+        crowded = np.flatnonzero(stuck & (placed(pliant, turn.user) >= 0))
+        theirs = self.ledger.of(turn.user[crowded])
         gives_way = (
             (theirs.at_us > ask.gives_way_after_us)
             & (theirs.priority < ask.priority)
@@ -96,8 +101,6 @@ class Book:
         )
         if not gives_way.any():
             return load
-        few = np.flatnonzero(placed(theirs.user[gives_way], turn.user) >= 0)
-        crowded = np.intersect1d(crowded, few)
         room = make_room(ask.caps, theirs, _rows(turn, crowded), zones, gives_way)
         if len(room.evicted):
             self.evicted.append(room.evicted)

@@ -197,7 +197,6 @@ def inputs(
         of_country=of_country,
     )
     persons, quiet = encoded(rows["quiet_hours"])
-    quiet[quiet == len(persons)] = NO_WINDOWS
     return Inputs(
         user=rows["user"].to_numpy(),
         device=rows["device"].to_numpy(),
@@ -206,7 +205,7 @@ def inputs(
         paused_until_us=rows["paused_until_us"].fill_null(0).to_numpy(),
         zone=zones.zone,
         zone_source=zones.source,
-        quiet=quiet.astype(np.uint16),
+        quiet=np.where(quiet == len(persons), NO_WINDOWS, quiet).astype(np.uint16),
         zone_names=zones.names,
         persons=tuple(persons),
     )

@@ -170,8 +170,13 @@ class Ledger:
             networks=self.networks[chosen],
             category=self.category[chosen],
             priority=self.priority[chosen],
-            index=self.places()[chosen],
+            index=self._kept(chosen),
         )
+
+    def _kept(self, chosen: Mask | Int64s) -> Int64s:
+        if len(self.index):
+            return self.index[chosen]
+        return np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen.astype(np.int64)
 
     def plus(self, other: "Ledger") -> "Ledger":
         """These entries and new ones, whose place is -1."""
@@ -186,6 +191,8 @@ class Ledger:
 
     def of(self, users: Int64s) -> "Ledger":
         """The entries of some people."""
+        if not len(users):
+            return Ledger.empty()
         return self.take(placed(users, self.user) >= 0)
 
 
@@ -233,13 +240,15 @@ def loads(
     if not caps or not len(ledger) or not n:
         return result
     group = placed(asked.user, ledger.user)
-    theirs = group >= 0
-    if not theirs.all():
-        ledger, group = ledger.take(theirs), group[theirs]
+    theirs: Mask | None = group >= 0
+    if theirs is not None and theirs.all():
+        theirs = None
     lead = placed(asked.user, asked.user)  # the row that stands for each row's person
     for place, cap in enumerate(caps):
         for networks, rows in scopes(cap, asked.network):
             entries = counted(cap, ledger, asked.category, networks)
+            if theirs is not None:
+                entries = theirs if entries is None else entries & theirs
             found = _loads(cap, ledger.at_us, group, entries, (asked, zones))
             result[place] = np.where(rows, found[lead], result[place])
     return result
