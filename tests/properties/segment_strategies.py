@@ -1,6 +1,7 @@
 """Random people and random segments, over few enough values that they often meet."""
 
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 from hypothesis import strategies as st
 from tests.oracles.segments import Device, Done, Event, Json, Person
@@ -27,7 +28,9 @@ from clarion.domain.segments.expression import (
     Within,
 )
 from clarion.domain.segments.fields import FIELDS, Field, Kind, Scope, field_named, property_named
+from clarion.domain.segments.problems import SegmentFault
 
+Known = dict[str, str | bool | datetime | None]
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LISTS = {"vip": 1, "empty": 2}
 TAGS = ("plan", "Plan", "a.b", "first name", "ключ", "time")
@@ -70,10 +73,10 @@ scalars = st.sampled_from([*TEXTS, *NUMBERS]) | st.booleans()
 times: st.SearchStrategy[Json] = instants.map(
     lambda at: {"time": at.isoformat().replace("+00:00", "Z")}
 )
-values: st.SearchStrategy[Json] = scalars | times | st.lists(scalars, max_size=3).map(list)
+values: st.SearchStrategy[Json] = st.one_of(scalars, times, st.lists(scalars, max_size=3))
 attributes = st.dictionaries(st.sampled_from(TAGS), values, max_size=4)
 
-_TEXT_OF = {
+_TEXT_OF: dict[Kind, st.SearchStrategy[Value]] = {
     Kind.TEXT: st.sampled_from(TEXTS),
     Kind.LANGUAGE: st.sampled_from(LANGUAGES),
     Kind.COUNTRY: st.sampled_from(["FR", "BE", "IN"]),
@@ -84,7 +87,7 @@ _TEXT_OF = {
 _ALWAYS = {"opted_out", "network", "permission", "registered", "created"}
 
 
-def known(scope: Scope) -> st.SearchStrategy[dict[str, str | bool | datetime | None]]:
+def known(scope: Scope) -> st.SearchStrategy[Known]:
     """Values of all fields of a person or a device, by their short names."""
     fields = {}
     for field in FIELDS.values():
@@ -92,7 +95,7 @@ def known(scope: Scope) -> st.SearchStrategy[dict[str, str | bool | datetime | N
             name = field.name.removeprefix("user.").removeprefix("device.")
             some = st.sampled_from(field.choices) if field.choices else _TEXT_OF[field.kind]
             fields[name] = some if name in _ALWAYS else st.none() | some
-    return st.fixed_dictionaries(fields)
+    return cast("st.SearchStrategy[Known]", st.fixed_dictionaries(fields))
 
 
 devices = st.builds(
@@ -140,7 +143,7 @@ counts = st.integers(0, 3)
 def constants(field: Field) -> st.SearchStrategy[Value]:
     """What a field can compare with."""
     if field.kind is Kind.ANY:
-        return scalars | instants | ages
+        return st.one_of(scalars, instants, ages)
     if field.kind is Kind.TIME:
         return instants | ages
     if field.kind is Kind.CHOICE:
@@ -167,7 +170,7 @@ def about_fields(draw: st.DrawFn, fields: st.SearchStrategy[Field]) -> Expressio
                     return conditions.containing(field, test, draw(constants(field)))
                 case _:
                     return conditions.comparison(field, draw(orders), draw(constants(field)))
-        except conditions.SegmentFault:
+        except SegmentFault:
             shape = draw(st.integers(0, 5))
 
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.oracles.segments import Person, matches, version
+from tests.oracles.segments import Device, Person, matches, version
 from tests.properties.segment_population import APP, fill, numbered
 from tests.properties.segment_strategies import LISTS, NOW, VERSIONS, expressions, people
 
@@ -49,7 +49,7 @@ def rows_of(crowd: list[Person], segment: SegmentAt) -> set[tuple[int, int]]:
     return {
         (person.id, 0 if device is None else device.id)
         for person in crowd
-        for device in (person.devices or [None])
+        for device in (list[Device | None](person.devices) or [None])
         if matches(segment, person, device)
     }
 

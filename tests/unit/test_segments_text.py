@@ -1,6 +1,9 @@
 """The text and JSON forms say where a mistake is, what was expected, and what was meant."""
 
+import json
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -170,3 +173,22 @@ def test_words_values_and_fields_are_kept_in_their_usual_spelling() -> None:
     """Countries in capitals, languages as RFC 5646 recommends."""
     found = parse("country = fr and language = EN_gb and device.platform = phone").expression
     assert to_text(found) == "country = FR and language = en-GB and platform = phone"
+
+
+def test_the_table_of_the_reference_shows_the_same_twice() -> None:
+    """Each text of the page, and the JSON beside it, are one expression."""
+    page = Path(__file__).parents[2] / "docs" / "reference" / "segment-text.md"
+    rows = page.read_text("utf-8").partition("## The same in JSON")[2].splitlines()
+    pairs = [
+        (text, form)
+        for row in rows
+        if row.startswith("| `") and "{a" not in row and "[a" not in row
+        for text, form in zip(
+            re.findall(r"`([^`]+)`", row.split(" | ")[0]),
+            re.findall(r"`([^`]+)`", row.split(" | ")[1]),
+            strict=True,
+        )
+    ]
+    assert len(pairs) == 14
+    for text, form in pairs:
+        assert parse(text).expression == read_json(json.loads(form)).expression
