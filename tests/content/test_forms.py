@@ -3,7 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from babel.localedata import locale_identifiers
+from babel.numbers import format_decimal
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from clarion.adapters.content import forms
 from clarion.adapters.content.liquid import LiquidEngine
 from clarion.ports.rendering import Scope
 
@@ -63,3 +68,11 @@ def test_a_template_says_what_its_text_depends_on(engine: LiquidEngine) -> None:
     now = engine.compile("{{ now }}", {})
     told = [(t.needs_language, t.needs_time) for t in (plain, number, time, now)]
     assert told == [(False, False), (True, False), (True, True), (False, True)]
+
+
+@settings(deadline=None)
+@given(st.sampled_from(locale_identifiers()), st.integers(0, 10**20))
+def test_whole_numbers_take_a_short_way_to_what_babel_writes(tag: str, amount: int) -> None:
+    """In every language that there is."""
+    name = tag.replace("_", "-")
+    assert forms.decimal(amount, None, name) == format_decimal(amount, locale=forms.locale(name))

@@ -69,21 +69,22 @@ def text_of(value: Json) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if value is None:
-        return ""
-    if isinstance(value, Mapping):
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    if isinstance(value, int | float):
+        return str(value + 0)  # a negative zero is nobody's balance
     if isinstance(value, Sequence):
         return "".join(map(text_of, value))
-    # A negative zero is nobody's balance.
-    return str(value + 0.0) if isinstance(value, float) else str(value)
+    if isinstance(value, Mapping):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return "" if value is None else str(value)
 
 
 def pruned(value: Json) -> Json:
     """A value without the members that are None: however it is told, they are missing."""
+    if value is None or isinstance(value, str | int | float):
+        return value  # most values are, and asking for abstract classes is slow
     if isinstance(value, Mapping):
         return {key: pruned(inner) for key, inner in value.items() if inner is not None}
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if isinstance(value, Sequence):
         return [pruned(inner) for inner in value]
     return value
 

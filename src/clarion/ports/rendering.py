@@ -105,7 +105,8 @@ class TemplateEngine(Protocol):
         Args:
             source: The template's text.
             partials: Name -> text of each partial that it, or a partial of it, renders.
-            address: It is a link: what is printed is percent-encoded (see `docs`).
+            address: It is a link: what is printed is percent-encoded, unless it opens
+                the link or ends with `url_encode`, `url_component` or `raw`.
 
         Raises:
             TemplateSyntaxError: It is not a template, or does what is not allowed here.

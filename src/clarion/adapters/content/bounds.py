@@ -81,6 +81,10 @@ class Nothing(Missing):
         return ""
 
 
+ABSENT: Final = frozenset({Missing, Nothing})
+"""Compared by identity: the engine's class of undefined values makes `isinstance` slow."""
+
+
 def _refuse_growth(name: str, left: object, args: tuple[object, ...]) -> None:
     """Stop before a filter makes something huge."""
     if isinstance(left, range) and left.stop - left.start > MAX_LOOPS:
@@ -182,10 +186,10 @@ class Bounded(RenderContext):
     ) -> object:
         if name != "default":
             for value in (left, *args, *kwargs.values()):
-                if isinstance(value, Missing):
+                if type(value) in ABSENT:
                     str(value)  # raises unless the policy prints nothing
         if name in TEXT_FILTERS and not isinstance(left, str):
-            left = str(left) if isinstance(left, Undefined) else text_of(left)
+            left = str(left) if type(left) in ABSENT else text_of(left)
         _refuse_growth(name, left, args)
         result = function(left, *args, **kwargs)
         if isinstance(result, str) and len(result) > MAX_TEXT:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import ClassVar, Final, TextIO
 
-from liquid import DictLoader, Environment, RenderContext, TokenStream, Undefined
+from liquid import DictLoader, Environment, RenderContext, TokenStream
 from liquid.ast import Node
 from liquid.builtin.expressions import FilteredExpression
 from liquid.builtin.expressions.filtered import Filter
@@ -46,7 +46,7 @@ class _PlainOutput(OutputNode):
     @override
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
         value = self.expression.evaluate(context)
-        text = str(value) if isinstance(value, Undefined) else text_of(value)
+        text = str(value) if type(value) in bounds.ABSENT else text_of(value)
         return buffer.write(text)
 
 
