@@ -1,6 +1,5 @@
 """The whole decision about one person, rule after rule, as one would tell it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -215,8 +214,3 @@ def deadline(policy: Policy, verdict: Verdict, due_us: int) -> Verdict:
         return verdict
     held = verdict.send_us > due_us
     return skip(Reason.HELD_PAST_DEADLINE if held else Reason.DEADLINE_PASSED)
-
-
-def everyone(people: Sequence[Person], policy: Policy, now: int) -> list[Verdict]:
-    """Of several people."""
-    return [decide_one(person, policy, now) for person in people]

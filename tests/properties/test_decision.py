@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.oracles.decision import Person, Verdict, decide_one
 from tests.oracles.decision_columns import as_inputs, as_ledger
-from tests.oracles.frequency import Sent
+from tests.oracles.frequency import Sent, exceeded
 
 from clarion.domain.category import Category, DefaultState, Kind
 from clarion.domain.decision import decide, ledger_of
 from clarion.domain.decision_row import Action, Decisions, inputs_of, record
 from clarion.domain.explanation import explain
-from clarion.domain.frequency import EXEMPT_PRIORITY, Cap, CapAction, Scope
+from clarion.domain.frequency import EXEMPT_PRIORITY, Cap, CapAction, Ledger, Scope
 from clarion.domain.outcome import Reason
 from clarion.domain.periods import Period
 from clarion.domain.permission import Permission
@@ -29,7 +29,7 @@ from clarion.domain.quiet_windows import (
     QuietHoursError,
     Window,
 )
-from clarion.domain.send_time import At, AtLocal, IfPassed, Now
+from clarion.domain.send_time import At, AtLocal, IfPassed, Now, When
 from clarion.domain.zones import DAY_US, HOUR_US, MINUTE_US
 
 NOW = int(datetime(2026, 3, 28, 20, tzinfo=UTC).timestamp()) * 1_000_000
@@ -84,7 +84,7 @@ def policies(draw: st.DrawFn, rules: tuple[str, ...]) -> Policy:
         quiet_hours=draw(st.none() | QUIET) if "quiet_hours" in rules else None,
         caps=tuple(draw(st.lists(CAPS, max_size=1))) if "caps" in rules else (),
     )
-    when = (
+    when: When = (
         draw(
             st.builds(
                 AtLocal,
@@ -229,3 +229,54 @@ def test_nothing_gives_way_to_a_message_that_is_too_late() -> None:
     found = decide(as_inputs(people), policy, now_us=NOW, usage=as_ledger(people))
     assert found.evicted.tolist() == []
     assert found.action.tolist() == [Action.SKIP]
+
+
+ROLLING = st.builds(
+    Cap,
+    count=st.integers(1, 2),
+    window=st.sampled_from([6 * HOUR_US, DAY_US]),
+    scope=st.sampled_from(Scope),
+    action=st.sampled_from(CapAction),
+)
+SENDINGS = st.lists(
+    st.tuples(
+        QUARTERS, st.integers(1, 9), st.lists(st.sampled_from(ZONES), min_size=6, max_size=6)
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@settings(deadline=None, max_examples=80)
+@given(caps=st.lists(ROLLING, min_size=1, max_size=2), quiet=st.none() | QUIET, plans=SENDINGS)
+def test_no_sequence_of_messages_disturbs_a_person_more_often_than_the_caps_say(
+    caps: list[Cap], quiet: QuietHours | None, plans: list[tuple[int, int, list[str | None]]]
+) -> None:
+    """Three people with two devices each, in any zones; local times, quiet hours and caps bind."""
+    ledger = Ledger.empty()
+    for minutes, priority, homes in plans:
+        policy = Policy(
+            category=Category(slug="news", kind=Kind.SYSTEM, slot=3, priority=priority),
+            when=AtLocal(clock=time(minutes // 60, minutes % 60)),
+            quiet_hours=quiet,
+            caps=tuple(caps),
+            unknown_zone=UnknownZone.APP_ZONE,
+        )
+        people = [Person(zone=zone, network=1 + i % 3) for i, zone in enumerate(homes)]
+        read = replace(as_inputs(people), user=np.arange(6, dtype=np.int64) // 2)
+        found = decide(read, policy, now_us=NOW, usage=ledger)
+        kept = ledger.take(np.setdiff1d(np.arange(len(ledger)), found.evicted))
+        merged = kept.plus(ledger_of(read, found, policy))
+        ledger = replace(merged, index=np.zeros(0, np.int64))
+        for user in range(3):
+            theirs = [
+                Sent(
+                    at_us=int(ledger.at_us[i]),
+                    networks=frozenset(n for n in (1, 2, 3) if ledger.networks[i] >> n & 1),
+                    category=3,
+                    priority=int(ledger.priority[i]),
+                )
+                for i in np.flatnonzero(ledger.user == user)
+            ]
+            for cap in caps:
+                assert not exceeded(cap, theirs, (1, 2, 3), 3, "UTC")

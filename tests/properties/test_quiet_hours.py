@@ -83,7 +83,9 @@ def test_columns_say_what_the_clock_says(
             assert times.send_us[i] == said.send_us
             assert times.silent[i] == said.silent
             assert (verdict == QuietVerdict.HELD) == said.held
-            check_open_until(owners, windows, name, int(times.send_us[i]), int(times.open_until_us[i]))
+            check_open_until(
+                owners, windows, name, int(times.send_us[i]), int(times.open_until_us[i])
+            )
 
 
 def check_open_until(
