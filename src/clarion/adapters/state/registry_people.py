@@ -8,8 +8,10 @@ from typing import Final, assert_never
 import asyncpg
 import orjson
 
+from clarion.adapters.state.consent_ledger import append_switch
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.statements import statements
+from clarion.adapters.state.suppression import hold_suppressions
 from clarion.domain.attributes import (
     AttributeChanges,
     Attributes,
@@ -59,6 +61,7 @@ class PostgresPeople:
         """See `ports.registry.People.put`."""
 
         async def work(connection: asyncpg.Connection) -> tuple[PersonRecord, bool]:
+            await hold_suppressions(connection, app)
             for _ in range(RACES):
                 created = await connection.fetchval(
                     self._sql["insert_person"], app, external_id, now
@@ -106,6 +109,7 @@ class PostgresPeople:
         """See `ports.registry.People.login`."""
 
         async def work(connection: asyncpg.Connection) -> PersonRecord | None:
+            await hold_suppressions(connection, app)
             named = await self._find(connection, app, ByExternalId(external_id=external_id))
             people = [anonymous] if named is None else [anonymous, named]
             await connection.fetch(self._sql["lock_people"], app, people)
@@ -210,6 +214,9 @@ class PostgresPeople:
             now,
             new.opted_out != old.opted_out,
         )
+        if new.opted_out != old.opted_out:
+            turned = {new.id: (new.external_id or "", new.opted_out)}
+            await append_switch(connection, new.app, turned, now)
 
 
 def merge_attributes(known: Attributes, changes: AttributeChanges) -> Attributes:

@@ -72,20 +72,36 @@ alter table users
 
 alter table device
     add column permission    smallint not null default 0,  -- clarion.domain.permission.Permission
-    add column permission_at timestamptz;
+    add column permission_at timestamptz,
+    add column prompt        smallint not null default 0;  -- place in permission.PromptState
+
+-- How far asking for the system's permission came, step by step.
+create table prompt_event (
+    id         bigint generated always as identity primary key,
+    app_id     int not null references app,
+    device_id  bigint not null references device on delete cascade,
+    what       text not null,                -- clarion.domain.permission.PromptInput
+    state      text not null,                -- clarion.domain.permission.PromptState: what it led to
+    at         timestamptz not null
+);
+create index prompt_event_by_app on prompt_event (app_id, at);
+create index prompt_event_by_device on prompt_event (device_id, id);
 
 -- One chain of hashes an app. What is personal is hashed on its own, so that an erasure may remove
 -- it and the chain still verifies.
 create table consent_ledger (
     app_id         int not null references app,
     number         bigint not null,              -- 1, 2, 3, … within the app
-    user_id        bigint not null,
+    user_id        bigint,                       -- null once erased
     category_id    int references category,      -- null: everything (the global switch)
     change         smallint not null,            -- clarion.domain.consent.Change
     how            smallint not null,            -- clarion.domain.consent.How
     at             timestamptz not null,
     recorded_at    timestamptz not null,
-    personal       jsonb,                        -- null once erased
+    text           text not null,                -- the words that the person was shown
+    language       text not null,
+    text_version   text not null,
+    personal       jsonb,                        -- external, evidence, salt; null once erased
     personal_hash  bytea not null,
     previous_hash  bytea not null,
     hash           bytea not null,
@@ -95,18 +111,17 @@ create index consent_ledger_by_user on consent_ledger (user_id, number);
 
 create function consent_ledger_is_append_only() returns trigger language plpgsql as $$
 begin
-    if tg_op = 'UPDATE' and new.personal is null
-       and (new.app_id, new.number, new.user_id, new.category_id, new.change, new.how, new.at,
-            new.recorded_at, new.personal_hash, new.previous_hash, new.hash)
-           is not distinct from
-           (old.app_id, old.number, old.user_id, old.category_id, old.change, old.how, old.at,
-            old.recorded_at, old.personal_hash, old.previous_hash, old.hash) then
+    if tg_op = 'UPDATE' and new.personal is null and new.user_id is null
+       and to_jsonb(new) - '{personal,user_id}'::text[]
+           = to_jsonb(old) - '{personal,user_id}'::text[] then
         return new;  -- an erasure
     end if;
     raise exception 'the consent ledger is append-only';
 end $$;
 create trigger consent_ledger_append_only before update or delete on consent_ledger
     for each row execute function consent_ledger_is_append_only();
+create trigger consent_ledger_not_emptied before truncate on consent_ledger
+    for each statement execute function consent_ledger_is_append_only();
 
 create table suppression_list (
     id          int generated always as identity primary key,
@@ -127,13 +142,14 @@ create table suppression (
 );
 create index suppression_by_name on suppression (app_id, external_id);
 
--- What an erasure removed, as counts and hashes, never as data.
+-- What an erasure removed, as counts and hashes, never as data. The user's number goes with the
+-- last copy of the data: the proof keeps a salted hash of it.
 create table erasure (
     id           bigint generated always as identity primary key,
     app_id       int not null references app,
-    user_id      bigint not null,
+    user_id      bigint,
     requested_at timestamptz not null,
     done_at      timestamptz,
-    proof        jsonb
+    proof        jsonb not null
 );
 create index erasure_open on erasure (id) where done_at is null;

@@ -31,8 +31,11 @@ select id from users where app_id = $1 and id = any($2::bigint[]) order by id fo
 select id from users where app_id = $1 and id = $2 for key share;
 
 -- name: insert_person
--- Creates a person; nothing comes back when another writer was first with the external id.
-insert into users (app_id, external_id, created_at, updated_at) values ($1, $2, $3, $3)
+-- Creates a person, suppressed where a list says so; nothing comes back when another writer was
+-- first with the external id.
+insert into users (app_id, external_id, created_at, updated_at, suppressed)
+select $1, $2, $3, $3,
+    exists (select from suppression s where s.app_id = $1 and s.external_id = $2)
 on conflict (app_id, external_id) where external_id is not null do nothing
 returning id;
 
@@ -51,7 +54,11 @@ where $9 and user_id in (select id from person);
 
 -- name: name_person
 -- An anonymous person gets an external id.
-update users set external_id = $3, updated_at = $4, xid = pg_current_xact_id()
+update users set
+    external_id = $3,
+    suppressed = exists (select from suppression s where s.app_id = $1 and s.external_id = $3),
+    updated_at = $4,
+    xid = pg_current_xact_id()
 where app_id = $1 and id = $2 and external_id is null;
 
 -- name: move_belongings

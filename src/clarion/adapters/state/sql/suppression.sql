@@ -1,0 +1,72 @@
+-- Suppression lists. Who makes people shares the app's lock until its unit of work ends; who changes
+-- a list has it alone: so nobody comes unseen between the look at the list and the commit.
+
+-- name: hold_shared
+-- Nobody changes the lists of this app meanwhile.
+select pg_advisory_xact_lock_shared(1937076336, $1);
+
+-- name: hold_alone
+-- Nobody makes people of this app meanwhile.
+select pg_advisory_xact_lock(1937076336, $1);
+
+-- name: all
+-- Every list with its size.
+select l.id, l.name, l.description, l.created_at,
+    (select count(*) from suppression s where s.list_id = l.id) as names
+from suppression_list l where l.app_id = $1 and ($2::text is null or l.name = $2) order by l.name;
+
+-- name: put
+-- Makes a list, or changes its description.
+insert into suppression_list (app_id, name, description, created_at) values ($1, $2, $3, $4)
+on conflict (app_id, name) do update set description = excluded.description
+returning xmax = 0 as created;
+
+-- name: lock
+-- One list, kept from being removed meanwhile.
+select id from suppression_list where app_id = $1 and name = $2 for share;
+
+-- name: delete
+-- Removes a list with its names; the names come back.
+with gone as (
+    delete from suppression where list_id = $1 returning external_id
+), list as (
+    delete from suppression_list where id = $1
+)
+select array_agg(external_id) from gone;
+
+-- name: names
+-- A page of names.
+select external_id, reason, created_at from suppression
+where list_id = $1 and external_id collate "C" > $2 order by external_id collate "C" limit $3;
+
+-- name: add
+-- Puts names on a list.
+insert into suppression (list_id, app_id, external_id, reason, created_at)
+select $1, $2, t.name, $4, $5 from unnest($3::text[]) as t (name)
+on conflict (list_id, external_id) do nothing
+returning external_id;
+
+-- name: remove
+-- Takes names off a list.
+delete from suppression where list_id = $1 and external_id = any($2::text[]) returning external_id;
+
+-- name: mark
+-- What the lists say of people of these names; dispatch looks at devices, so they count as changed.
+with judged as (
+    select u.id, exists (
+        select from suppression s where s.app_id = $1 and s.external_id = u.external_id
+    ) as suppressed
+    from users u where u.app_id = $1 and u.external_id = any($2::text[])
+    order by u.id for no key update of u
+), changed as (
+    update users u set suppressed = j.suppressed, updated_at = $3, xid = pg_current_xact_id()
+    from judged j where u.id = j.id and u.suppressed <> j.suppressed
+    returning u.id
+)
+update device set xid = pg_current_xact_id() where user_id in (select id from changed);
+
+-- name: of_name
+-- The lists that a name is on.
+select l.name, s.reason, s.created_at
+from suppression s join suppression_list l on l.id = s.list_id
+where s.app_id = $1 and s.external_id = $2 order by l.name;

@@ -1,0 +1,122 @@
+"""Suppression lists in the state store."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+
+from clarion.adapters.state.pool import reading, unit_of_work
+from clarion.adapters.state.statements import statements
+from clarion.domain.ids import AppId
+from clarion.ports.suppression import SuppressedName, SuppressionList
+
+
+async def hold_suppressions(connection: asyncpg.Connection, app: AppId) -> None:
+    """Call before making people who have external ids, in the same unit of work."""
+    await connection.execute(statements("suppression")["hold_shared"], app)
+
+
+class PostgresSuppressions:
+    """`ports.suppression.Suppressions` over the tables suppression_list and suppression."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._sql = statements("suppression")
+
+    async def all(self, app: AppId) -> Sequence[SuppressionList]:
+        """See `ports.suppression.Suppressions.all`."""
+        async with reading(self._pool) as connection:
+            rows = await connection.fetch(self._sql["all"], app, None)
+        return [_list(row) for row in rows]
+
+    async def get(self, app: AppId, name: str) -> SuppressionList | None:
+        """See `ports.suppression.Suppressions.get`."""
+        async with reading(self._pool) as connection:
+            row = await connection.fetchrow(self._sql["all"], app, name)
+        return None if row is None else _list(row)
+
+    async def put(
+        self, app: AppId, name: str, description: str, now: datetime
+    ) -> tuple[SuppressionList, bool]:
+        """See `ports.suppression.Suppressions.put`."""
+
+        async def work(connection: asyncpg.Connection) -> tuple[SuppressionList, bool]:
+            created = await connection.fetchval(self._sql["put"], app, name, description, now)
+            row = await connection.fetchrow(self._sql["all"], app, name)
+            return _list(row), created
+
+        return await unit_of_work(self._pool, work)
+
+    async def delete(self, app: AppId, name: str, now: datetime) -> bool:
+        """See `ports.suppression.Suppressions.delete`."""
+
+        async def work(connection: asyncpg.Connection) -> bool:
+            await connection.execute(self._sql["hold_alone"], app)
+            found = await connection.fetchval(self._sql["lock"], app, name)
+            if found is None:
+                return False
+            names = await connection.fetchval(self._sql["delete"], found)
+            await connection.execute(self._sql["mark"], app, names or [], now)
+            return True
+
+        return await unit_of_work(self._pool, work)
+
+    async def names(
+        self, app: AppId, name: str, *, after: str, limit: int
+    ) -> Sequence[SuppressedName]:
+        """See `ports.suppression.Suppressions.names`."""
+        async with reading(self._pool) as connection:
+            found = await connection.fetchrow(self._sql["all"], app, name)
+            if found is None:
+                return []
+            rows = await connection.fetch(self._sql["names"], found["id"], after, limit)
+        return [
+            SuppressedName(
+                external_id=row["external_id"], reason=row["reason"], created_at=row["created_at"]
+            )
+            for row in rows
+        ]
+
+    async def add(
+        self, app: AppId, name: str, external_ids: Sequence[str], reason: str, now: datetime
+    ) -> int | None:
+        """See `ports.suppression.Suppressions.add`."""
+
+        async def work(connection: asyncpg.Connection) -> int | None:
+            await connection.execute(self._sql["hold_alone"], app)
+            found = await connection.fetchval(self._sql["lock"], app, name)
+            if found is None:
+                return None
+            names = sorted(set(external_ids))
+            added = await connection.fetch(self._sql["add"], found, app, names, reason, now)
+            await connection.execute(self._sql["mark"], app, names, now)
+            return len(added)
+
+        return await unit_of_work(self._pool, work)
+
+    async def remove(
+        self, app: AppId, name: str, external_ids: Sequence[str], now: datetime
+    ) -> int | None:
+        """See `ports.suppression.Suppressions.remove`."""
+
+        async def work(connection: asyncpg.Connection) -> int | None:
+            await connection.execute(self._sql["hold_alone"], app)
+            found = await connection.fetchval(self._sql["lock"], app, name)
+            if found is None:
+                return None
+            gone = await connection.fetch(self._sql["remove"], found, list(external_ids))
+            await connection.execute(
+                self._sql["mark"], app, [row["external_id"] for row in gone], now
+            )
+            return len(gone)
+
+        return await unit_of_work(self._pool, work)
+
+
+def _list(row: asyncpg.Record) -> SuppressionList:
+    return SuppressionList(
+        name=row["name"],
+        description=row["description"],
+        names=row["names"],
+        created_at=row["created_at"],
+    )
