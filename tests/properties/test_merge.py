@@ -18,6 +18,7 @@ from clarion.domain.merge import (
     holds_marker,
     marker,
     nested,
+    without_markers,
 )
 from clarion.wire import merge
 
@@ -81,6 +82,13 @@ def test_a_marker_beyond_the_columns_is_an_error() -> None:
         merge.fill(orjson.dumps(marker(2)), [["a"]])
     with pytest.raises(ValueError, match="at most"):
         marker(MOST_COLUMNS)
+
+
+def test_a_link_with_markers_is_checked_with_something_in_their_place() -> None:
+    """The form of an address can be judged although its values are not there."""
+    assert without_markers(f"https://x.org/{marker(3)}?a={nested(marker(0))}") == (
+        "https://x.org/x?a=x"
+    )
 
 
 def test_markers_nest_three_deep_and_no_deeper() -> None:
