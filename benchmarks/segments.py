@@ -59,46 +59,46 @@ from users u left join device d on d.user_id = u.id
 PEOPLE: Final = """
 insert into users by name
 select n as id, 1 as app, n // ($people / 1024 + 1) as bucket, 'user-' || n as external_id,
-       hash(n, 1) % 50 = 0 as opted_out,
-       ['en', 'fr-FR', 'de-DE', 'pt-BR'][(hash(n, 2) % 4 + 1)::bigint] as language,
-       ['Europe/Paris', 'America/Belem', 'Asia/Tokyo'][(hash(n, 3) % 3 + 1)::bigint] as time_zone,
-       ['FR', 'BE', 'DE', 'US', 'JP', 'BR', 'GB', 'IN'][(hash(n, 4) % 8 + 1)::bigint] as country,
-       {'plan': ['free', 'free', 'pro'][(hash(n, 5) % 3 + 1)::bigint], 'age': hash(n, 6) % 80,
-        'city': 'city ' || hash(n, 7) % 500}::variant as attributes,
-       make_timestamp($now - (hash(n, 8) % 63072000)::bigint * 1000000)::timestamptz as created_at
+       h1(n, 1) % 50 = 0 as opted_out,
+       ['en', 'fr-FR', 'de-DE', 'pt-BR'][(h1(n, 2) % 4 + 1)::bigint] as language,
+       ['Europe/Paris', 'America/Belem', 'Asia/Tokyo'][(h1(n, 3) % 3 + 1)::bigint] as time_zone,
+       ['FR', 'BE', 'DE', 'US', 'JP', 'BR', 'GB', 'IN'][(h1(n, 4) % 8 + 1)::bigint] as country,
+       {'plan': ['free', 'free', 'pro'][(h1(n, 5) % 3 + 1)::bigint], 'age': h1(n, 6) % 80,
+        'city': 'city ' || h1(n, 7) % 500}::variant as attributes,
+       make_timestamp($now - (h1(n, 8) % 63072000)::bigint * 1000000)::timestamptz as created_at
 from range($low::bigint, $high::bigint) r(n)
 """
 DEVICES: Final = """
 insert into device by name
 select n * 2 + k as id, 1 as app, n // ($people / 1024 + 1) as bucket, n as user_id,
-       hash(n, 9) % 2 + 1 as network, 0 as environment, hash(n, k, 10) % 30 = 0 as dead,
-       hash(n, k, 11) % 40 = 0 as opted_out,
+       h1(n, 9) % 2 + 1 as network, 0 as environment, h2(n, k, 10) % 30 = 0 as dead,
+       h2(n, k, 11) % 40 = 0 as opted_out,
        md5(n::varchar || k) || md5(k::varchar || n) || ':APA91b' as token,
-       $now - (hash(n, 12) % 63072000)::bigint * 1000000 as registered_us,
-       make_timestamp($now - (hash(n, 13) % 5184000)::bigint * 1000000)::timestamptz
+       $now - (h1(n, 12) % 63072000)::bigint * 1000000 as registered_us,
+       make_timestamp($now - (h1(n, 13) % 5184000)::bigint * 1000000)::timestamptz
            as last_active_at,
-       ['phone', 'phone', 'phone', 'tablet', 'desktop'][(hash(n, 14) % 5 + 1)::bigint] as platform,
-       'android' as os, (10 + hash(n, 15) % 6)::varchar as os_version,
-       '5.' || hash(n, 16) % 12 || '.' || hash(n, 17) % 4 as app_version,
+       ['phone', 'phone', 'phone', 'tablet', 'desktop'][(h1(n, 14) % 5 + 1)::bigint] as platform,
+       'android' as os, (10 + h1(n, 15) % 6)::varchar as os_version,
+       '5.' || h1(n, 16) % 12 || '.' || h1(n, 17) % 4 as app_version,
        version_key(app_version) as app_version_key, version_key(os_version) as os_version_key,
-       ['Europe/Paris', 'America/Belem', 'Asia/Tokyo'][(hash(n, 3) % 3 + 1)::bigint] as time_zone,
-       48.85 + (hash(n, 18) % 2000)::double / 1000 - 1 as latitude,
-       2.35 + (hash(n, 19) % 2000)::double / 1000 - 1 as longitude
+       ['Europe/Paris', 'America/Belem', 'Asia/Tokyo'][(h1(n, 3) % 3 + 1)::bigint] as time_zone,
+       48.85 + (h1(n, 18) % 2000)::double / 1000 - 1 as latitude,
+       2.35 + (h1(n, 19) % 2000)::double / 1000 - 1 as longitude
 from range($low::bigint, $high::bigint) r(n), range(2) s(k)
-where hash(n, 20) % 20 <> 0 and (k = 0 or hash(n, 21) % 10 = 0)
+where h1(n, 20) % 20 <> 0 and (k = 0 or h1(n, 21) % 10 = 0)
 """
 EVENTS: Final = """
 insert into event by name
 select 1 as app, n // ($people / 1024 + 1) as bucket, n as user_id,
-       ['purchase', 'view', 'view', 'view'][(hash(n, k, 22) % 4 + 1)::bigint] as name,
-       $now - (hash(n, k, 23) % 7776000)::bigint * 1000000 as at_us,
-       {'total': hash(n, k, 24) % 100}::variant as properties
+       ['purchase', 'view', 'view', 'view'][(h2(n, k, 22) % 4 + 1)::bigint] as name,
+       $now - (h2(n, k, 23) % 7776000)::bigint * 1000000 as at_us,
+       {'total': h2(n, k, 24) % 100}::variant as properties
 from range($low::bigint, $high::bigint) r(n), range(2) s(k)
 """
 DEEDS: Final = """
 insert into engagement
-select 1, n, 1, k, 'news', hash(n, k, 25) % 4 + 1,
-       $now - (hash(n, k, 26) % 7776000)::bigint * 1000000
+select 1, n, 1, k, 'news', h2(n, k, 25) % 4 + 1,
+       $now - (h2(n, k, 26) % 7776000)::bigint * 1000000
 from range($low::bigint, $high::bigint) r(n), range(2) s(k) where $people > 0
 """
 STEP: Final = 1_000_000
@@ -106,6 +106,9 @@ STEP: Final = 1_000_000
 
 def fill(store: FactsStore, people: int) -> None:
     """Make the people, a million at a time."""
+    with store.writing() as cursor:
+        cursor.execute("create macro h1(n, salt) as hash(n * 200 + salt)")
+        cursor.execute("create macro h2(n, k, salt) as hash(n * 200 + k * 100 + salt)")
     for low in range(0, people, STEP):
         about = {"low": low, "high": min(people, low + STEP), "people": people, "now": NOW_US}
         for sql in (PEOPLE, DEVICES, EVENTS, DEEDS):

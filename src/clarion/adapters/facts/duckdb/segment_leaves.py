@@ -171,17 +171,21 @@ def _kind(held: exp.Expr) -> exp.Expr:
 
 
 def _only(held: exp.Expr, kinds: tuple[str, ...], then: Callable[[], exp.Expr]) -> exp.Expr:
-    """The value where it is of the kinds, else null: a cast of another could fail."""
+    """The value where it is of the kinds, else null.
+
+    The engine may compute the cast before the test, so the cast itself has to be one that can't
+    fail; and a cast alone would take the text "5" for a number.
+    """
     texts = [exp.Literal.string(kind) for kind in kinds]
     return exp.Case(ifs=[exp.If(this=exp.In(this=_kind(held), expressions=texts), true=then())])
 
 
 def _text(held: exp.Expr) -> exp.Expr:
-    return _only(held, ("VARCHAR",), lambda: exp.cast(held.copy(), "VARCHAR"))
+    return _only(held, ("VARCHAR",), lambda: _tried(held, "VARCHAR"))
 
 
 def _number(held: exp.Expr) -> exp.Expr:
-    return _only(held, _NUMBERS, lambda: exp.cast(held.copy(), "DOUBLE"))
+    return _only(held, _NUMBERS, lambda: _tried(held, "DOUBLE"))
 
 
 def _time(held: exp.Expr) -> exp.Expr:
@@ -189,9 +193,13 @@ def _time(held: exp.Expr) -> exp.Expr:
 
     def opened() -> exp.Expr:
         inner = _call("variant_extract", held.copy(), exp.Literal.string("time"))
-        return exp.TryCast(this=exp.cast(inner, "VARCHAR"), to=exp.DataType.build("TIMESTAMPTZ"))
+        return _tried(_tried(inner, "VARCHAR"), "TIMESTAMPTZ")
 
     return _call("epoch_us", _only(held, ("OBJECT(time)",), opened))
+
+
+def _tried(held: exp.Expr, kind: str) -> exp.Expr:
+    return exp.TryCast(this=held.copy(), to=exp.DataType.build(kind, dialect="duckdb"))
 
 
 def _known(held: exp.Expr) -> exp.Expr:
