@@ -40,6 +40,15 @@ from clarion.domain.registration import check
 from clarion.ports.registry import DeviceRecord, PersonRecord
 
 _DEVICE_TEXTS = ("platform", "os", "os_version", "model", "app_version")
+_DEVICE_NAMES = (
+    "external_id",
+    "user",
+    "network",
+    "token",
+    "environment",
+    "opted_out",
+    "permission",
+)
 _PLACE = ("language", "time_zone", "country")
 
 
@@ -125,10 +134,7 @@ def device_change(body: DevicePatch, zones: frozenset[str], now: datetime) -> De
 
 def device_row(body: DeviceRow, path: str) -> Row:
     """A registration as the columns that intake takes; `path` points to it in the request."""
-    row: dict[str, Cell] = {
-        name: getattr(body, name)
-        for name in ("external_id", "user", "network", "token", "environment", "opted_out")
-    }
+    row: dict[str, Cell] = {name: getattr(body, name) for name in _DEVICE_NAMES}
     row |= {name: getattr(body, name) for name in (*_DEVICE_TEXTS, *_PLACE)}
     seen = body.last_active_at
     row["last_active_at"] = None if seen is None else utc(seen, f"{path}/last_active_at")
@@ -201,6 +207,8 @@ def device_view(record: DeviceRecord, *, with_token: bool) -> DeviceView:
         country=record.country,
         location=place,
         attributes=msgspec.Raw(encode_attributes(record.attributes).encode()),
+        permission=record.permission.label,
+        permission_at=record.permission_at,
         last_active_at=record.last_active_at,
         registered_at=record.registered_at,
         created_at=record.created_at,

@@ -16,6 +16,7 @@ from clarion.domain.attributes import (
 )
 from clarion.domain.geography import canonical_language
 from clarion.domain.network import Network
+from clarion.domain.permission import Permission
 from clarion.domain.registration_rules import ENVIRONMENTS, Rule, presence_rules, rules_of_fields
 
 INSTANT: Final = pl.Datetime("us", "UTC")
@@ -41,6 +42,7 @@ RAW_COLUMNS: Final[Mapping[str, pl.DataType]] = {
     "longitude": pl.Float64(),
     "attributes": pl.String(),
     "last_active_at": INSTANT,
+    "permission": pl.String(),
     "user_opted_out": pl.Boolean(),
     "user_language": pl.String(),
     "user_time_zone": pl.String(),
@@ -50,16 +52,18 @@ RAW_COLUMNS: Final[Mapping[str, pl.DataType]] = {
 }
 """What registrations say, one row a device (or a person, where `token` is null).
 
-`network`, `environment` and `platform` are the API's words; `attributes` are JSON objects as text;
-`user` is the id of a known person, `external_id` creates one when unknown; with neither, a known
-device keeps its person and a new one gets an anonymous person. `user_*` describe the person, and
-so do `aliases`: a JSON object as text, label -> value, where null takes the alias away.
+`network`, `environment`, `platform` and `permission` are the API's words; `attributes` are JSON
+objects as text; `user` is the id of a known person, `external_id` creates one when unknown; with
+neither, a known device keeps its person and a new one gets an anonymous person. `user_*` describe
+the person, and so do `aliases`: a JSON object as text, label -> value, where null takes the alias
+away.
 """
 
 COLUMNS: Final[Mapping[str, pl.DataType]] = {
     **{name: kind for name, kind in RAW_COLUMNS.items() if name not in {"p256dh", "auth"}},
     "network": pl.Int16(),
     "environment": pl.Int16(),
+    "permission": pl.Int16(),
     "keys": pl.Binary(),
 }
 """The same after `check`: numbers for words, canonical forms, Web Push keys as 65 + 16 octets."""
@@ -142,7 +146,7 @@ def _canonical(frame: pl.DataFrame) -> pl.DataFrame:
     network = pl.col("network")
     return frame.with_columns(
         network.str.to_lowercase(),
-        pl.col("platform", "environment").str.to_lowercase(),
+        pl.col("platform", "environment", "permission").str.to_lowercase(),
         pl.col("country", "user_country").str.to_uppercase(),
         *([pl.col("language", "user_language").replace(spelling)] if spelling else []),
         # Apple's tokens are compared without regard to case.
@@ -210,9 +214,11 @@ def _numbered(frame: pl.DataFrame) -> pl.DataFrame:
     """The API's words as the numbers that are stored."""
     numbers = {network.label: network.value for network in Network}
     worded = pl.concat_str(pl.col("network"), pl.col("environment"), separator=" ")
+    permissions = {permission.label: permission.value for permission in Permission}
     environments = {f"{of.label} {word}": number for (of, word), number in ENVIRONMENTS.items()}
     return frame.with_columns(
         pl.col("network").replace_strict(numbers, default=None, return_dtype=pl.Int16),
         worded.replace_strict(environments, default=0, return_dtype=pl.Int16).alias("environment"),
+        pl.col("permission").replace_strict(permissions, default=None, return_dtype=pl.Int16),
         pl.lit(None, pl.Binary).alias("keys"),
     )

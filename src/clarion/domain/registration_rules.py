@@ -11,6 +11,7 @@ from clarion.domain.attributes import MAX_TEXT_OCTETS
 from clarion.domain.device import Platform
 from clarion.domain.geography import COUNTRIES
 from clarion.domain.network import Environment, Network, TokenKind
+from clarion.domain.permission import Permission
 
 MAX_ENDPOINT_OCTETS: Final = 2048
 MAX_FCM_OCTETS: Final = 4096
@@ -44,6 +45,7 @@ def rules_of_fields(zones: frozenset[str]) -> Sequence[Rule]:
         *_place_rules("", zones),
         *_place_rules("user_", zones),
         *_location_rules(),
+        _permission_rule(),
     ]
 
 
@@ -106,6 +108,16 @@ def _text_rules(name: str) -> Sequence[Rule]:
             broken=text.str.len_bytes() > MAX_TEXT_OCTETS,
         ),
     ]
+
+
+def _permission_rule() -> Rule:
+    labels = [permission.label for permission in Permission]
+    return Rule(
+        column="permission",
+        code="permission_unknown",
+        detail=f"the permission is not one of {', '.join(labels)}",
+        broken=~pl.col("permission").is_in(labels),
+    )
 
 
 def _label(network: Network) -> str:

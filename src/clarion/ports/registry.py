@@ -13,6 +13,7 @@ from clarion.domain.handoffs import Int64s
 from clarion.domain.ids import AppId, DeviceId, UserId
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason
+from clarion.domain.permission import Permission
 from clarion.domain.person import PersonChange
 
 
@@ -97,6 +98,8 @@ class DeviceRecord:
     latitude: float | None
     longitude: float | None
     attributes: Attributes
+    permission: Permission
+    permission_at: datetime | None
     last_active_at: datetime | None
     registered_at: datetime
     created_at: datetime

@@ -12,11 +12,13 @@ import numpy as np
 import orjson
 import polars as pl
 
+from clarion.adapters.state.consent_ledger import append_switch
 from clarion.adapters.state.pool import OvertakenError
 from clarion.adapters.state.statements import statements
+from clarion.adapters.state.suppression import hold_suppressions
 from clarion.domain.attributes import MAX_ATTRIBUTES, MAX_TOTAL_OCTETS
 from clarion.domain.handoffs import Int64s
-from clarion.domain.ids import AppId
+from clarion.domain.ids import AppId, UserId
 from clarion.domain.registration import COLUMNS
 from clarion.ports.registry import Registered
 
@@ -54,6 +56,7 @@ _DEVICE_COLUMNS: Final = (
     "attributes",
     "active_us",
     "ours",
+    "permission",
 )
 _DEVICE_PARAMETERS: Final = ("row", "network", "token_key", "token", "keys", *_DEVICE_COLUMNS)
 
@@ -94,6 +97,8 @@ async def register(
     if count > FEW_ROWS:
         await connection.execute(sql["plan_for_many"])
     store = _Store(connection, app, now, sql)
+    if rows["external_id"].null_count() < count:
+        await hold_suppressions(connection, app)
     person, ours, refused = await store.people(rows)
     unknown = await _find_named(connection, app, rows["user"], person)
     taken = await _register_aliases(connection, app, rows["aliases"], person)
@@ -109,6 +114,7 @@ async def register(
     created = np.zeros(count, np.bool_)
     blocked = await store.devices(_last_of_each(devices), device, owner, created, refresh=refresh)
     _answer_for_all(devices, device, owner, created)
+    await append_switch(connection, app, store.turned, now)
     xid = await connection.fetchval("select pg_current_xact_id()")
     return Registered(
         device=device,
@@ -213,6 +219,8 @@ class _Store:
         self._app = app
         self._now = now
         self._sql = sql
+        self.turned: dict[UserId, tuple[str, bool]] = {}
+        """People whose global opt-out changed -> the app's name, and whether opted out now."""
 
     async def people(self, rows: pl.DataFrame) -> tuple[Int64s, Truths, set[int]]:
         """Per row the person (0 where none is named) and whether it is new; and refused rows."""
@@ -236,6 +244,8 @@ class _Store:
             index = found["rows"] or []
             ids[index], new[index] = found["ids"] or [], found["added"] or []
             refused.update(found["refused"] or [])
+            if found["turned"]:
+                self._turned(left, found["turned"], ids)
             if len(index) == left.height:
                 break
             left = people.filter(pl.Series(ids == 0))
@@ -244,6 +254,11 @@ class _Store:
         stood = place >= 0
         person[stood], ours[stood] = ids[place[stood]], new[place[stood]]
         return person, ours, set(np.flatnonzero(np.isin(place, list(refused))).tolist())
+
+    def _turned(self, people: pl.DataFrame, turned: Sequence[int], ids: Int64s) -> None:
+        said = people.filter(pl.col("place").is_in(turned))
+        for place, name, out in said.select("place", "external_id", "user_opted_out").iter_rows():
+            self.turned[UserId(int(ids[place]))] = (name, out)
 
     async def devices(
         self,

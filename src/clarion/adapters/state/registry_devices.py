@@ -19,6 +19,7 @@ from clarion.domain.handoffs import Int64s, UInt16s
 from clarion.domain.ids import AppId, DeviceId, UserId
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason
+from clarion.domain.permission import Permission
 from clarion.ports.registry import DeviceRecord, PersonUnknownError, Registered
 
 _PLAIN: Final = tuple(
@@ -211,6 +212,8 @@ def _record(row: asyncpg.Record) -> DeviceRecord:
         latitude=row["latitude"],
         longitude=row["longitude"],
         attributes=decode_attributes(row["attributes"]),
+        permission=Permission(row["permission"]),
+        permission_at=row["permission_at"],
         last_active_at=row["last_active_at"],
         registered_at=row["registered_at"],
         created_at=row["created_at"],

@@ -10,6 +10,7 @@ from clarion.api.shapes.text import Id, IdentityToken, Instant, Name, Token
 
 Network = Literal["apns", "fcm", "webpush"]
 Platform = Literal["phone", "tablet", "desktop", "wearable", "browser"]
+Permission = Literal["unknown", "not_asked", "denied", "provisional", "granted", "blocked"]
 AttributeChanges = dict[str, Any]
 """Name -> text, number, truth, `{"time": RFC 3339}` or a list of plain values; null removes."""
 AttributesView = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object"})]
@@ -113,6 +114,8 @@ class DeviceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     location: LocationBody | None = None
     attributes: AttributeChanges = {}
     last_active_at: Instant | None = None
+    permission: Permission | None = None
+    """What the system lets the app show on this device."""
 
 
 class DeviceBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -189,6 +192,8 @@ class DeviceView(msgspec.Struct, frozen=True, kw_only=True):
     country: str | None
     location: LocationBody | None
     attributes: AttributesView
+    permission: str
+    permission_at: datetime | None
     last_active_at: datetime | None
     registered_at: datetime
     created_at: datetime

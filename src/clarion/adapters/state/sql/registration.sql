@@ -11,7 +11,7 @@ select set_config('plan_cache_mode', 'force_custom_plan', true),
 -- is said, and gives the id of each row; a row that lost a race against another writer is left out.
 -- A change of consent marks the person's devices as changed, because dispatch looks at devices.
 with seen as materialized (
-    select s.*, u.id, u.old_attributes
+    select s.*, u.id, u.old_attributes, u.old_opted_out
     from unnest(
         string_to_array($3, E'\x1f', E'\x1e')::int[],
         string_to_array($4, E'\x1f', E'\x1e'),
@@ -22,7 +22,8 @@ with seen as materialized (
         string_to_array($9, E'\x1f', E'\x1e')::bool[]
     ) as s (row, external_id, attributes, language, time_zone, country, opted_out)
     left join lateral (
-        select id, case when s.attributes is not null then attributes end as old_attributes
+        select id, opted_out as old_opted_out,
+            case when s.attributes is not null then attributes end as old_attributes
         from users
         where app_id = $1 and external_id = s.external_id limit 1
     ) u on true
@@ -59,18 +60,20 @@ with seen as materialized (
         or u.country is distinct from coalesce(j.country, u.country)
         or u.opted_out is distinct from coalesce(j.opted_out, u.opted_out)
     )
-    returning u.id, j.opted_out is not null as consent
+    returning u.id, j.row, j.opted_out is not null as consent,
+        j.opted_out is distinct from coalesce(j.old_opted_out, j.opted_out) as turned
 ), marked as (
     update device set xid = pg_current_xact_id()
     where user_id in (select id from changed where consent)
 ), added as (
     insert into users (
         app_id, external_id, attributes, language, time_zone, country, opted_out, created_at,
-        updated_at
+        updated_at, suppressed
     )
     select $1, s.external_id,
         case when s.attributes is null then '{}' else jsonb_strip_nulls(s.attributes::jsonb) end,
-        s.language, s.time_zone, s.country, coalesce(s.opted_out, false), $2, $2
+        s.language, s.time_zone, s.country, coalesce(s.opted_out, false), $2, $2,
+        exists (select from suppression p where p.app_id = $1 and p.external_id = s.external_id)
     from seen s
     where num_nulls(s.id) > 0 -- said so, the planner takes it for a third of the rows, not for none
     on conflict (app_id, external_id) where external_id is not null do nothing
@@ -79,9 +82,14 @@ with seen as materialized (
     select k.row, k.id, false as added from seen k where k.id is not null
     union all
     select s.row, a.id, true from added a join seen s using (external_id)
+), turned as (
+    select row from changed where turned
+    union all
+    select s.row from added a join seen s using (external_id) where s.opted_out
 )
 select array_agg(row) as rows, array_agg(id) as ids, array_agg(added) as added,
-    (select array_agg(row) from judged where refused) as refused
+    (select array_agg(row) from judged where refused) as refused,
+    (select array_agg(row) from turned) as turned
 from done;
 
 -- name: register_devices
@@ -92,15 +100,15 @@ from done;
 -- the limits: a member takes 9 octets and more, and its text is less than 40 times as long.
 with seen as materialized (
     select s.row, s.network, s.token_key, s.user_id, s.ours, d.id, d.old_user, d.place, d.old_xid,
-        $26 and d.id is not null and d.same
+        $27 and d.id is not null and d.same
             and (s.attributes is null or d.merged = d.old_attributes) as same,
         pg_column_size(d.merged) >= 460 and (
-            octet_length(d.merged::text) > $25
-            or (select count(*) from jsonb_object_keys(d.merged)) > $24
+            octet_length(d.merged::text) > $26
+            or (select count(*) from jsonb_object_keys(d.merged)) > $25
         ) as refused,
         d.merged, s.token, s.keys, s.environment, s.opted_out, s.platform, s.os, s.os_version,
         s.model, s.app_version, s.language, s.time_zone, s.country, s.latitude, s.longitude,
-        s.attributes,
+        s.attributes, s.permission,
         timestamptz 'epoch' + s.active_us * interval '1 microsecond' as active_at
     from unnest(
         string_to_array($3, E'\x1f', E'\x1e')::int[],
@@ -123,10 +131,11 @@ with seen as materialized (
         string_to_array($20, E'\x1f', E'\x1e')::float8[],
         string_to_array($21, E'\x1f', E'\x1e'),
         string_to_array($22, E'\x1f', E'\x1e')::bigint[],
-        string_to_array($23, E'\x1f', E'\x1e')::bool[]
+        string_to_array($23, E'\x1f', E'\x1e')::bool[],
+        string_to_array($24, E'\x1f', E'\x1e')::smallint[]
     ) as s (row, network, token_key, token, keys, environment, user_id, opted_out, platform, os,
         os_version, model, app_version, language, time_zone, country, latitude, longitude,
-        attributes, active_us, ours)
+        attributes, active_us, ours, permission)
     left join lateral (
         select d.id, d.ctid as place, d.xid as old_xid, d.user_id as old_user,
             d.attributes as old_attributes,
@@ -147,6 +156,7 @@ with seen as materialized (
                 and (s.country is null or s.country = d.country)
                 and (s.latitude is null or s.latitude = d.latitude)
                 and (s.longitude is null or s.longitude = d.longitude)
+                and (s.permission is null or s.permission = d.permission)
                 and (s.active_us is null or timestamptz 'epoch'
                     + s.active_us * interval '1 microsecond' <= d.last_active_at)) is true as same
         from device d
@@ -180,6 +190,8 @@ with seen as materialized (
         latitude = coalesce(s.latitude, d.latitude),
         longitude = coalesce(s.longitude, d.longitude),
         attributes = case when s.merged is null or s.refused then d.attributes else s.merged end,
+        permission = coalesce(s.permission, d.permission),
+        permission_at = case when s.permission <> d.permission then $2 else d.permission_at end,
         last_active_at = greatest(s.active_at, d.last_active_at),
         registered_at = $2,
         updated_at = $2,
@@ -209,13 +221,15 @@ with seen as materialized (
     insert into device (
         app_id, user_id, network, token, token_key, keys, environment, opted_out, platform, os,
         os_version, model, app_version, language, time_zone, country, latitude, longitude,
-        attributes, last_active_at, registered_at, created_at, updated_at
+        attributes, last_active_at, registered_at, created_at, updated_at, permission,
+        permission_at
     )
     select $1, coalesce(f.user_id, n.id), f.network, f.token, f.token_key, f.keys, f.environment,
         coalesce(f.opted_out, false), f.platform, f.os, f.os_version, f.model, f.app_version,
         f.language, f.time_zone, f.country, f.latitude, f.longitude,
         case when f.attributes is null then '{}' else jsonb_strip_nulls(f.attributes::jsonb) end,
-        f.active_at, $2, $2, $2
+        f.active_at, $2, $2, $2, coalesce(f.permission, 0),
+        case when f.permission > 0 then $2 end
     from fresh f left join numbered n using (row)
     on conflict (app_id, network, token_key) do nothing
     returning id, user_id, network, token_key
