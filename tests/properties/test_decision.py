@@ -84,22 +84,19 @@ def policies(draw: st.DrawFn, rules: tuple[str, ...]) -> Policy:
         quiet_hours=draw(st.none() | QUIET) if "quiet_hours" in rules else None,
         caps=tuple(draw(st.lists(CAPS, max_size=1))) if "caps" in rules else (),
     )
-    when: When = (
-        draw(
-            st.builds(
-                AtLocal,
-                clock=QUARTERS.map(lambda m: time(m // 60, m % 60)),
-                day=st.none() | st.dates(datetime(2026, 3, 26).date(), datetime(2026, 4, 1).date()),  # noqa: DTZ001
-                if_passed=st.sampled_from(IfPassed),
-                grace_us=st.integers(0, 8).map(lambda q: q * HOUR_US),
-            )
-        )
-        if "local_time" in rules
-        else draw(st.sampled_from([Now(), At(at_us=NOW + 5 * HOUR_US), At(at_us=NOW - DAY_US)]))
+    local: st.SearchStrategy[When] = st.builds(
+        AtLocal,
+        clock=QUARTERS.map(lambda m: time(m // 60, m % 60)),
+        day=st.none() | st.dates(datetime(2026, 3, 26).date(), datetime(2026, 4, 1).date()),  # noqa: DTZ001
+        if_passed=st.sampled_from(IfPassed),
+        grace_us=st.integers(0, 8).map(lambda q: q * HOUR_US),
+    )
+    fixed: st.SearchStrategy[When] = st.sampled_from(
+        [Now(), At(at_us=NOW + 5 * HOUR_US), At(at_us=NOW - DAY_US)]
     )
     return Policy(
         category=category,
-        when=when,
+        when=draw(local if "local_time" in rules else fixed),
         quiet_hours=draw(QUIET) if "quiet_hours" in rules else None,
         caps=tuple(draw(st.lists(CAPS, min_size=1, max_size=2))) if "caps" in rules else (),
         expires_us=NOW + draw(st.integers(-2, 40)) * HOUR_US if "deadline" in rules else None,

@@ -29,7 +29,7 @@ from clarion.domain.zones import DAY_US, HOUR_US, ZoneTable
 NAMES = ("Europe/Paris", "Pacific/Apia", "Australia/Lord_Howe")
 BEGIN = int(datetime(2026, 3, 25, 12, tzinfo=UTC).timestamp()) * 1_000_000
 ZONES = ZoneTable.build(NAMES, BEGIN - 60 * DAY_US, BEGIN + 200 * DAY_US)
-TIMES = st.integers(0, 240).map(lambda h: BEGIN + h * HOUR_US)
+TIMES = st.integers(0, 40).map(lambda h: BEGIN + h * HOUR_US)
 CAPS = st.builds(
     Cap,
     count=st.integers(1, 3),
@@ -225,3 +225,15 @@ def test_people_are_found_whatever_their_ids(users: list[int], wanted: list[int]
     found = placed(np.array(users, np.int64), np.array(wanted, np.int64))
     rows = {user: row for row, user in enumerate(users)}
     assert found.tolist() == [rows.get(one, -1) for one in wanted]
+
+
+def test_the_edges_of_a_window_are_exact() -> None:
+    """A window apart from a held one is permitted; a microsecond nearer waits till after it."""
+    held = columns(
+        [(7, Sent(at_us=BEGIN + DAY_US, networks=frozenset({1}), category=0, priority=5))]
+    )
+    cap = Cap(count=1, window=DAY_US)
+    for at, first in ((BEGIN, BEGIN), (BEGIN + 1, BEGIN + 2 * DAY_US)):
+        asked = asked_by([(7, at, 1)], {7: 0})
+        assert earliest([cap], held, asked, ZONES).tolist() == [first]
+        assert loads([cap], held, asked, ZONES).tolist() == [[int(at != first)]]
