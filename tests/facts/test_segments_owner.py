@@ -122,8 +122,8 @@ async def test_a_field_that_does_not_exist_is_refused_in_words(
 ) -> None:
     """And the connection serves the next question."""
     async with three(pool, short_dir) as (client, xid):
-        scan = AudienceScan(app=APP, low=0, high=BUCKETS, at_least_xid=xid, fields=("contry",))
-        with pytest.raises(AudienceUnavailableError, match="contry"):
+        scan = AudienceScan(app=APP, low=0, high=BUCKETS, at_least_xid=xid, fields=("countryy",))
+        with pytest.raises(AudienceUnavailableError, match="countryy"):
             assert [piece async for piece in client.scan(scan)]
         assert (await client.count(APP, None, sendable=[])).people == 3
 

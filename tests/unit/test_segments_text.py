@@ -62,7 +62,7 @@ def test_and_binds_tighter_than_or_and_not_tighter_than_both() -> None:
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
-        ("\n  contry = FR", (3, 2, 3), "did you mean country?"),
+        ("\n  countryy = FR", (3, 2, 3), "did you mean country?"),
         ("plan = 3", (0, 1, 1), "did you mean tag.plan?"),
         ("country in (FR, XX)", (16, 1, 17), "no country"),
         ("platform = phon", (11, 1, 12), "did you mean phone?"),
@@ -99,7 +99,7 @@ def test_a_mistake_has_a_place(text: str, place: tuple[int, int, int], words: st
     ("form", "pointer"),
     [
         (
-            {"and": [{"everyone": True}, {"field": "contry", "op": "=", "value": "FR"}]},
+            {"and": [{"everyone": True}, {"field": "countryy", "op": "=", "value": "FR"}]},
             "/and/1/field",
         ),
         ({"field": "country", "op": "in", "value": ["FR", "XX"]}, "/value/1"),
@@ -108,9 +108,9 @@ def test_a_mistake_has_a_place(text: str, place: tuple[int, int, int], words: st
         ({"field": "tag.a", "op": "=", "value": None}, "/value"),
         ({"or": [{"everyone": True}]}, "/or"),
         ({"near": {"latitude": 1, "longitude": 2, "radius_m": -1}}, "/near/radius_m"),
-        ({"count": {"event": "x", "wher": 1}, "op": "=", "value": 1}, "/count/wher"),
+        ({"count": {"event": "x", "wheree": 1}, "op": "=", "value": 1}, "/count/wheree"),
         ({"count": {"event": "x", "window": "soon"}, "op": "=", "value": 1}, "/count/window"),
-        ({"engagement": "opend"}, "/engagement"),
+        ({"engagement": "openedd"}, "/engagement"),
         ({"any_device": {"segment": "x"}}, "/any_device"),
         ({"everyone": True, "not": {"everyone": True}}, ""),
         ([], ""),
