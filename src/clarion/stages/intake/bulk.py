@@ -1,28 +1,24 @@
 """Bulk import: files of registrations, batch by batch, bad rows reported while good ones go in."""
 
 import asyncio
-import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import polars as pl
 
 from clarion.domain.ids import AppId
 from clarion.ports.registry import Devices
 from clarion.ports.system import Clock
-from clarion.stages.intake.readers import read_parquet, read_text
 from clarion.stages.intake.register import Judged, Registration, Rules, judge, store
 from clarion.stages.intake.rows import BadRow, Format, RawBatch, bad_row
-
-Batch = TypeVar("Batch")
+from clarion.stages.intake.sources import ahead, batches
 
 LANES: Final = 2
 """A batch is stored over so many connections at once, people kept together."""
-PIECE_OCTETS: Final = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,8 +62,8 @@ async def import_rows(
         StoreUnavailableError: a batch could not be stored; those reported are.
     """
     read = stored = wrong = 0
-    raw = _ahead(_batches(source, format_))
-    async with aclosing(raw), aclosing(_ahead(_judged(raw, rules, clock))) as judged:
+    raw = ahead(batches(source, format_))
+    async with aclosing(raw), aclosing(ahead(_judged(raw, rules, clock))) as judged:
         async for batch in judged:
             done, bad = await _store(devices, app, batch)
             read, stored = read + batch.read, stored + done
@@ -95,10 +91,10 @@ class _JudgedBatch:
 
 
 async def _judged(
-    batches: AsyncIterator[RawBatch], rules: Rules, clock: Clock
+    raw: AsyncIterator[RawBatch], rules: Rules, clock: Clock
 ) -> AsyncIterator[_JudgedBatch]:
     """Judged in a thread, so that this process goes on answering."""
-    async for batch in batches:
+    async for batch in raw:
         yield await asyncio.to_thread(_judge, batch, rules, clock.now())
 
 
@@ -143,43 +139,3 @@ def _lanes(rows: pl.DataFrame) -> Sequence[pl.DataFrame]:
     return rows.with_columns((owner.hash() % LANES).alias("lane")).partition_by(
         "lane", include_key=False
     )
-
-
-async def _ahead(batches: AsyncIterator[Batch]) -> AsyncGenerator[Batch]:
-    """The same batches, each made while the one before is being used."""
-    following = asyncio.ensure_future(anext(batches, None))
-    try:
-        while (batch := await following) is not None:
-            following = asyncio.ensure_future(anext(batches, None))
-            yield batch
-    finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-
-
-async def _batches(source: Path | AsyncIterator[bytes], format_: Format) -> AsyncIterator[RawBatch]:
-    if format_ is not Format.PARQUET:
-        pieces = _pieces(source) if isinstance(source, Path) else source
-        async for batch in read_text(pieces, format_):
-            yield batch
-    elif isinstance(source, Path):
-        async for batch in _in_thread(read_parquet(source)):
-            yield batch
-    else:  # the index of a Parquet file is at its end
-        with tempfile.NamedTemporaryFile(suffix=".parquet") as spool:
-            async for piece in source:
-                await asyncio.to_thread(spool.write, piece)
-            spool.flush()
-            async for batch in _in_thread(read_parquet(Path(spool.name))):
-                yield batch
-
-
-async def _in_thread(batches: Iterator[RawBatch]) -> AsyncIterator[RawBatch]:
-    while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-        yield batch
-
-
-async def _pieces(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        while piece := await asyncio.to_thread(file.read, PIECE_OCTETS):
-            yield piece

@@ -1,8 +1,8 @@
-"""Reads files of registrations in batches; see `rows` for what a batch is."""
+"""Reads files in batches; see `rows` for what a batch is."""
 
 import asyncio
 import csv
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, assert_never
 
@@ -12,11 +12,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clarion.domain.registration import RAW_COLUMNS
 from clarion.stages.intake.rows import (
+    REGISTRATIONS,
     BadRow,
     Cells,
     Format,
+    Layout,
     MalformedFileError,
     RawBatch,
     typed_frame,
@@ -27,11 +28,11 @@ BLOCK_OCTETS: Final = 2 << 20
 """Text is cut into pieces of about this size, at the end of a row: some 10,000 rows."""
 LONGEST_ROW: Final = 1 << 20
 PARQUET_ROWS: Final = 10_000
-_NESTED: Final = {"keys": ("p256dh", "auth"), "location": ("latitude", "longitude")}
-"""JSON objects whose members are columns, as in the API."""
 
 
-async def read_text(source: AsyncIterator[bytes], format_: Format) -> AsyncIterator[RawBatch]:
+async def read_text(
+    source: AsyncIterator[bytes], format_: Format, layout: Layout = REGISTRATIONS
+) -> AsyncIterator[RawBatch]:
     """Batches of a CSV or NDJSON file that arrives in pieces of any size.
 
     Raises:
@@ -40,9 +41,9 @@ async def read_text(source: AsyncIterator[bytes], format_: Format) -> AsyncItera
     reader: CsvReader | NdjsonReader
     match format_:
         case Format.CSV:
-            reader = CsvReader()
+            reader = CsvReader(layout)
         case Format.NDJSON:
-            reader = NdjsonReader()
+            reader = NdjsonReader(layout)
         case Format.PARQUET:
             raise ValueError("Parquet is not text: use read_parquet")
         case _:
@@ -61,7 +62,7 @@ async def read_text(source: AsyncIterator[bytes], format_: Format) -> AsyncItera
         yield await asyncio.to_thread(reader.read, bytes(held))
 
 
-def read_parquet(path: Path) -> Iterator[RawBatch]:
+def read_parquet(path: Path, layout: Layout = REGISTRATIONS) -> Iterator[RawBatch]:
     """Batches of a Parquet file.
 
     Raises:
@@ -70,7 +71,7 @@ def read_parquet(path: Path) -> Iterator[RawBatch]:
     line = 1
     try:
         with pq.ParquetFile(path) as file:
-            spread = spread_of(file.schema_arrow.names)
+            spread = spread_of(file.schema_arrow.names, layout)
             for batch in file.iter_batches(batch_size=PARQUET_ROWS):
                 columns = _cells(batch)
                 lines = range(line, line + batch.num_rows)
@@ -100,9 +101,10 @@ class CsvReader:
 
     endless = "a quote is opened here or later and not closed within a mebibyte"
 
-    def __init__(self) -> None:
+    def __init__(self, layout: Layout = REGISTRATIONS) -> None:
         self.line = 0
         """Lines read so far."""
+        self._layout = layout
         self._spread: Spread | None = None
 
     def cut(self, held: bytes | bytearray) -> int:
@@ -143,7 +145,7 @@ class CsvReader:
         if self._spread is None:
             if not rows:
                 raise MalformedFileError(first, "the file has no header")
-            self._spread = spread_of([name.strip() for name in rows.pop(0)])
+            self._spread = spread_of([name.strip() for name in rows.pop(0)], self._layout)
             starts.pop(0)
         return self._judged(rows, starts)
 
@@ -187,8 +189,9 @@ class NdjsonReader:
 
     endless = "the line is longer than a mebibyte"
 
-    def __init__(self) -> None:
+    def __init__(self, layout: Layout = REGISTRATIONS) -> None:
         self.line = 0
+        self._layout = layout
 
     def cut(self, held: bytes | bytearray) -> int:
         """Where the last whole line in `held` ends; 0 if nowhere."""
@@ -208,7 +211,7 @@ class NdjsonReader:
             if not line.strip():
                 continue
             count += 1
-            row = _object(line, number)
+            row = _object(line, number, self._layout)
             if isinstance(row, BadRow):
                 bad.append(row)
                 continue
@@ -217,10 +220,10 @@ class NdjsonReader:
             starts.append(number)
         self.line += len(lines)
         columns = [[row.get(name) for row in rows] for name in names]
-        return _batch(spread_of(list(names)), columns, starts, bad, count)
+        return _batch(spread_of(list(names), self._layout), columns, starts, bad, count)
 
 
-def _object(line: bytes, number: int) -> dict[str, object] | BadRow:
+def _object(line: bytes, number: int, layout: Layout) -> dict[str, object] | BadRow:
     """One line as flat columns."""
     if len(line) > LONGEST_ROW:
         return _malformed(number, "the line is longer than a mebibyte")
@@ -230,19 +233,26 @@ def _object(line: bytes, number: int) -> dict[str, object] | BadRow:
         return _malformed(number, f"the line is not JSON: {error}")
     if not isinstance(found, dict):
         return _malformed(number, "the line is not a JSON object")
+    return flattened(found, number, layout)
+
+
+def flattened(
+    found: Mapping[str, object], number: int, layout: Layout
+) -> dict[str, object] | BadRow:
+    """A JSON object as flat columns; objects that stay objects are JSON text."""
     flat: dict[str, object] = {}
     for name, value in found.items():
-        inner = _NESTED.get(name)
-        if inner is None and name in RAW_COLUMNS:
+        inner = layout.nested.get(name)
+        if inner is None and name in layout.columns:
             flat[name] = value
-        elif inner is not None and isinstance(value, dict) and value.keys() <= set(inner):
-            flat |= value
+        elif inner is not None and isinstance(value, dict) and value.keys() <= inner.keys():
+            flat |= {inner[member]: held for member, held in value.items()}
         elif inner is None or value is not None:
             wrong = name if inner is None else f"{name} must hold {' and '.join(inner)}"
             return BadRow(
                 line=number, field=name, code="field_unknown", detail=f"unknown field: {wrong}"
             )
-    for name in ("attributes", "user_attributes", "aliases"):
+    for name in layout.objects:
         if flat.get(name) is not None:
             flat[name] = orjson.dumps(flat[name]).decode()
     return flat
@@ -256,7 +266,7 @@ def _batch(
     read: int,
 ) -> RawBatch:
     gathered, refused = gather(spread, columns, lines)
-    frame, kept, mistyped = typed_frame(gathered, lines)
+    frame, kept, mistyped = typed_frame(gathered, lines, spread.layout)
     every = sorted([*bad, *refused, *mistyped], key=lambda row: row.line)
     if refused:
         lost = {row.line for row in refused}

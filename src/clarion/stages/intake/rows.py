@@ -1,4 +1,4 @@
-"""Files of registrations as columns: CSV, NDJSON and Parquet, a batch at a time.
+"""Files as columns: CSV, NDJSON and Parquet, a batch at a time.
 
 A row that can't be read is reported by its line and the reading goes on; what breaks the whole
 file (no header, not Parquet, a quote that never closes) ends it with the line where it broke.
@@ -18,8 +18,32 @@ _TRUE: Final = ("true", "t", "1", "yes")
 _FALSE: Final = ("false", "f", "0", "no")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """What the columns of a file may be."""
+
+    columns: Mapping[str, pl.DataType]
+    objects: Mapping[str, str]
+    """Columns of JSON objects, which a file may spread over `COLUMN.NAME` -> what a member is."""
+    nested: Mapping[str, Mapping[str, str]]
+    """JSON objects whose members are columns, as in the API: member -> column."""
+    texts: frozenset[str] = frozenset()
+    """Those of `objects` whose members are texts and whose names may hold a colon."""
+
+
+REGISTRATIONS: Final = Layout(
+    columns=RAW_COLUMNS,
+    objects={"attributes": "attribute", "user_attributes": "attribute", "aliases": "alias"},
+    nested={
+        "keys": {"p256dh": "p256dh", "auth": "auth"},
+        "location": {"latitude": "latitude", "longitude": "longitude"},
+    },
+    texts=frozenset({"aliases"}),
+)
+
+
 class Format(StrEnum):
-    """What a file of registrations is."""
+    """What a file is."""
 
     CSV = "csv"
     NDJSON = "ndjson"
@@ -43,7 +67,7 @@ class RawBatch:
     """Some rows as they were read."""
 
     rows: pl.DataFrame
-    """Those of `RAW_COLUMNS` that the file has."""
+    """Those of the layout's columns that the file has."""
     lines: Sequence[int]
     """Where each row starts."""
     bad: Sequence[BadRow]
@@ -84,9 +108,9 @@ Cells = Sequence[object] | pl.Series
 
 
 def typed_frame(
-    columns: Mapping[str, Cells], lines: Sequence[int]
+    columns: Mapping[str, Cells], lines: Sequence[int], layout: Layout = REGISTRATIONS
 ) -> tuple[pl.DataFrame, Sequence[int], list[BadRow]]:
-    """Columns of plain values (text from CSV, JSON values) as columns of `RAW_COLUMNS`.
+    """Columns of plain values (text from CSV, JSON values) as columns of the layout.
 
     Returns:
         The rows whose values have the right types, their lines, and the others.
@@ -95,22 +119,25 @@ def typed_frame(
     broken: set[int] = set()
     made: list[pl.Series] = []
     for name, values in columns.items():
-        text = RAW_COLUMNS[name] == pl.String()
+        kind = layout.columns[name]
+        text = kind == pl.String()
         if isinstance(values, pl.Series) and (text or values.null_count() == len(values)):
-            made.append(values.cast(RAW_COLUMNS[name]).alias(name))
+            made.append(values.cast(kind).alias(name))
             continue
         if text and all(type(v) is str or v is None for v in values):
             made.append(pl.Series(name, values, pl.String()))
             continue
-        typed = [_typed(name, value) for value in values]
+        typed = [_typed(kind, value) for value in values]
         for row, (value, given) in enumerate(zip(typed, values, strict=True)):
             if value is None and given is not None:
                 broken.add(row)
                 bad.append(
-                    BadRow(line=lines[row], field=name, code=_code(name), detail=_wanted(name))
+                    BadRow(line=lines[row], field=name, code=_code(kind), detail=_wanted(kind))
                 )
-        made.append(pl.Series(name, typed, RAW_COLUMNS[name]))
-    frame = pl.DataFrame(made or [pl.Series("external_id", [None] * len(lines), pl.String())])
+        made.append(pl.Series(name, typed, kind))
+    frame = pl.DataFrame(
+        made or [pl.Series(next(iter(layout.columns)), [None] * len(lines), pl.String())]
+    )
     if not broken:
         return frame, lines, bad
     good = [row for row in range(len(lines)) if row not in broken]
@@ -118,11 +145,10 @@ def typed_frame(
     return frame[good], [lines[row] for row in good], bad
 
 
-def _typed(name: str, value: object) -> object:
+def _typed(kind: pl.DataType, value: object) -> object:
     """The value as the column takes it; None where it can't be."""
     if value is None:
         return None
-    kind = RAW_COLUMNS[name]
     if kind == pl.String():
         return value if isinstance(value, str) else None
     if kind == INSTANT:
@@ -156,12 +182,11 @@ def to_number(value: object, *, whole: bool) -> int | float | None:
 _INT64: Final = 2**63
 
 
-def _code(name: str) -> str:
-    return "time_invalid" if RAW_COLUMNS[name] == INSTANT else "type_invalid"
+def _code(kind: pl.DataType) -> str:
+    return "time_invalid" if kind == INSTANT else "type_invalid"
 
 
-def _wanted(name: str) -> str:
-    kind = RAW_COLUMNS[name]
+def _wanted(kind: pl.DataType) -> str:
     if kind == INSTANT:
         return "the time is not RFC 3339 with an offset, such as 2026-01-31T08:00:00Z"
     if kind == pl.Boolean():

@@ -11,11 +11,16 @@ from typing import Final
 import orjson
 import polars as pl
 
-from clarion.domain.registration import RAW_COLUMNS
-from clarion.stages.intake.rows import BadRow, Cells, MalformedFileError, to_number, to_truth
-
-_NAMELESS: Final = {"attributes": "attribute", "user_attributes": "attribute", "aliases": "alias"}
-_OWNERS: Final = tuple(_NAMELESS)
+from clarion.domain.registration import INSTANT
+from clarion.stages.intake.rows import (
+    REGISTRATIONS,
+    BadRow,
+    Cells,
+    Layout,
+    MalformedFileError,
+    to_number,
+    to_truth,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,22 +29,25 @@ class SpreadColumn:
 
     place: int
     owner: str
-    """`attributes`, `user_attributes` or `aliases`."""
+    """Of the layout's `objects`: `attributes`, `user_attributes`, `aliases`, `properties`."""
     name: str
     kind: str
+    called: str
+    """What it is, where its kind has no name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spread:
     """What the columns of a file are."""
 
+    layout: Layout
     names: Sequence[str]
     plain: Mapping[str, int]
-    """Column of `RAW_COLUMNS` -> its place."""
+    """Column of the layout -> its place."""
     attributes: Sequence[SpreadColumn]
 
 
-def spread_of(names: Sequence[str]) -> Spread:
+def spread_of(names: Sequence[str], layout: Layout = REGISTRATIONS) -> Spread:
     """Understand the header of a file.
 
     Raises:
@@ -51,34 +59,41 @@ def spread_of(names: Sequence[str]) -> Spread:
         if names.index(name) != place:
             raise MalformedFileError(1, f"the column {name!r} is there twice")
         owner, dot, rest = name.partition(".")
-        if name in RAW_COLUMNS:
+        if name in layout.columns:
             plain[name] = place
-        elif dot and owner in _OWNERS:
+        elif dot and owner in layout.objects:
             attribute, _, kind = rest.rpartition(":") if ":" in rest else (rest, "", "")
-            if owner == "aliases":
-                attribute, kind = rest, "string"  # a label may hold a colon
+            if owner in layout.texts:
+                attribute, kind = rest, "string"
             if kind not in KINDS:
                 raise MalformedFileError(
                     1, f"the column {name!r} has a kind that is none of {', '.join(KINDS)}"
                 )
-            attributes.append(SpreadColumn(place=place, owner=owner, name=attribute, kind=kind))
-        else:
-            known = ", ".join(RAW_COLUMNS)
-            raise MalformedFileError(
-                1, f"unknown column {name!r}; known are attributes.NAME, aliases.LABEL and {known}"
+            attributes.append(
+                SpreadColumn(
+                    place=place,
+                    owner=owner,
+                    name=attribute,
+                    kind=kind,
+                    called=layout.objects[owner],
+                )
             )
-    return Spread(names=names, plain=plain, attributes=attributes)
+        else:
+            spread = ", ".join(f"{owner}.NAME" for owner in layout.objects)
+            known = ", ".join(layout.columns)
+            raise MalformedFileError(1, f"unknown column {name!r}; known are {spread} and {known}")
+    return Spread(layout=layout, names=names, plain=plain, attributes=attributes)
 
 
 def gather(
     spread: Spread, columns: Sequence[Cells], lines: Sequence[int]
 ) -> tuple[Mapping[str, Cells], list[BadRow]]:
-    """The columns of `RAW_COLUMNS`, with spread attributes put together as JSON text."""
+    """The columns of the layout, with spread attributes put together as JSON text."""
     gathered: dict[str, Cells] = {
-        name: _plain(name, columns[place]) for name, place in spread.plain.items()
+        name: _plain(spread.layout, name, columns[place]) for name, place in spread.plain.items()
     }
     bad: list[BadRow] = []
-    for owner in _OWNERS:
+    for owner in spread.layout.objects:
         chosen = [column for column in spread.attributes if column.owner == owner]
         if not chosen:
             continue
@@ -95,8 +110,9 @@ def gather(
     return gathered, bad
 
 
-def _plain(name: str, column: Cells) -> Cells:
-    if isinstance(column, pl.Series) or not (name in _OWNERS or name == "last_active_at"):
+def _plain(layout: Layout, name: str, column: Cells) -> Cells:
+    given = name in layout.objects or layout.columns[name] == INSTANT
+    if isinstance(column, pl.Series) or not given:
         return column
     return [value_of(value) for value in column]
 
@@ -130,7 +146,7 @@ def _joined_texts(
 
 
 def _mistyped(column: SpreadColumn, line: int) -> BadRow:
-    detail = f"the value is no {column.kind or _NAMELESS[column.owner]}"
+    detail = f"the value is no {column.kind or column.called}"
     field = f"{column.owner}.{column.name}"
     return BadRow(line=line, field=field, code="type_invalid", detail=detail)
 

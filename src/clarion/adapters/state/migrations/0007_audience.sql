@@ -43,8 +43,8 @@ create table topic_member (
 create index topic_member_by_user on topic_member (user_id);
 create index topic_member_by_xid on topic_member (xid);
 
--- Events come once by their id; a day's partition is dropped when it is past the retention and in
--- the columns.
+-- An app's events come once by their id. A day's partition is dropped when it is past the retention
+-- and in the columns. `day` is that of the id where it says one (UUID version 7), else that of `at`.
 create table event (
     day         date not null,
     event_id    uuid not null,
@@ -57,6 +57,26 @@ create table event (
     value       double precision,
     properties  jsonb,
     xid         xid8 not null default pg_current_xact_id(),
-    primary key (day, event_id)
+    primary key (app_id, event_id, day)
 ) partition by range (day);
 create index event_by_xid on event (xid);
+
+-- Makes the partitions of these days. A table is made and then attached, because that waits neither
+-- for readers nor for writers of the others.
+create function event_days(days date[]) returns void language plpgsql as $$
+declare
+    wanted date;
+    name text;
+begin
+    foreach wanted in array days loop
+        name := 'event_' || to_char(wanted, 'YYYYMMDD');
+        if to_regclass(name) is null then
+            perform pg_advisory_xact_lock(hashtext('event_days'));
+            if to_regclass(name) is null then
+                execute format('create table %I (like event including defaults)', name);
+                execute format('alter table event attach partition %I for values from (%L) to (%L)',
+                               name, wanted, wanted + 1);
+            end if;
+        end if;
+    end loop;
+end $$;
