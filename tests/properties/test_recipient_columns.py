@@ -19,6 +19,10 @@ def recipients(draw: st.DrawFn) -> Recipients:
     keys = st.lists(st.binary(min_size=81, max_size=81), min_size=n, max_size=n)
     small = st.lists(st.integers(0, 2), min_size=n, max_size=n)
     with_keys, with_messages = draw(st.booleans()) and n > 0, draw(st.booleans())
+    texts = st.sampled_from(
+        ["", "Zoë", '"quoted"', "\U0001f468\u200d\U0001f469", "\u05e9\u05dc\u05d5\u05dd"]
+    )
+    merge = st.lists(st.lists(texts | st.text(), min_size=n, max_size=n), min_size=1, max_size=3)
     return Recipients(
         device=np.array(draw(ids), np.int64),
         user=np.array(draw(ids), np.int64),
@@ -27,6 +31,7 @@ def recipients(draw: st.DrawFn) -> Recipients:
         tokens=draw(st.lists(st.binary(max_size=200), min_size=n, max_size=n)),
         keys=draw(keys) if with_keys else None,
         message=np.array(draw(small), np.uint16) if with_messages else None,
+        merge=draw(st.none() | merge),
     )
 
 
@@ -47,7 +52,8 @@ def same(left: Recipients, right: Recipients) -> bool:
         or (np.array_equal(left.message, right.message) and right.message.dtype == np.uint16)
     )
     keys = (left.keys or None) == (right.keys or None)  # no rows need no column of keys
-    return numeric and messages and keys and list(left.tokens) == list(right.tokens)
+    merge = left.merge == right.merge
+    return numeric and messages and keys and merge and list(left.tokens) == list(right.tokens)
 
 
 @given(some=recipients())
@@ -79,3 +85,10 @@ def test_columns_that_say_nothing_are_left_out() -> None:
     """Only Web Push has keys: the others' batches do not carry a column of nulls."""
     rows = pl.DataFrame({"device": [1, 2], "keys": pl.Series([None, None], dtype=pl.Binary)})
     assert pl.read_ipc_stream(encode_frame(rows)).columns == ["device"]
+
+
+def test_texts_that_repeat_are_kept_once() -> None:
+    """Whole sentences in a few languages: their octets are in a batch once each."""
+    sentences = ["Your parcel is on its way. " * 20, "Ihr Paket ist unterwegs. " * 20]
+    rows = pl.DataFrame({"device": range(1000), "merge_0": sentences * 500})
+    assert len(encode_frame(rows)) < 30_000

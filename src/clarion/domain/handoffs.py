@@ -19,6 +19,11 @@ UInt8s = npt.NDArray[np.uint8]
 Float32s = npt.NDArray[np.float32]
 
 
+def merge_column(number: int) -> str:
+    """What a merge column is called where recipients are rows of a data frame."""
+    return f"merge_{number}"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CampaignDue:
     """Hand-off 1: a message whose time has come and whose audience is still a description."""
@@ -55,6 +60,8 @@ class Recipients:
     """Web Push only: the user agent's public key (65 bytes) followed by its auth secret (16)."""
     message: UInt16s | None = None
     """Index into the batch's messages; None means that all rows belong to message 0."""
+    merge: Sequence[Sequence[str]] | None = None
+    """k columns of one text a row, for the markers of `domain.merge`; None: nothing is merged."""
 
     def __len__(self) -> int:
         return len(self.device)
@@ -69,6 +76,7 @@ class Recipients:
             tokens=self.tokens[low:high],
             keys=None if self.keys is None else self.keys[low:high],
             message=None if self.message is None else self.message[low:high],
+            merge=None if self.merge is None else [column[low:high] for column in self.merge],
         )
 
     def take(self, index: Int64s) -> "Recipients":
@@ -82,6 +90,9 @@ class Recipients:
             tokens=[self.tokens[i] for i in chosen],
             keys=None if self.keys is None else [self.keys[i] for i in chosen],
             message=None if self.message is None else self.message[index],
+            merge=None
+            if self.merge is None
+            else [[column[i] for i in chosen] for column in self.merge],
         )
 
 
@@ -105,6 +116,8 @@ class BatchToSend:
     """Rises with every lease; a commit with an older fence matches nothing."""
     planned_xid: int
     """The registry version that the recipients were read at: newer changes win at dispatch."""
+    variants: bool = False
+    """`messages` are the variants of one message, and are kept with the batch."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +147,8 @@ class ChunkKind(IntEnum):
 
     SENT = 1
     PLANNED = 2
+    DECIDED = 3
+    """Not outcomes: `clarion.domain.decided`."""
 
 
 OUTCOME_ROW = np.dtype(

@@ -1,11 +1,12 @@
 """Recipients as Arrow bytes in a batch row, and as columns in memory."""
 
 import io
+from itertools import count, takewhile
 
 import numpy as np
 import polars as pl
 
-from clarion.domain.handoffs import Recipients
+from clarion.domain.handoffs import Recipients, merge_column
 
 COLUMNS = ("device", "user", "registered_us", "environment", "token", "keys", "message")
 
@@ -13,14 +14,40 @@ COLUMNS = ("device", "user", "registered_us", "environment", "token", "keys", "m
 def encode_frame(rows: pl.DataFrame) -> bytes:
     """Audience rows (see `clarion.ports.audience`) as one Arrow stream.
 
-    A column that says nothing (no keys, one message) is left out.
+    A column that says nothing (no keys, one message) is left out. Merge columns (`merge_column`)
+    are kept as a dictionary where their texts repeat: a batch of first names or of whole sentences
+    in four languages holds each of them once.
     """
     wanted = [
         name
         for name in COLUMNS
         if name in rows.columns and not (name == "keys" and rows["keys"].null_count() == len(rows))
     ]
-    return _stream(rows.select(wanted).rechunk())
+    merge = [_packed(rows[name]) for name in _merge_names(rows)]
+    return _stream(rows.select(wanted).with_columns(merge).rechunk())
+
+
+def _merge_names(rows: pl.DataFrame) -> list[str]:
+    """The merge columns of a frame, in order."""
+    names = (merge_column(number) for number in count())
+    return list(takewhile(rows.columns.__contains__, names))
+
+
+def _packed(texts: pl.Series) -> pl.Series:
+    """The column as a dictionary, where each text is there twice or more on average."""
+    if texts.dtype != pl.String:
+        return texts
+    words = texts.unique()
+    return texts if 2 * len(words) > len(texts) else texts.cast(pl.Enum(words))
+
+
+def _unpacked(texts: pl.Series) -> list[str]:
+    """Texts of a merge column; a dictionary's rows share theirs."""
+    if not isinstance(texts.dtype, pl.Enum):
+        plain: list[str] = texts.to_list()
+        return plain
+    words = texts.dtype.categories.to_list()
+    return [words[code] for code in texts.to_physical().to_list()]
 
 
 def encode_recipients(recipients: Recipients) -> bytes:
@@ -47,6 +74,9 @@ def frame_of(recipients: Recipients) -> pl.DataFrame:
         columns["keys"] = pl.Series("keys", recipients.keys, dtype=pl.Binary)
     if recipients.message is not None:
         columns["message"] = pl.Series("message", recipients.message)
+    for number, texts in enumerate(recipients.merge or ()):
+        name = merge_column(number)
+        columns[name] = _packed(pl.Series(name, texts, dtype=pl.String))
     return pl.DataFrame(columns)
 
 
@@ -57,6 +87,7 @@ def decode(blob: bytes) -> Recipients:
 
 def recipients_of(rows: pl.DataFrame) -> Recipients:
     """A data frame of recipients as the columns that senders use."""
+    merge = [_unpacked(rows[name]) for name in _merge_names(rows)]
     return Recipients(
         device=rows["device"].to_numpy(),
         user=rows["user"].to_numpy(),
@@ -65,4 +96,5 @@ def recipients_of(rows: pl.DataFrame) -> Recipients:
         tokens=rows["token"].to_list(),
         keys=rows["keys"].to_list() if "keys" in rows.columns else None,
         message=rows["message"].to_numpy() if "message" in rows.columns else None,
+        merge=merge or None,
     )
