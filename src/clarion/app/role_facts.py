@@ -19,5 +19,6 @@ async def run_facts(container: Container, owner: str, stop: asyncio.Event) -> No
         threads=facts.threads or min(2, os.cpu_count() or 1),
         drain_every_s=facts.drain_every_s,
         keep_chunks=timedelta(hours=container.settings.retention.outcomes_hours),
+        keep_events=timedelta(days=container.settings.retention.events_days),
     )
-    await run_owner(container.pool, settings, container.clock, stop)
+    await run_owner(container.pool, settings, container.clock, stop, container.metrics)

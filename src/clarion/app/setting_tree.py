@@ -248,6 +248,15 @@ class Retention(_Section, frozen=True):
             le=36_500,
         ),
     ] = 30
+    events_days: Annotated[
+        int,
+        Meta(
+            description="Days that the ids of events are remembered; older events are refused. "
+            "The facts keep every event regardless.",
+            ge=2,
+            le=3_650,
+        ),
+    ] = 30
     outcomes_hours: Annotated[
         int,
         Meta(

@@ -28,18 +28,19 @@ from clarion.domain.segments.expression import Signal
 
 RESERVED: Final = "clarion."
 """Names that begin so are ours."""
-DISPLAYED: Final = f"{RESERVED}displayed"
-SIGNALS: Final[Mapping[str, Signal]] = MappingProxyType(
+ENGAGEMENTS: Final[Mapping[str, int]] = MappingProxyType(
     {
-        f"{RESERVED}received": Signal.RECEIVED,
-        f"{RESERVED}opened": Signal.OPENED,
-        f"{RESERVED}clicked": Signal.CLICKED,
-        f"{RESERVED}dismissed": Signal.DISMISSED,
+        f"{RESERVED}received": int(Signal.RECEIVED),
+        f"{RESERVED}opened": int(Signal.OPENED),
+        f"{RESERVED}clicked": int(Signal.CLICKED),
+        f"{RESERVED}dismissed": int(Signal.DISMISSED),
+        f"{RESERVED}displayed": 5,
     }
 )
-"""What people did with a message, as the signal that segments ask about."""
-OF_MESSAGES: Final = (*SIGNALS, DISPLAYED)
-"""Reserved names that are about a message, and so name one. What was displayed was received."""
+"""What people did with a message, as the number that is stored: that of the signal which segments
+ask about. They do not ask yet about what was displayed."""
+OF_MESSAGES: Final = tuple(ENGAGEMENTS)
+"""Reserved names that are about a message, and so name one."""
 
 AHEAD: Final = timedelta(days=1)
 """How far a client's clock may run ahead; what lies in the future by less happens now."""

@@ -20,6 +20,7 @@ class LogEvent(StrEnum):
     MESSAGE_STEERED = "message.steered"
     SHARD_PLANNED = "planning.shard_planned"
     SHARD_POISONED = "planning.shard_poisoned"
+    SHARD_OVERTAKEN = "planning.shard_overtaken"
     BATCH_POISONED = "delivery.batch_poisoned"
     LEASE_LOST = "delivery.lease_lost"
     LEASE_EXPIRED = "delivery.lease_expired"
@@ -57,6 +58,7 @@ class Metric(StrEnum):
     LEASES_EXPIRED = "clarion_leases_expired_total"
     BATCHES_POISONED = "clarion_batches_poisoned_total"
     SHARDS_POISONED = "clarion_shards_poisoned_total"
+    SHARDS_OVERTAKEN = "clarion_shards_overtaken_total"
     SHARDS_HELD = "clarion_shards_held"
     RETAINED_DROPPED = "clarion_retention_dropped_total"
     QUEUE_READY = "clarion_queue_ready_batches"
@@ -64,6 +66,8 @@ class Metric(StrEnum):
     TOKENS_REAPED = "clarion_tokens_reaped_total"
     CREDENTIALS_QUARANTINED = "clarion_credentials_quarantined"
     IMPORT_ROWS = "clarion_import_rows_total"
+    EVENTS = "clarion_events_total"
+    AUDIENCE_LAG_SECONDS = "clarion_audience_lag_seconds"
     HANDLER_FAILURES = "clarion_handler_failures_total"
 
 
@@ -80,9 +84,13 @@ COUNTERS: Final[dict[Metric, MetricSpec]] = {
     Metric.LEASES_EXPIRED: MetricSpec("Leases that ran out and were taken back."),
     Metric.BATCHES_POISONED: MetricSpec("Batches set aside after too many tries."),
     Metric.SHARDS_POISONED: MetricSpec("Shards held because this version can't read them."),
+    Metric.SHARDS_OVERTAKEN: MetricSpec(
+        "Shards decided again because others were planned for the same people meanwhile."
+    ),
     Metric.RETAINED_DROPPED: MetricSpec("Rows deleted because they were old enough.", ("what",)),
     Metric.TOKENS_REAPED: MetricSpec("Dead tokens made tombstones.", ("network",)),
     Metric.IMPORT_ROWS: MetricSpec("Rows imported or refused.", ("result",)),
+    Metric.EVENTS: MetricSpec("Events recorded, repeated or refused.", ("result",)),
     Metric.HANDLER_FAILURES: MetricSpec("Handlers that raised.", ("stage",)),
 }
 HISTOGRAMS: Final[dict[Metric, MetricSpec]] = {
@@ -95,6 +103,9 @@ HISTOGRAMS: Final[dict[Metric, MetricSpec]] = {
 GAUGES: Final[dict[Metric, MetricSpec]] = {
     Metric.QUEUE_READY: MetricSpec("Batches that could be leased now.", ("lane",)),
     Metric.QUEUE_OLDEST_SECONDS: MetricSpec("Age of the oldest ready batch.", ("lane",)),
+    Metric.AUDIENCE_LAG_SECONDS: MetricSpec(
+        "Age that a change had, at most, before the audience's columns showed it."
+    ),
     Metric.SHARDS_HELD: MetricSpec("Shards that wait for a version that can read them."),
     Metric.CREDENTIALS_QUARANTINED: MetricSpec("Credentials in quarantine.", ("network",)),
 }

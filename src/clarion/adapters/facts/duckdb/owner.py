@@ -5,12 +5,14 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
 
 import asyncpg
 import duckdb
 
 from clarion.adapters.facts.duckdb.answering import serve_asker
+from clarion.adapters.facts.duckdb.event_feed import EventFeed
 from clarion.adapters.facts.duckdb.outcome_feed import OutcomeFeed
 from clarion.adapters.facts.duckdb.registry_feed import RegistryFeed, sweep_pages
 from clarion.adapters.facts.duckdb.settings import OwnerSettings
@@ -22,7 +24,8 @@ from clarion.adapters.state.pool import reading
 from clarion.ports.messages import StoreUnavailableError
 from clarion.ports.system import Clock
 from clarion.telemetry.logs import log
-from clarion.telemetry.names import LogEvent
+from clarion.telemetry.metrics import Metrics
+from clarion.telemetry.names import LogEvent, Metric
 
 _log = logging.getLogger(__name__)
 
@@ -41,10 +44,16 @@ class Owner:
     threads: Threads
     registry: RegistryFeed
     outcomes: OutcomeFeed
+    events: EventFeed
+    metrics: Metrics | None = None
     registry_seen: Snapshot | None = None
     """What the audience columns show, at least; None before the first pass."""
     outcomes_seen: Snapshot | None = None
     """What the facts hold, at least."""
+    events_seen: Snapshot | None = None
+    """What people did, at least."""
+    looked_at: float | None = None
+    """When the snapshot was taken that everything here shows; by the monotonic clock."""
     rebuilds_wanted: int = 0
     rebuilds_done: int = 0
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
@@ -77,28 +86,45 @@ class Owner:
         return True
 
     async def follow(self, connection: asyncpg.Connection) -> bool:
-        """One pass over both feeds; whether there was anything.
+        """One pass over all feeds; whether there was anything.
 
-        Both read one snapshot of the state store, so what they show belongs together.
+        All read one snapshot of the state store, so what they show belongs together.
         """
+        looked_at = self.clock.monotonic()
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             now = Snapshot.parse(await connection.fetchval(FEED["snapshot"]))
             anew = self.rebuilds_wanted
-            if now == self.registry_seen == self.outcomes_seen and anew == self.rebuilds_done:
+            if now == self.events_seen == self.outcomes_seen and anew == self.rebuilds_done:
+                self.tell_lag(looked_at)
                 return False
             self._check_age(now)
             changed = await self.registry.follow(connection, now, anew=anew > self.rebuilds_done)
             async with self.advanced:
                 self.registry_seen, self.rebuilds_done = now, anew
                 self.advanced.notify_all()
+            events = await self.events.follow(connection, now)
+            self.events_seen = now
+            self.tell_lag(looked_at)
             chunks = await self.outcomes.follow(connection, now)
             async with self.advanced:
                 self.outcomes_seen = now
                 self.advanced.notify_all()
-        return bool(changed or chunks)
+        return bool(changed or events or chunks)
+
+    def tell_lag(self, looked_at: float | None = None) -> None:
+        """How old the oldest change may be that the audience does not show.
+
+        Args:
+            looked_at: when the snapshot was taken that it shows from now on; None: the old one.
+        """
+        if self.metrics is not None and self.looked_at is not None:
+            lag = self.clock.monotonic() - self.looked_at
+            self.metrics.level(Metric.AUDIENCE_LAG_SECONDS, lag)
+        self.looked_at = looked_at or self.looked_at
 
     def _check_age(self, now: Snapshot) -> None:
-        seen = max(self.registry.place.xmax, self.outcomes.place.xmax)
+        places = (self.registry.place, self.outcomes.place, self.events.place)
+        seen = max(place.xmax for place in places)
         if now.xmax < seen:
             raise FactsFileError(
                 f"{self.settings.path} has seen transaction {seen - 1}, the state store is at "
@@ -114,6 +140,14 @@ class Owner:
         self.wanted.set()
         async with self.advanced:
             await self.advanced.wait_for(lambda: self.rebuilds_done >= mine)
+
+    async def drop_old(self, connection: asyncpg.Connection) -> None:
+        """Let the state store go of what was taken in long ago."""
+        now, settings = self.clock.now(), self.settings
+        await self.outcomes.drop_old(connection, now - settings.keep_chunks, at_once=DROP_AT_ONCE)
+        # A day more: what was judged a moment ago may be about to be written.
+        day = (now - settings.keep_events - timedelta(days=1)).date()
+        await self.events.drop_days(connection, day)
 
     async def tidy(self) -> None:
         """In a quiet moment, sort what came in piecemeal."""
@@ -142,7 +176,11 @@ def _has(seen: Snapshot | None, xid: int) -> bool:
 
 
 async def run_owner(
-    pool: asyncpg.Pool, settings: OwnerSettings, clock: Clock, stop: asyncio.Event
+    pool: asyncpg.Pool,
+    settings: OwnerSettings,
+    clock: Clock,
+    stop: asyncio.Event,
+    metrics: Metrics | None = None,
 ) -> None:
     """Own the facts until told to stop.
 
@@ -161,6 +199,8 @@ async def run_owner(
         threads=threads,
         registry=RegistryFeed(store=store, folder=settings.path.parent, threads=threads),
         outcomes=OutcomeFeed(store=store, threads=threads),
+        events=EventFeed(store=store, folder=settings.path.parent, threads=threads),
+        metrics=metrics,
     )
     try:
         settings.socket.unlink(missing_ok=True)
@@ -200,9 +240,9 @@ async def _follow_for_ever(owner: Owner, pool: asyncpg.Pool) -> None:
                 busy = await owner.follow(connection)
                 if owner.clock.monotonic() - tidied > TIDY_EVERY_S:
                     tidied = owner.clock.monotonic()
-                    before = owner.clock.now() - owner.settings.keep_chunks
-                    await owner.outcomes.drop_old(connection, before, at_once=DROP_AT_ONCE)
+                    await owner.drop_old(connection)
         except StoreUnavailableError as error:
+            owner.tell_lag()
             log(_log, logging.WARNING, LogEvent.STORE_UNAVAILABLE, cause=str(error))
             await owner.clock.sleep(STORE_PAUSE_S)
             continue

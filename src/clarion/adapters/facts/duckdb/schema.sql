@@ -81,6 +81,34 @@ create table if not exists provider_id (
     message_high ubigint, message_low ubigint, device bigint, attempt utinyint, id varchar
 );
 
+-- What was decided about each device that was considered, with all that was read for it:
+-- clarion.domain.decision_row. `meta` names the row that has the policy, zones and windows.
+create table if not exists decision (
+    app             integer,
+    message_high    ubigint,
+    message_low     ubigint,
+    user_id         bigint,
+    device          bigint,
+    decided_us      bigint,
+    send_us         bigint,
+    open_until_us   bigint,
+    paused_until_us bigint,
+    permitted_us    bigint,
+    flags           uinteger,
+    counters        uinteger,   -- four octets, the first cap's the lowest
+    zone            usmallint,
+    quiet           usmallint,
+    variant         usmallint,
+    language        usmallint,
+    reason          usmallint,
+    zone_source     utinyint,
+    action          utinyint,
+    network         utinyint,
+    meta            ubigint
+);
+
+create table if not exists decision_meta (id ubigint, meta varchar);
+
 -- What people did in the app that sends. Rows come sorted by app and name where they come in bulk.
 create table if not exists event (
     app        integer,
@@ -88,7 +116,8 @@ create table if not exists event (
     user_id    bigint,
     name       varchar,
     at_us      bigint,
-    properties variant
+    properties variant,
+    value      double
 );
 
 -- What people did with messages. kind: clarion.domain.segments.expression.Signal.

@@ -16,6 +16,7 @@ class OwnerSettings:
         threads: how many of DuckDB's threads work on one question.
         drain_every_s: how old an outcome may become before it is in the facts.
         keep_chunks: how long the state store keeps what was taken in, in case the file is lost.
+        keep_events: how long the state store remembers the ids of events.
         lag_limit_s: how long an asker waits for a change it has to see, before it is refused.
     """
 
@@ -25,4 +26,5 @@ class OwnerSettings:
     threads: int = 2
     drain_every_s: float = 0.25
     keep_chunks: timedelta = timedelta(hours=1)
+    keep_events: timedelta = timedelta(days=30)
     lag_limit_s: float = 10.0

@@ -1,0 +1,168 @@
+"""Follows the inbox of events: what arrived goes from PostgreSQL to DuckDB as CSV.
+
+A page is a transaction that moves the watermark too, so a crash repeats and loses nothing. What
+people did with messages becomes rows of `engagement`, all else rows of `event`.
+"""
+
+from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import asyncpg
+
+from clarion.adapters.facts.duckdb.snapshot import Snapshot
+from clarion.adapters.facts.duckdb.store import FactsStore, set_watermark
+from clarion.adapters.facts.duckdb.threads import Threads
+from clarion.adapters.state.statements import named
+from clarion.domain.event import ENGAGEMENTS
+
+PAGE_ROWS: Final = 100_000
+BULK_ROWS: Final = 20_000
+
+_SQL: Final = named(
+    files("clarion.adapters.facts.duckdb").joinpath("event_feed.sql").read_text("utf-8"),
+    "event_feed",
+)
+_COLUMNS: Final = (
+    "{'app': 'INTEGER', 'bucket': 'USMALLINT', 'user_id': 'BIGINT', 'name': 'VARCHAR', "
+    "'at_us': 'BIGINT', 'value': 'DOUBLE', 'properties': 'VARCHAR', 'message': 'VARCHAR', "
+    "'category': 'VARCHAR', 'xid': 'BIGINT'}"
+)
+_EVENTS: Final = """
+insert into event by name
+select app, bucket, user_id, name, at_us, value, properties::json::variant as properties
+from event_page where message is null order by app, name
+"""
+_ENGAGEMENTS: Final = """
+insert into engagement by name
+select app, user_id, ('0x' || message[1:16])::ubigint as message_high,
+       ('0x' || message[17:32])::ubigint as message_low, category,
+       ($kinds::map(varchar, utinyint))[name] as kind, at_us
+from event_page where message is not null
+"""
+
+
+@dataclass(kw_only=True)
+class _Page:
+    """A file that a COPY fills; there is none before the first row."""
+
+    path: Path
+    file: BinaryIO | None = None
+
+    def take(self, rows: bytes) -> None:
+        """Whole rows, as COPY sends them: one CopyData message a row (protocol, section 54.2)."""
+        if self.file is None:
+            self.file = self.path.open("wb")
+        self.file.write(rows)
+
+    def close(self) -> None:
+        """Everything is in the file."""
+        if self.file is not None:
+            self.file.close()
+
+
+@dataclass(kw_only=True)
+class EventFeed:
+    """Reads pages in the event loop, appends them in a thread."""
+
+    store: FactsStore
+    folder: Path
+    threads: Threads
+    page_rows: int = PAGE_ROWS
+    place: Snapshot = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.place = self.store.place("events")
+        self.page.unlink(missing_ok=True)  # a killed owner's
+
+    @property
+    def page(self) -> Path:
+        """The file of the page that is on its way."""
+        return self.folder / "events-page.csv"
+
+    async def follow(self, connection: asyncpg.Connection, now: Snapshot) -> int:
+        """Take in what arrived, within the caller's REPEATABLE READ; how many rows that was."""
+        taken = 0
+        while True:
+            rows = await self._page(connection, now)
+            taken += rows
+            if rows < self.page_rows:
+                return taken
+
+    async def _page(self, connection: asyncpg.Connection, now: Snapshot) -> int:
+        page = _Page(path=self.page)
+
+        async def take(rows: bytes) -> None:
+            page.take(rows)
+
+        try:
+            # force_quote: an unquoted empty field is null, a quoted one is the empty text
+            await connection.copy_from_query(
+                _SQL["events"],
+                str(self.place.xmin),
+                str(self.place),
+                self.page_rows,
+                output=take,
+                format="csv",
+                force_quote=True,
+            )
+            page.close()
+            if page.file is None:
+                return 0
+            rows, self.place = await self.threads.run(partial(self._append, page.path, now))
+        finally:
+            page.close()
+            page.path.unlink(missing_ok=True)
+        return rows
+
+    def _append(self, page: Path, now: Snapshot) -> tuple[int, Snapshot]:
+        """Append a page and move the watermark, in one transaction.
+
+        Returns:
+            How many rows it had, and where the feed stands then.
+        """
+        path = str(page).replace("'", "''")
+        source = (
+            f"from read_csv('{path}', header = false, quote = '\"', escape = '\"', "
+            f"allow_quoted_nulls = false, columns = {_COLUMNS})"
+        )
+        with self.store.writing() as cursor:
+            cursor.execute(f"create or replace temp table event_page as {source}")
+            last, rows = cursor.execute("select max(xid), count(*) from event_page").fetchall()[0]
+            cursor.execute(_EVENTS)
+            cursor.execute(_ENGAGEMENTS, {"kinds": dict(ENGAGEMENTS)})
+            cursor.execute("drop table event_page")
+            place = self.place.advanced(now, int(last))
+            set_watermark(cursor, "events", str(place))
+        return int(rows), place
+
+    async def drop_days(self, connection: asyncpg.Connection, before: date) -> int:
+        """Drop the inbox's days before one, as far as everything of them was taken in; how many.
+
+        A day is detached without waiting for readers or writers of the others, and so outside any
+        transaction; one that was left half way is dropped the next time.
+        """
+        dropped = 0
+        for row in await connection.fetch(_SQL["old_days"], before):
+            name, stage = str(row["name"]), int(row["stage"])
+            if stage == 0 and await self._has_unseen(connection, name):
+                continue
+            if stage == 0:
+                await connection.execute(f"alter table event detach partition {name} concurrently")
+            elif stage == 1:
+                await connection.execute(f"alter table event detach partition {name} finalize")
+            await connection.execute(f"drop table {name}")
+            dropped += 1
+        return dropped
+
+    async def _has_unseen(self, connection: asyncpg.Connection, name: str) -> bool:
+        unseen: bool = await connection.fetchval(
+            f"select exists (select from {name} where xid >= $1::text::xid8 "  # noqa: S608  # matched above
+            "and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot))",
+            str(self.place.xmin),
+            str(self.place),
+        )
+        return unseen
