@@ -148,7 +148,7 @@ def _content(body: MessageBody) -> Content:
         sound=body.sound,
         badge=body.badge,
         data=body.data,
-        category=body.category,
+        action_set=body.action_set,
         thread=body.thread,
         overrides=overrides,
     )

@@ -48,7 +48,7 @@ class PlainMessages:
             content.body is None,
             content.badge is None,
             content.sound,
-            content.category,
+            content.action_set,
             content.thread,
         )
         known = self._fine.get(kind)

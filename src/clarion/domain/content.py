@@ -61,12 +61,22 @@ class Content:
     sound: str | None = None
     badge: int | None = None
     data: Mapping[str, Json] = field(default_factory=dict)
-    category: str | None = None
     action_set: str | None = None
     """Name of a set of buttons that the app has registered (Apple's notification category)."""
     thread: str | None = None
     overrides: Mapping[Network, Mapping[str, Json]] = field(default_factory=dict)
     """Per network, what is merged over the payload that we would build (see each provider)."""
+
+    @property
+    def buttons(self) -> str | None:
+        """What Apple's systems know the buttons by: `action_set`, else a name of the buttons' ids.
+
+        `clarion.accept.decline` for buttons `accept` and `decline`, in the message's order: an app
+        that registers a set of that name needs to say nothing in its messages.
+        """
+        if self.action_set is not None or not self.actions:
+            return self.action_set
+        return ".".join(("clarion", *(action.id for action in self.actions)))
 
 
 class MissingVariable(StrEnum):
@@ -112,11 +122,17 @@ class Utm:
 class Wording:
     """How a message's words become a person's: languages, templates, links."""
 
-    language: str = "en"
-    """BCP 47 tag of the message's own content: who has no better variant gets it."""
+    liquid: bool = True
+    """Whether the content's texts are templates."""
+    language: str = ""
+    """BCP 47 tag of the message's own content: who has no better variant gets it. Empty: it is in
+    everybody's own language, by which numbers and dates are written then."""
     localized: Mapping[str, Content] = field(default_factory=dict)
     """BCP 47 tag -> what differs in that language; a field that is None stays as it is."""
     template: TemplateRef | None = None
+    """Where the content's texts came from, with the version."""
+    partials: Mapping[str, str] = field(default_factory=dict)
+    """The text that each partial had when the message was accepted."""
     variables: Mapping[str, Json] = field(default_factory=dict)
     """Values that are the same for everybody, printed as `{{ message.NAME }}`."""
     missing: MissingVariable = MissingVariable.FALLBACK
@@ -149,7 +165,8 @@ class Message:
     it answers may have sent the message, and the client's retry then has another id."""
     category: str = "transactional"
     """Slug of the operator's category: what consent, caps and quiet hours go by."""
-    wording: Wording = field(default_factory=Wording)
+    wording: Wording | None = None
+    """None: the content is what everybody reads, letter by letter."""
 
     def network_ttl_s(self, now: datetime) -> int | None:
         """Seconds the network may keep the message from `now` on: the nearer of both clocks."""

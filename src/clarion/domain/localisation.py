@@ -192,7 +192,6 @@ _TEXTS: Final = (
     "link",
     "sound",
     "badge",
-    "category",
     "action_set",
     "thread",
 )

@@ -29,7 +29,7 @@ FULL = Content(
     sound="ding.wav",
     badge=3,
     data={"order": 7},
-    category="ORDER",
+    action_set="ORDER",
     thread="orders",
 )
 

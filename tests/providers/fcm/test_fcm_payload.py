@@ -66,7 +66,7 @@ def test_everything_has_its_place() -> None:
         link="https://e.example/o/1",
         sound="ding",
         badge=3,
-        category="ORDER",
+        action_set="ORDER",
         thread="orders",
     )
     full = replace(

@@ -66,7 +66,7 @@ def test_a_full_message_is_a_declared_notification_that_our_worker_reads_too() -
             link="/orders/1",
             badge=3,
             data={"order": 1},
-            category="parcel",
+            action_set="parcel",
             thread="t",
         )
     )
@@ -96,7 +96,7 @@ def test_a_full_message_is_a_declared_notification_that_our_worker_reads_too() -
                 "message": message.id,
                 "data": {"order": 1},
                 "link": "/orders/1",
-                "category": "parcel",
+                "action_set": "parcel",
                 "thread": "t",
             },
         },

@@ -80,7 +80,8 @@ class MessageBody(
     badge: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
     data: Members = {}
     """Free-form values for the app; at most 16 levels deep."""
-    category: Name | None = None
+    action_set: Name | None = None
+    """Set of buttons that the app has registered; left out: named after the buttons' ids."""
     thread: Name | None = None
     push_type: Literal[
         "alert",

@@ -118,7 +118,7 @@ def _shown_aps(message: Message) -> dict[str, Json]:
     content = message.content
     alert = _given(title=content.title, subtitle=content.subtitle, body=content.body)
     aps = _given(
-        alert=alert or None, badge=content.badge, sound=content.sound, category=content.category
+        alert=alert or None, badge=content.badge, sound=content.sound, category=content.buttons
     )
     if content.thread is not None:
         aps["thread-id"] = content.thread
@@ -240,7 +240,7 @@ def largest_field(message: Message) -> str:
         subtitle=content.subtitle,
         body=content.body,
         sound=content.sound,
-        category=content.category,
+        action_set=content.action_set,
         thread=content.thread,
         data=dict(content.data),
         overrides={"apns": {"payload": dict(_override(message, "payload"))}},

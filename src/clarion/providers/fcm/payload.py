@@ -135,7 +135,7 @@ def _android(message: Message, ttl: int | None) -> dict[str, Json]:
             tag=message.display_id,
             icon=content.icon,
             sound=content.sound,
-            click_action=content.category,
+            click_action=content.action_set,
             notification_count=content.badge,
         )
     return block
@@ -154,7 +154,7 @@ def _apns(message: Message, ttl: int | None, now: datetime) -> dict[str, Json]:
     if not visible:
         return {"headers": headers, "payload": {"aps": {"content-available": 1}}}
     alert = _given(title=content.title, subtitle=content.subtitle, body=content.body)
-    aps = _given(alert=alert, badge=content.badge, sound=content.sound, category=content.category)
+    aps = _given(alert=alert, badge=content.badge, sound=content.sound, category=content.buttons)
     if content.thread is not None:
         aps["thread-id"] = content.thread
     if content.image is not None or content.actions:
@@ -258,7 +258,7 @@ def largest_field(message: Message) -> str:
         image=content.image,
         link=content.link,
         sound=content.sound,
-        category=content.category,
+        action_set=content.action_set,
         thread=content.thread,
         data=dict(content.data),
         overrides={"fcm": dict(content.overrides.get(Network.FCM, {}))},

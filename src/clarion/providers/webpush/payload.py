@@ -8,7 +8,7 @@ without a service worker; everywhere else the worker reads the same document:
                       "app_badge", "data": OURS},
      "app_badge": 3, "mutable": true}
 
-`OURS` is `{"message": id, "data": {...}, "link", "category", "thread"}`. It lies under
+`OURS` is `{"message": id, "data": {...}, "link", "action_set", "thread"}`. It lies under
 `notification.data`, because a worker that is offered a declared notification sees nothing else;
 a message that shows nothing carries it at the top instead, under `data`.
 
@@ -180,7 +180,7 @@ def _ours(message: Message, navigate: str | None) -> Members:
             "message": message.id,
             "data": dict(content.data) or None,
             "link": None if content.link == navigate else content.link,
-            "category": content.category,
+            "action_set": content.action_set,
             "thread": content.thread,
         }
     )
@@ -249,7 +249,7 @@ def _fields(content: Content) -> Iterator[tuple[str, Json]]:
     yield "/image", content.image
     yield "/icon", content.icon
     yield "/link", content.link
-    yield "/category", content.category
+    yield "/action_set", content.action_set
     yield "/thread", content.thread
     yield "/data", dict(content.data)
     for index, action in enumerate(content.actions):
