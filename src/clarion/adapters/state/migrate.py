@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from clarion.adapters.state.failures import AWAY, sentence, store_failures
+from clarion.adapters.state.failures import is_away, sentence, store_failures
 from clarion.ports.messages import StoreUnavailableError
 
 LOCK: Final = 0x636C6172696F6E  # "clarion"
@@ -74,7 +74,7 @@ def _engine_failures() -> Iterator[None]:
             yield
     except DBAPIError as error:
         cause = error.orig.__cause__ if error.orig is not None else None
-        if isinstance(cause, AWAY):
+        if cause is not None and is_away(cause):
             raise StoreUnavailableError(sentence(cause)) from error
         raise
 
