@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +12,7 @@ from tests.line.test_plan_line import accept
 from tests.line.test_send_line import state_of
 
 from clarion.adapters.facts.duckdb.client import FactsClient
+from clarion.adapters.state.frequency import PostgresFrequencyBook
 from clarion.adapters.state.messages import PostgresMessages
 from clarion.adapters.state.plan_line import PostgresPlanLine
 from clarion.adapters.state.send_line import PostgresHousekeeping
@@ -20,6 +22,7 @@ from clarion.domain.lanes import Lane
 from clarion.ports.audience import AUDIENCE_SCHEMA, AudiencePiece, AudienceScan
 from clarion.ports.messages import Target
 from clarion.stages.planning.plan import plan_next
+from clarion.stages.planning.ports import PlanningPorts
 from clarion.telemetry.metrics import Metrics
 from clarion.telemetry.names import LogEvent
 from clarion.testing.clock import ManualClock
@@ -48,6 +51,13 @@ class Planner:
         self.clock = ManualClock(store.now)
         self.line = PostgresPlanLine(store.pool)
         self.facts = FactsClient(folder / "nobody.sock", self.clock)
+        self.ports = PlanningPorts(
+            line=self.line,
+            audience=self.facts,
+            frequency=PostgresFrequencyBook(store.pool),
+            clock=self.clock,
+            metrics=Metrics(),
+        )
 
     async def expand(self) -> None:
         """Make shards."""
@@ -55,7 +65,7 @@ class Planner:
 
     async def plan(self) -> bool:
         """Plan the next shard."""
-        planning = asyncio.create_task(plan_next(self.line, self.facts, self.clock, "p", Metrics()))
+        planning = asyncio.create_task(plan_next(self.ports, "p"))
         while not planning.done():  # it sleeps by our clock
             await asyncio.sleep(0.001)
             self.clock.advance(0.01)
@@ -252,8 +262,9 @@ async def test_a_shard_keeps_its_lease_while_it_is_planned(planner: Planner) -> 
     await planner.expand()
     await planner.store.pool.execute("delete from shard where low > 0")
     slow = SlowAudience(planner.clock, 300)
-    line, clock = planner.line, planner.clock
-    planning = asyncio.create_task(plan_next(line, slow, clock, "p", Metrics()))
+    clock = planner.clock
+    ports = replace(planner.ports, audience=slow)
+    planning = asyncio.create_task(plan_next(ports, "p"))
     taken_back = 0
     while not planning.done():
         clock.advance(1)

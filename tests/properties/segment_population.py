@@ -8,7 +8,7 @@ from datetime import datetime
 import duckdb
 from tests.oracles.segments import Device, Person
 
-from clarion.adapters.facts.duckdb.outcome_feed import halves
+from clarion.adapters.facts.duckdb.halves import halves
 from clarion.adapters.facts.duckdb.segment_fields import instant
 from clarion.domain.network import NETWORK_BY_LABEL
 from clarion.domain.segments.fields import PERMISSIONS

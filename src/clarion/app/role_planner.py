@@ -8,12 +8,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from clarion.adapters.state.frequency import PostgresFrequencyBook
 from clarion.adapters.state.upkeep import PostgresUpkeep
 from clarion.app.container import Container
 from clarion.app.retention import Retention
 from clarion.ports.messages import StoreUnavailableError
 from clarion.stages.planning.expand import expand_due
 from clarion.stages.planning.plan import plan_next
+from clarion.stages.planning.ports import PlanningPorts
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent, Metric
 
@@ -47,16 +49,27 @@ async def run_planner(container: Container, owner: str, stop: asyncio.Event) -> 
             task.cancel()
 
 
+def _ports(container: Container) -> PlanningPorts:
+    return PlanningPorts(
+        line=container.plan_line,
+        audience=container.facts,
+        frequency=PostgresFrequencyBook(container.pool),
+        clock=container.clock,
+        metrics=container.metrics,
+    )
+
+
 async def _plan_named(
     container: Container, owner: str, stop: asyncio.Event, due: asyncio.Event
 ) -> None:
-    line, clock = container.plan_line, container.clock
+    ports, clock = _ports(container), container.clock
+    line = ports.line
 
     async def turn() -> bool:
         busy = await expand_due(line, clock.now()) > 0
         if busy:
             due.set()
-        more = await plan_next(line, container.facts, clock, owner, container.metrics, named=True)
+        more = await plan_next(ports, owner, named=True)
         return busy or more
 
     await _work(container, owner, stop, turn, clock.sleep)
@@ -65,16 +78,16 @@ async def _plan_named(
 async def _plan_everybody(
     container: Container, owner: str, stop: asyncio.Event, due: asyncio.Event
 ) -> None:
-    line, clock = container.plan_line, container.clock
+    ports = _ports(container)
     readmitted = False
 
     async def turn() -> bool:
         nonlocal readmitted
         due.clear()
         if not readmitted:
-            await line.readmit()
+            await ports.line.readmit()
             readmitted = True
-        return await plan_next(line, container.facts, clock, owner, container.metrics, named=False)
+        return await plan_next(ports, owner, named=False)
 
     async def rest(seconds: float) -> None:
         await _wait(due, seconds)

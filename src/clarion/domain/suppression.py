@@ -1,6 +1,7 @@
 """Outcome rows of recipients who are not sent to."""
 
 from datetime import datetime
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,10 @@ from clarion.domain.outcome import Outcome, Reason
 OutcomeRows = npt.NDArray[np.void]
 
 
-def suppressed(
+_TOO_LATE: Final = (int(Reason.DEADLINE_PASSED), int(Reason.HELD_PAST_DEADLINE))
+
+
+def left_out(
     device: Int64s, user: Int64s, network: UInt8s, reasons: UInt16s, now: datetime
 ) -> OutcomeRows:
     """One outcome row for each row that is left out, with its reason; columns of equal length."""
@@ -20,7 +24,8 @@ def suppressed(
     facts["user"] = user
     facts["network"] = network
     facts["reason"] = reasons
-    facts["outcome"] = Outcome.SUPPRESSED
+    late = np.isin(reasons, _TOO_LATE)
+    facts["outcome"] = np.where(late, np.uint8(Outcome.EXPIRED), np.uint8(Outcome.SUPPRESSED))
     facts["at_us"] = int(now.timestamp() * 1e6)
     return facts
 

@@ -8,10 +8,14 @@ from typing import Protocol
 import polars as pl
 
 from clarion.domain.content import Message
+from clarion.domain.decided import Decided
+from clarion.domain.frequency import Ledger
 from clarion.domain.handoffs import BatchSent, BatchToSend, Int64s, Recipients, ShardToPlan, UInt16s
 from clarion.domain.ids import AppId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
+from clarion.domain.policy import Policy
+from clarion.ports.frequency import Eviction, Usage
 from clarion.ports.messages import Target
 
 
@@ -26,6 +30,12 @@ class ClaimedShard:
     target: Target
     at_least_xid: int
     """The audience must have every change below this: all that was committed before the message."""
+    message: Message
+    policy: Policy
+    counted: bool
+    """Whether some cap of the app counts what is sent: then it is written down."""
+    started_at: datetime
+    """When the message's time had come: what ages in segments count from."""
 
 
 class ShardUnreadableError(Exception):
@@ -52,6 +62,26 @@ class PlannedBatch:
     planned_xid: int
     rows: pl.DataFrame
     """Columns of the audience: device, user, registered_us, environment, token, keys."""
+    run_at: datetime | None = None
+    """Not before this instant; None: at once."""
+    content: Sequence[Message] | None = None
+    """The variants that `rows` names by its column `message`; None: the message as accepted."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rulings:
+    """What is recorded of a shard's decisions besides its batches and skips."""
+
+    decided: Sequence[Decided] = ()
+    sent: Ledger | None = None
+    """What the shard adds to what caps count; None: no cap counts it."""
+    usage: Usage | None = None
+    """What the decisions were made on; None: no cap was asked."""
+    evictions: Sequence[Eviction] = ()
+
+
+class OvertakenError(Exception):
+    """Another message was planned for the same people since their ledger was read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,10 +122,14 @@ class PlanLine(Protocol):
         batches: Sequence[PlannedBatch],
         skipped: Sequence[BatchSent],
         now: datetime,
+        rulings: Rulings | None = None,
     ) -> bool:
         """Record a plan and finish the shard, in one transaction.
 
         False when the lease was lost meanwhile: nothing was recorded then.
+
+        Raises:
+            OvertakenError: nothing was recorded; the shard has to be decided again.
         """
         ...
 

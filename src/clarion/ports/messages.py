@@ -1,12 +1,13 @@
 """Accepting messages, reading them back, and steering them while they are sent."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from clarion.domain.app_rules import Moment
 from clarion.domain.campaign import MessageInput, MessageState
-from clarion.domain.content import Message
+from clarion.domain.content import Json, Message
 from clarion.domain.ids import AppId, DeviceId, KeyId, MessageId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
@@ -24,6 +25,13 @@ class Target:
     devices: Sequence[DeviceId] = ()
     networks: Sequence[Network] = ()
     """Only devices of these networks; empty: all."""
+    segment: Mapping[str, Json] | None = None
+    """The JSON form of an expression over people: whoever is in it when the time has come."""
+
+    @property
+    def scanned(self) -> bool:
+        """Whether people are found in the columns, not by their names."""
+        return self.everybody or self.segment is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +56,7 @@ class NewMessage:
     answer_status: int
     answer: bytes
     """What the API will answer; stored with the idempotency key so that a replay is the same."""
+    moment: Moment = field(default_factory=Moment)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Final
 import asyncpg
 import numpy as np
 
-from clarion.adapters.state.envelopes import encode_message, encode_target
+from clarion.adapters.state.envelopes import encode_message, encode_moment, encode_target
 from clarion.adapters.state.failures import store_failures
 from clarion.adapters.state.pool import transaction
 from clarion.adapters.state.recipient_columns import encode_recipients
@@ -104,6 +104,7 @@ class PostgresJournal:
                         *_batch_columns(entry),
                         *_skipped_columns(entry.skipped),
                         now - KEY_LIFETIME,
+                        [new.message.category for new in entry.news],
                     )
                 except asyncpg.NotNullViolationError as error:
                     if error.table_name != "idempotency":
@@ -150,6 +151,8 @@ class PostgresJournal:
                 message.expires_at,
                 new.key,
                 now,
+                message.category,
+                encode_moment(new.moment),
             )
         return Accepted()
 

@@ -121,6 +121,7 @@ async def _cut_out(
             batch["first_attempt_at"],
             batch["planned_xid"],
             encode_recipients(recipients),
+            None,
         )
 
 

@@ -7,18 +7,33 @@ from datetime import datetime, timedelta
 import asyncpg
 import orjson
 
-from clarion.adapters.state.envelopes import decode_target
+from clarion.adapters.state.envelopes import (
+    decode_message,
+    decode_moment,
+    decode_target,
+    encode_messages,
+)
 from clarion.adapters.state.failures import store_failures
+from clarion.adapters.state.policies import PostgresRulebook
 from clarion.adapters.state.pool import reading, transaction
 from clarion.adapters.state.recipient_columns import encode_frame
 from clarion.adapters.state.resolving import frame, resolve
+from clarion.adapters.state.rulings import record_rulings
 from clarion.adapters.state.statements import statements
+from clarion.domain.app_rules import AppRules
 from clarion.domain.campaign import MessageState
 from clarion.domain.handoffs import BatchSent, ShardToPlan
 from clarion.domain.ids import BUCKETS, AppId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
-from clarion.ports.line import ClaimedShard, PlannedBatch, Resolved, ShardUnreadableError
+from clarion.domain.send_time import instant_us
+from clarion.ports.line import (
+    ClaimedShard,
+    PlannedBatch,
+    Resolved,
+    Rulings,
+    ShardUnreadableError,
+)
 from clarion.ports.messages import Target
 
 BUCKETS_PER_SHARD = 32
@@ -42,6 +57,7 @@ _BATCH_COLUMNS = (
     "size",
     "planned_xid",
     "recipients",
+    "content",
 )
 
 
@@ -50,6 +66,7 @@ class PostgresPlanLine:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._rulebook = PostgresRulebook(pool)
 
     async def expand_due(self, now: datetime, *, limit: int) -> int:
         """See the port."""
@@ -81,7 +98,8 @@ class PostgresPlanLine:
         if row is None:
             return None
         try:
-            return _claimed(row)
+            rules = await self._rulebook.of(AppId(row["app_id"]), now)
+            return _claimed(row, rules)
         except ValueError as error:  # msgspec's errors are such, and an enum's
             held = _Held(message=MessageId(row["message_id"]), low=row["low"], fence=row["fence"])
             await self._give_back(held, now, now, str(error), unreadable=True)
@@ -102,6 +120,7 @@ class PostgresPlanLine:
         batches: Sequence[PlannedBatch],
         skipped: Sequence[BatchSent],
         now: datetime,
+        rulings: Rulings | None = None,
     ) -> bool:
         """See the port."""
         shard = claimed.shard
@@ -113,6 +132,8 @@ class PostgresPlanLine:
                 )
                 if mine is None:
                     return False
+                if rulings is not None:
+                    await record_rulings(connection, shard, rulings, now)
                 await connection.copy_records_to_table(
                     "batch",
                     columns=_BATCH_COLUMNS,
@@ -183,12 +204,16 @@ class _Held:
     fence: int
 
 
-def _claimed(row: asyncpg.Record) -> ClaimedShard:
+def _claimed(row: asyncpg.Record, rules: AppRules) -> ClaimedShard:
     """What was leased.
 
     Raises:
         ValueError: a newer version wrote it.
     """
+    message, moment = decode_message(row["envelope"]), decode_moment(row["policy"])
+    if message.category not in rules.categories:
+        raise ValueError(f"the app has no category {message.category!r}")
+    expires_us = None if message.expires_at is None else instant_us(message.expires_at)
     shard = ShardToPlan(
         app=AppId(row["app_id"]),
         message=MessageId(row["message_id"]),
@@ -202,6 +227,10 @@ def _claimed(row: asyncpg.Record) -> ClaimedShard:
         claims=row["claims"],
         target=decode_target(row["target"]),
         at_least_xid=row["xid"],
+        message=message,
+        policy=rules.policy(message.category, moment, expires_us=expires_us),
+        counted=rules.counts,
+        started_at=row["started_at"],
     )
 
 
@@ -213,10 +242,11 @@ def _batch_record(shard: ShardToPlan, batch: PlannedBatch, now: datetime) -> tup
         int(batch.network),
         batch.credential,
         [shard.message],
-        now,
+        now if batch.run_at is None else batch.run_at,
         len(batch.rows),
         batch.planned_xid,
         encode_frame(batch.rows),
+        None if batch.content is None else encode_messages(batch.content),
     )
 
 

@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 import asyncpg
 import numpy as np
 
-from clarion.adapters.state.envelopes import decode_message
+from clarion.adapters.state.envelopes import decode_message, decode_messages, encode_messages
 from clarion.adapters.state.failures import store_failures
 from clarion.adapters.state.plan_line import chunk_values
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.recipient_columns import decode, encode_recipients
 from clarion.adapters.state.statements import statements
 from clarion.adapters.state.unreadable import UNREADABLE, set_aside
+from clarion.domain.content import Message
 from clarion.domain.handoffs import BatchToSend, Int64s, Recipients
 from clarion.domain.ids import AppId, BatchId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
@@ -96,9 +97,15 @@ class PostgresSendLine:
                 mine = await connection.fetchval(_SQL["split_batch"], batch.id, batch.fence)
                 if mine is None:
                     return
-                messages = [message.id for message in batch.messages]
+                messages = list(dict.fromkeys(message.id for message in batch.messages))
+                content = batch.messages if batch.variants else None
                 for name, part in (("a", rest.rows(0, half)), ("b", rest.rows(half, len(rest)))):
-                    new = _New(key=f"{batch.id}/{name}", messages=messages, recipients=part)
+                    new = _New(
+                        key=f"{batch.id}/{name}",
+                        messages=messages,
+                        recipients=part,
+                        content=content,
+                    )
                     await _insert(connection, batch, new, now, batch.attempt)
                 await connection.execute(_SQL["count_split"], messages)
 
@@ -179,7 +186,10 @@ def _claimed(row: asyncpg.Record) -> ClaimedBatch:
         lane=Lane(row["lane"]),
         network=Network(row["network"]),
         credential=CredentialId(row["credential_id"]),
-        messages=[decode_message(envelope) for envelope in row["envelopes"]],
+        messages=[decode_message(envelope) for envelope in row["envelopes"]]
+        if row["content"] is None
+        else decode_messages(row["content"]),
+        variants=row["content"] is not None,
         recipients=decode(row["recipients"]),
         cursor=row["cursor"],
         attempt=row["attempt"],
@@ -247,6 +257,7 @@ async def _spread(connection: asyncpg.Connection, chunk: ChunkCommit, now: datet
             key=f"{batch.id}:{batch.cursor}/{number}",
             messages=[retry.message.id],
             recipients=retry.recipients,
+            content=[retry.message] if batch.variants else None,
         )
         await _insert(connection, batch, new, retry.run_at, retry.attempt)
     if chunk.burial is not None:
@@ -280,6 +291,7 @@ class _New:
     key: str
     messages: Sequence[MessageId]
     recipients: Recipients
+    content: Sequence[Message] | None = None
 
 
 async def _insert(
@@ -299,6 +311,7 @@ async def _insert(
         parent.first_attempt_at,
         parent.planned_xid,
         encode_recipients(new.recipients),
+        None if new.content is None else encode_messages(new.content),
     )
 
 

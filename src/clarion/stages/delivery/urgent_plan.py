@@ -20,7 +20,7 @@ from clarion.domain.ids import AppId, BatchId, CredentialId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason
-from clarion.domain.suppression import OutcomeRows, suppressed, unknown
+from clarion.domain.suppression import OutcomeRows, left_out, unknown
 from clarion.ports.journal import JournalEntry, KnownCredential, Looked, NamedRows
 from clarion.ports.messages import NewMessage
 
@@ -101,7 +101,7 @@ def _credential_missing(batch: BatchToSend, now: datetime) -> Iterator[BatchSent
     for at, message in enumerate(batch.messages):
         mine = np.ones(len(recipients), np.bool_) if index is None else index == at
         count = int(np.count_nonzero(mine))
-        facts = suppressed(
+        facts = left_out(
             recipients.device[mine],
             recipients.user[mine],
             np.full(count, batch.network, np.uint8),
@@ -146,7 +146,7 @@ def _leave_out(  # the group, and what was decided about it
         left = (rows.ix == ix) & (reason != 0)
         names = looked.unknown[ix]
         if left.any() or names:
-            facts = suppressed(
+            facts = left_out(
                 rows.device[left], rows.user[left], rows.network[left], reason[left], now
             )
             facts = np.concatenate([facts, unknown(len(names), now)])

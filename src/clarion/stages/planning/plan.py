@@ -2,127 +2,38 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Final
 
-import polars as pl
-
-from clarion.domain.eligibility import decide
-from clarion.domain.handoffs import BatchSent, ChunkKind
-from clarion.domain.ids import CredentialId
-from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
-from clarion.domain.network import Network
-from clarion.domain.outcome import Reason
-from clarion.domain.suppression import OutcomeRows, suppressed, unknown
-from clarion.ports.audience import Audience, AudienceScan, AudienceUnavailableError
-from clarion.ports.line import ClaimedShard, PlanLine, PlannedBatch, ShardUnreadableError
+from clarion.ports.audience import AudienceUnavailableError
+from clarion.ports.line import ClaimedShard, OvertakenError, PlanLine, ShardUnreadableError
 from clarion.ports.messages import StoreUnavailableError
 from clarion.ports.system import Clock
+from clarion.stages.planning.ports import PlanningPorts
+from clarion.stages.planning.shard import ShardPlan, people_of, plan_shard, usage_of
 from clarion.telemetry.logs import log
 from clarion.telemetry.metrics import Metrics
 from clarion.telemetry.names import LogEvent, Metric
-
-BATCH_RECIPIENTS = {lane: 4 * CHUNK_RECIPIENTS[lane] for lane in Lane}
-"""A batch is four chunks: small enough to share among senders, large enough to amortise."""
 
 PLAN_LEASE_S = 60.0
 RENEW_EVERY_S = 15.0
 AUDIENCE_AGAIN_S = 1.0
 AGAIN_FIRST_S = 5.0
 AGAIN_LONGEST_S = 300.0
+OVERTAKEN_TRIES: Final = 8
+"""How often a shard is decided anew at once when others plan for the same people meanwhile."""
+OVERTAKEN_AGAIN_S = 0.2
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(kw_only=True, slots=True)
-class _Plan:
-    """What a shard has come to so far."""
-
-    claimed: ClaimedShard
-    credentials: Mapping[Network, CredentialId]
-    now: datetime
-    batches: list[PlannedBatch] = field(default_factory=list)
-    skipped: list[BatchSent] = field(default_factory=list)
-
-    def add(self, rows: pl.DataFrame, xid: int) -> None:
-        """Decide about some rows."""
-        reason = decide(
-            rows, targeted=self.claimed.target.networks, sendable=tuple(self.credentials)
-        )
-        sending = reason == int(Reason.ACCEPTED)
-        chosen = rows
-        if not sending.all():
-            chosen = rows.filter(sending)
-            left = rows.filter(~sending)
-            facts = suppressed(
-                left["device"].to_numpy(),
-                left["user"].to_numpy(),
-                left["network"].to_numpy(),
-                reason[~sending],
-                self.now,
-            )
-            self.skipped.append(_skips(self.claimed, facts))
-        for (network,), part in chosen.partition_by("network", as_dict=True).items():
-            self._cut(Network(network), part, xid)
-
-    def _cut(self, network: Network, part: pl.DataFrame, xid: int) -> None:
-        shard = self.claimed.shard
-        size = BATCH_RECIPIENTS[shard.lane]
-        for start in range(0, len(part), size):
-            self.batches.append(
-                PlannedBatch(
-                    key=f"{shard.message}:{shard.low}:{len(self.batches)}",
-                    network=network,
-                    credential=self.credentials[network],
-                    planned_xid=xid,
-                    rows=part.slice(start, size),
-                )
-            )
-
-
-def _skips(claimed: ClaimedShard, rows: OutcomeRows, notes: Sequence[str] = ()) -> BatchSent:
-    return BatchSent(
-        app=claimed.shard.app,
-        kind=ChunkKind.PLANNED,
-        messages=[claimed.shard.message],
-        rows=rows,
-        notes=notes,
-    )
-
-
-async def _pieces(
-    line: PlanLine, audience: Audience, claimed: ClaimedShard, plan: _Plan
-) -> AsyncIterator[tuple[pl.DataFrame, int]]:
-    shard = claimed.shard
-    if claimed.target.everybody:
-        scan = AudienceScan(
-            app=shard.app, low=shard.low, high=shard.high, at_least_xid=claimed.at_least_xid
-        )
-        async for piece in audience.scan(scan):
-            yield piece.rows, piece.xid
-        return
-    resolved = await line.resolve(shard.app, claimed.target)
-    if resolved.unknown:
-        names = resolved.unknown
-        plan.skipped.append(_skips(claimed, unknown(len(names), plan.now), names))
-    yield resolved.rows, resolved.xid
-
-
-async def plan_next(
-    line: PlanLine,
-    audience: Audience,
-    clock: Clock,
-    owner: str,
-    metrics: Metrics,
-    *,
-    named: bool | None = None,
-) -> bool:
+async def plan_next(ports: PlanningPorts, owner: str, *, named: bool | None = None) -> bool:
     """Plan one shard, if one is ready; `named` chooses the kind, as in the port.
 
     A crash at any point leaves the shard leased and nothing recorded; the next owner plans it
     again from the start and makes the same keys.
     """
+    line, clock, metrics = ports.line, ports.clock, ports.metrics
     try:
         claimed = await line.claim_shard(owner, clock.now(), PLAN_LEASE_S, named=named)
     except ShardUnreadableError as error:
@@ -140,7 +51,7 @@ async def plan_next(
     if claimed is None:
         return False
     try:
-        await _plan_leased(line, audience, clock, claimed, metrics)
+        await _plan_leased(ports, claimed)
     except StoreUnavailableError:
         raise  # the loop waits for the store, and gives the lease back then
     except AudienceUnavailableError as error:
@@ -153,6 +64,16 @@ async def plan_next(
             low=claimed.shard.low,
         )
         await _postpone(line, claimed, clock, AUDIENCE_AGAIN_S, str(error))
+    except OvertakenError as error:
+        log(
+            _log,
+            logging.WARNING,
+            LogEvent.SHARD_OVERTAKEN,
+            message=claimed.shard.message,
+            low=claimed.shard.low,
+            tries=OVERTAKEN_TRIES,
+        )
+        await _postpone(line, claimed, clock, OVERTAKEN_AGAIN_S, str(error))
     except Exception as error:  # noqa: BLE001  # the edge of the process
         # A bug, or a message that can't be planned: it comes again, and others go first.
         metrics.add(Metric.HANDLER_FAILURES, "planning")
@@ -176,13 +97,11 @@ async def _postpone(
     await line.postpone(claimed, now + timedelta(seconds=wait_s), now, why=why)
 
 
-async def _plan_leased(
-    line: PlanLine, audience: Audience, clock: Clock, claimed: ClaimedShard, metrics: Metrics
-) -> None:
+async def _plan_leased(ports: PlanningPorts, claimed: ClaimedShard) -> None:
     """Plan a shard, and keep its lease for as long as that takes."""
-    keeping = asyncio.create_task(_keep_lease(line, clock, claimed))
+    keeping = asyncio.create_task(_keep_lease(ports.line, ports.clock, claimed))
     try:
-        await _plan_shard(line, audience, clock, claimed, metrics)
+        await _plan_shard(ports, claimed)
     finally:
         keeping.cancel()
         (ended,) = await asyncio.gather(keeping, return_exceptions=True)
@@ -201,19 +120,30 @@ async def _keep_lease(line: PlanLine, clock: Clock, claimed: ClaimedShard) -> No
             continue  # planning itself meets the same, and tells it
 
 
-async def _plan_shard(
-    line: PlanLine, audience: Audience, clock: Clock, claimed: ClaimedShard, metrics: Metrics
-) -> None:
-    plan = _Plan(
-        claimed=claimed,
-        credentials=await line.credentials(claimed.shard.app),
-        now=clock.now(),
-    )
-    async for rows, xid in _pieces(line, audience, claimed, plan):
-        if len(rows):
-            plan.add(rows, xid)
+async def _plan_shard(ports: PlanningPorts, claimed: ClaimedShard) -> None:
+    """Decide and commit; again, at once, when other messages to the same people were faster."""
+    credentials = await ports.line.credentials(claimed.shard.app)
+    people = await people_of(ports, claimed)
+    for left in reversed(range(OVERTAKEN_TRIES)):
+        now = ports.clock.now()
+        usage = await usage_of(ports, claimed, now)
+        plan = plan_shard(claimed, people, usage, credentials, now)
+        try:
+            mine = await ports.line.commit_shard(
+                claimed, plan.batches, plan.skipped, ports.clock.now(), plan.rulings
+            )
+        except OvertakenError:
+            ports.metrics.add(Metric.SHARDS_OVERTAKEN)
+            if not left:
+                raise
+            continue
+        _tell(ports.metrics, claimed, plan, mine=mine)
+        return
+
+
+def _tell(metrics: Metrics, claimed: ClaimedShard, plan: ShardPlan, *, mine: bool) -> None:
     shard = claimed.shard
-    if not await line.commit_shard(claimed, plan.batches, plan.skipped, clock.now()):
+    if not mine:
         log(_log, logging.WARNING, LogEvent.LEASE_LOST, message=shard.message, low=shard.low)
         return
     for batch in plan.batches:

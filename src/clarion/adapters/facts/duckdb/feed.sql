@@ -26,8 +26,8 @@ where xid >= $1::text::xid8 and not pg_visible_in_snapshot(xid, $2::text::pg_sna
 
 -- name: chunks
 -- A page of recorded outcomes: so many chunks and octets, but never half a transaction.
-select id, app_id, message_ids::text[] as message_ids, rows, notes, provider_ids::text,
-       xid::text::bigint as xid
+select id, app_id, kind, message_ids::text[] as message_ids, rows, notes, provider_ids::text,
+       meta::text as meta, xid::text::bigint as xid
 from (
     select *, sum(octet_length(rows)) over (order by xid) as octets,
            first_value(xid) over (order by xid) as first

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Final
-from uuid import UUID
 
 import asyncpg
 import duckdb
@@ -13,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from clarion.adapters.facts.duckdb.decision_feed import append_decisions
+from clarion.adapters.facts.duckdb.halves import halves
 from clarion.adapters.facts.duckdb.snapshot import Snapshot
 from clarion.adapters.facts.duckdb.statements import FEED
 from clarion.adapters.facts.duckdb.store import FactsStore, set_watermark
 from clarion.adapters.facts.duckdb.threads import Threads
-from clarion.domain.handoffs import OUTCOME_ROW
+from clarion.domain.handoffs import OUTCOME_ROW, ChunkKind
 
 CHUNKS: Final = 256
 OCTETS: Final = 6 * 1024 * 1024
@@ -57,8 +58,9 @@ class OutcomeFeed:
             taken += len(chunks)
         return taken
 
-    def _append(self, chunks: Sequence[asyncpg.Record], place: Snapshot) -> None:
+    def _append(self, page: Sequence[asyncpg.Record], place: Snapshot) -> None:
         """Append a page and move the watermark, in one transaction."""
+        chunks = [chunk for chunk in page if chunk["kind"] != ChunkKind.DECIDED]
         columns = _columns(chunks)
         with self.store.writing() as cursor:
             if len(columns["device"]):
@@ -66,6 +68,7 @@ class OutcomeFeed:
                 cursor.execute(_INSERT)
                 cursor.unregister("columns")
             _append_words(cursor, chunks)
+            append_decisions(cursor, [c for c in page if c["kind"] == ChunkKind.DECIDED])
             set_watermark(cursor, "outcomes", str(place))
 
     async def drop_old(
@@ -104,12 +107,6 @@ def _columns(chunks: Sequence[asyncpg.Record]) -> dict[str, npt.NDArray[np.gener
     columns["message_low"] = low
     columns["note"] = np.where(note > 0, base + note, np.uint64(0))
     return columns
-
-
-def halves(message: str) -> tuple[int, int]:
-    """A UUID as the two numbers that its columns hold."""
-    value = UUID(message).int
-    return value >> 64, value & 0xFFFF_FFFF_FFFF_FFFF
 
 
 def _message_halves(

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from clarion.adapters.facts.duckdb.outcome_feed import halves
+from clarion.adapters.facts.duckdb.halves import halves
 from clarion.adapters.facts.duckdb.store import FactsStore
 
 _MINE: Final = "app = $app and message_high = $high and message_low = $low"

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from sqlglot import exp
 
-from clarion.adapters.facts.duckdb.outcome_feed import halves
+from clarion.adapters.facts.duckdb.halves import halves
 from clarion.adapters.facts.duckdb.segment_fields import Bind, Source, instant
 from clarion.adapters.facts.duckdb.segment_geo import within_circle
 from clarion.adapters.facts.duckdb.segment_leaves import COMPARE, bound_of, field_leaf

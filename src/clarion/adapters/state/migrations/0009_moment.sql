@@ -4,22 +4,26 @@
 -- counts these, so what was planned a moment ago by another process counts too.
 create table frequency_ledger (
     id          bigint generated always as identity primary key,
-    app_id      int not null references app,
-    range       smallint not null,               -- user bucket / 32
-    message_id  uuid not null,
+    app_id      int not null,
+    range       smallint not null,               -- user bucket / 32; -1: of any, to be sorted in
+    low         smallint not null,               -- low <= bucket < high of all its people
+    high        smallint not null,
+    message_id  uuid,                            -- null: of many messages that no cap can stop
     first_at    timestamptz not null,
     last_at     timestamptz not null,
-    rows        bytea not null,                  -- clarion.domain.frequency.LEDGER_ROW
+    rows        bytea not null,                  -- clarion.adapters.state.frequency: columns
     created_at  timestamptz not null
 );
 create index frequency_ledger_by_range on frequency_ledger (app_id, range, last_at);
+create index frequency_ledger_loose on frequency_ledger (created_at) where range = -1;
+create index frequency_ledger_by_age on frequency_ledger (last_at);
 create index frequency_ledger_by_message on frequency_ledger (message_id);
 alter table frequency_ledger alter column rows set storage external;
 
 -- Two plans for the same people at the same time: the second to commit finds another version than
 -- it read, and decides again.
 create table cap_range (
-    app_id   int not null references app,
+    app_id   int not null,
     range    smallint not null,
     version  bigint not null default 0,
     primary key (app_id, range)
@@ -58,5 +62,13 @@ alter table message
 
 alter table app add column throttle_at timestamptz;
 
+-- `quiet`: the rules by which some of the people have quiet hours, and by which a batch that comes
+-- late is judged again (clarion.domain.lateness). `content`: the message's variants, as JSON;
+-- null where everybody gets the message as it was accepted.
 alter table batch
-    add column open_until timestamptz;           -- past it the people's quiet hours begin
+    add column open_until timestamptz,           -- when the first of its people's quiet hours begin
+    add column quiet      jsonb,
+    add column content    bytea;
+
+-- Decisions (kind 3) name their policy, zones and windows once a chunk.
+alter table chunk add column meta jsonb;

@@ -31,14 +31,17 @@ select nextval(pg_get_serial_sequence('batch', 'id')) from generate_series(1, $1
 -- null): its holder lost it, and nothing of the group may be committed.
 with messages as (
     insert into message (id, app_id, lane, state, request, envelope, target, send_at, expires_at,
-                         key_id, created_at, started_at, finished_at, recipients, open_batches)
+                         key_id, created_at, started_at, finished_at, recipients, open_batches,
+                         category_id)
     select id, app_id, lane, case when open_batches = 0 then 5 else 2 end, request::jsonb, envelope,
            target::jsonb, send_at, expires_at, key_id, $1::timestamptz, $1::timestamptz,
-           case when open_batches = 0 then $1::timestamptz end, recipients, open_batches
+           case when open_batches = 0 then $1::timestamptz end, recipients, open_batches,
+           (select c.id from category c where c.app_id = t.app_id and c.slug = t.category)
     from unnest($2::text[]::uuid[], $3::int[], $4::smallint[], $5::text[], $6::bytea[], $7::text[],
-                $8::timestamptz[], $9::timestamptz[], $10::text[], $11::bigint[], $12::int[])
+                $8::timestamptz[], $9::timestamptz[], $10::text[], $11::bigint[], $12::int[],
+                $36::text[])
          as t (id, app_id, lane, request, envelope, target, send_at, expires_at, key_id,
-               recipients, open_batches)
+               recipients, open_batches, category)
 ), keys as (
     insert into idempotency (app_id, key, body_hash, status, answer, created_at)
     select app_id, key, body_hash, status, answer, $1::timestamptz
@@ -83,5 +86,6 @@ select status, answer, body_hash = $3 as same from idempotency where app_id = $1
 -- name: insert_message
 -- A message that planning takes up when its time has come.
 insert into message (id, app_id, lane, state, request, envelope, target, send_at, expires_at,
-                     key_id, created_at)
-values ($1::text::uuid, $2, $3, 1, $4::text::jsonb, $5, $6::text::jsonb, $7, $8, $9, $10)
+                     key_id, created_at, category_id, policy)
+values ($1::text::uuid, $2, $3, 1, $4::text::jsonb, $5, $6::text::jsonb, $7, $8, $9, $10,
+        (select id from category where app_id = $2 and slug = $11::text), $12::text::jsonb)

@@ -9,7 +9,8 @@
 with due as (
     select m.*
     from unnest($5::smallint[]) as l (lane), lateral (
-        select id, app_id, lane, coalesce((target ->> 'everybody')::boolean, false) as everybody
+        select id, app_id, lane, coalesce((target ->> 'everybody')::boolean, false)
+               or coalesce(jsonb_typeof(target -> 'segment') = 'object', false) as everybody
         from message
         where state = 1 and lane = l.lane and send_at <= $1
         order by send_at, id
@@ -58,7 +59,8 @@ set state = 2, owner = $1, leased_until = $3, fence = s.fence + 1,
 from pick, message m
 where s.message_id = pick.message_id and s.low = pick.low and m.id = s.message_id
 returning s.message_id::text as message_id, s.low, s.high, s.app_id, s.lane, s.fence, s.claims,
-          m.target::text as target, m.xid::text::bigint as xid
+          m.target::text as target, m.xid::text::bigint as xid, m.envelope,
+          m.policy::text as policy, m.started_at
 
 -- name: message_state
 -- Locked, so that a pause or a withdrawal comes before or after.
@@ -106,6 +108,11 @@ where id = $1::text::uuid
 insert into chunk (key, app_id, kind, message_ids, rows, notes, provider_ids, created_at)
 values ($1, $2, $3, $4::text[]::uuid[], $5, $6, $7::text::jsonb, $8)
 
+-- name: insert_decided
+-- What was decided, with the names that its rows point to.
+insert into chunk (key, app_id, kind, message_ids, rows, meta, created_at)
+values ($1, $2, 3, array[$3::text::uuid], $4, $5::text::jsonb, $6)
+
 -- name: credentials_of_app
 -- Which networks an app can send over, quarantined ones included.
 select network, id from credential where app_id = $1
@@ -131,7 +138,7 @@ set state = 2, owner = $1, leased_until = $4, fence = b.fence + 1, claims = b.cl
 from pick where b.id = pick.id
 returning b.id, b.app_id, b.lane, b.network, b.credential_id, b.message_ids::text[] as message_ids,
           b.cursor, b.size, b.attempt, b.first_attempt_at, b.fence, b.claims, b.planned_xid,
-          b.recipients,
+          b.recipients, b.content,
           array(select m.envelope from unnest(b.message_ids) with ordinality as o (id, n)
                 join message m on m.id = o.id order by o.n) as envelopes,
           array(select m.id::text from message m
@@ -194,8 +201,8 @@ select exists (select from moved)
 -- name: insert_retry
 -- Recipients that are tried again are a batch of their own.
 insert into batch (key, app_id, lane, network, credential_id, message_ids, run_at, size, attempt,
-                   first_attempt_at, planned_xid, recipients)
-values ($1, $2, $3, $4, $5, $6::text[]::uuid[], $7, $8, $9, $10, $11, $12)
+                   first_attempt_at, planned_xid, recipients, content)
+values ($1, $2, $3, $4, $5, $6::text[]::uuid[], $7, $8, $9, $10, $11, $12, $13)
 on conflict (key) do nothing
 
 -- name: bury

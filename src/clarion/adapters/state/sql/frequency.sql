@@ -1,0 +1,64 @@
+-- What people were sent and what is held for them, as caps count it.
+
+-- name: read_ledger
+-- Entries of a range of buckets, with the message's withdrawal. Loose ones may be of any bucket.
+select l.message_id::text as message_id, l.rows,
+       (extract(epoch from m.canceled_at) * 1000000)::bigint as canceled_us
+from frequency_ledger l left join message m on m.id = l.message_id
+where l.app_id = $1 and l.last_at >= $5
+  and (l.range = -1 or (l.range = any ($2::smallint[]) and l.low < $4 and l.high > $3))
+order by l.id
+
+-- name: read_gave_way
+-- Who of these messages' people gave way, and when.
+select message_id::text as message_id, people,
+       (extract(epoch from created_at) * 1000000)::bigint as at_us
+from gave_way where message_id = any ($1::text[]::uuid[]) and range = any ($2::smallint[])
+
+-- name: read_versions
+-- How often messages under caps were planned for these ranges.
+select range, version from cap_range where app_id = $1 and range = any ($2::smallint[])
+
+-- name: bump_versions
+-- One more; a range that another plan was faster with stays away from the answer. In the order of
+-- ranges, so that two plans never wait for each other.
+insert into cap_range as c (app_id, range, version)
+select $1, t.range, 1
+from unnest($2::smallint[], $3::bigint[]) with ordinality as t (range, version, n)
+order by t.n
+on conflict (app_id, range) do update set version = c.version + 1
+where c.version = (select t.version from unnest($2::smallint[], $3::bigint[]) as t (range, version)
+                   where t.range = excluded.range)
+returning 1
+
+-- name: add_entries
+-- What a plan adds.
+insert into frequency_ledger (app_id, range, low, high, message_id, first_at, last_at, rows,
+                              created_at)
+select $1, t.range, t.low, t.high, $2::text::uuid, t.first_at, t.last_at, t.rows, $3
+from unnest($4::smallint[], $5::smallint[], $6::smallint[], $7::timestamptz[], $8::timestamptz[],
+            $9::bytea[]) as t (range, low, high, first_at, last_at, rows)
+
+-- name: add_gave_way
+-- Held parts of less important messages that gave way.
+insert into gave_way (message_id, range, people, winner, created_at)
+select t.message_id::uuid, t.range, t.people, $1::text::uuid, $2
+from unnest($3::text[], $4::smallint[], $5::bytea[]) as t (message_id, range, people)
+
+-- name: take_loose
+-- Loose entries that are old enough for everybody to have seen their transaction end.
+delete from frequency_ledger where id in (
+    select id from frequency_ledger where range = -1 and created_at < $1 order by id limit $2
+    for update skip locked
+)
+returning app_id, rows
+
+-- name: loose_entries
+-- The first look: most of the time there are none.
+select exists (select from frequency_ledger where range = -1 and created_at < $1)
+
+-- name: drop_old_entries
+-- No cap looks back so far.
+delete from frequency_ledger where id in (
+    select id from frequency_ledger where last_at < $1 order by last_at limit $2
+)

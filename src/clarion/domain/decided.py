@@ -1,0 +1,68 @@
+"""Recorded decisions: rows with the policy and the names that they point to, and their bytes."""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from clarion.domain.decision_row import DECISION_ROW
+from clarion.domain.ids import AppId, MessageId
+
+_QUICK: Final = 1
+"""Columns that say the same on every row shrink to almost nothing at the lowest level."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decided:
+    """Hand-off 4 of planning: what was decided about some recipients of one message."""
+
+    app: AppId
+    message: MessageId
+    rows: npt.NDArray[np.void]
+    """Structured array of `DECISION_ROW`."""
+    policy: Mapping[str, object]
+    """`policy.to_json` of the policy that was asked."""
+    zones: tuple[str, ...] = ()
+    persons: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+
+    @property
+    def meta(self) -> dict[str, object]:
+        """What the rows point to, as plain values."""
+        return {
+            "policy": dict(self.policy),
+            "zones": list(self.zones),
+            "persons": list(self.persons),
+            "languages": list(self.languages),
+        }
+
+
+def packed(rows: npt.NDArray[np.void]) -> bytes:
+    """`DECISION_ROW`s as compressed columns, one after the other."""
+    columns = (np.ascontiguousarray(rows[name]).tobytes() for name in DECISION_ROW.names or ())
+    return len(rows).to_bytes(4, "little") + zlib.compress(b"".join(columns), _QUICK)
+
+
+def unpacked(blob: bytes) -> npt.NDArray[np.void]:
+    """The rows that `packed` wrote.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    rows = np.zeros(int.from_bytes(blob[:4], "little"), DECISION_ROW)
+    try:
+        octets = zlib.decompress(blob[4:])
+    except zlib.error as error:
+        raise ValueError(f"not packed decisions: {error}") from error
+    if len(octets) != len(rows) * DECISION_ROW.itemsize:
+        raise ValueError("packed decisions of another form")
+    at = 0
+    for name in DECISION_ROW.names or ():
+        column = rows[name]
+        end = at + column.nbytes
+        column[...] = np.frombuffer(octets[at:end], column.dtype).reshape(column.shape)
+        at = end
+    return rows

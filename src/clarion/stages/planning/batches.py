@@ -1,0 +1,70 @@
+"""From decisions to batches: one network, one instant and one loudness each."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+
+from clarion.domain.decision_row import Action, Decisions
+from clarion.domain.handoffs import Int64s
+from clarion.domain.ids import CredentialId
+from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
+from clarion.domain.network import Network
+from clarion.domain.outcome import Reason
+from clarion.domain.send_time import instant
+from clarion.domain.silence import silenced
+from clarion.domain.zones import MINUTE_US
+from clarion.ports.line import ClaimedShard, PlannedBatch
+
+BATCH_RECIPIENTS = {lane: 4 * CHUNK_RECIPIENTS[lane] for lane in Lane}
+"""A batch is four chunks: small enough to share among senders, large enough to amortise."""
+
+
+def cut(
+    claimed: ClaimedShard,
+    rows: pl.DataFrame,
+    said: Decisions,
+    credentials: Mapping[Network, CredentialId],
+    xid: int,
+) -> list[PlannedBatch]:
+    """The batches of those who are sent to, now or later."""
+    going = np.flatnonzero((said.action == Action.SEND) | (said.action == Action.HOLD))
+    if not len(going):
+        return []
+    whole = len(going) == len(rows)
+    chosen = rows if whole else rows[going]
+    keyed = chosen.with_columns(
+        pl.Series("run_us", _run_us(said, going)),
+        pl.Series("silent", said.silent[going]),
+    )
+    batches: list[PlannedBatch] = []
+    kinds = keyed.partition_by("network", "run_us", "silent", as_dict=True, maintain_order=True)
+    for (code, run_us, silent), part in kinds.items():
+        network, run_at = Network(code), instant(run_us) if run_us else None
+        size = BATCH_RECIPIENTS[claimed.shard.lane]
+        for start in range(0, len(part), size):
+            batches.append(
+                PlannedBatch(
+                    key=f"{claimed.shard.message}:{claimed.shard.low}:{len(batches)}",
+                    network=network,
+                    credential=credentials[network],
+                    planned_xid=xid,
+                    rows=part.slice(start, size),
+                    run_at=run_at,
+                    content=[silenced(claimed.message)] if silent else None,
+                )
+            )
+    return batches
+
+
+def _run_us(said: Decisions, going: Int64s) -> Int64s:
+    """When each row is sent, 0 for at once.
+
+    What a cap has put off is due at an instant of each person's own: a minute's share together.
+    """
+    send_us = said.send_us[going]
+    capped = said.reason[going] == Reason.HELD_FOR_CAP
+    minute = -(-send_us // MINUTE_US) * MINUTE_US
+    run_us: Int64s = np.where(capped, minute, send_us)
+    run_us[said.action[going] == Action.SEND] = 0
+    return run_us

@@ -1,0 +1,20 @@
+"""What planning needs from the world."""
+
+from dataclasses import dataclass
+
+from clarion.ports.audience import Audience
+from clarion.ports.frequency import FrequencyBook
+from clarion.ports.line import PlanLine
+from clarion.ports.system import Clock
+from clarion.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanningPorts:
+    """The line, the people, and what they were sent before."""
+
+    line: PlanLine
+    audience: Audience
+    frequency: FrequencyBook
+    clock: Clock
+    metrics: Metrics

@@ -1,0 +1,164 @@
+"""One shard: its people are read, decided about in one go, and become what is committed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from clarion.domain.decided import Decided
+from clarion.domain.decision import decide, ledger_of
+from clarion.domain.decision_row import Action, Decisions, Inputs, inputs, record
+from clarion.domain.frequency import Ledger
+from clarion.domain.handoffs import BatchSent, ChunkKind, Int64s
+from clarion.domain.ids import CredentialId, MessageId
+from clarion.domain.network import Network
+from clarion.domain.policy import to_json
+from clarion.domain.send_time import instant_us
+from clarion.domain.suppression import OutcomeRows, left_out, unknown
+from clarion.ports.audience import AUDIENCE_SCHEMA, AudienceScan
+from clarion.ports.frequency import Eviction, Usage
+from clarion.ports.line import ClaimedShard, PlannedBatch, Rulings
+from clarion.stages.planning.batches import cut
+from clarion.stages.planning.ports import PlanningPorts
+
+LOOKS_BACK = timedelta(days=32)
+"""Past the longest window of any cap, a calendar month among them."""
+DECISIONS_PER_CHUNK = 16_384
+
+
+@dataclass(kw_only=True, slots=True)
+class People:
+    """Who is in a shard."""
+
+    rows: pl.DataFrame
+    xid: int
+    unknown: Sequence[str] = ()
+
+
+@dataclass(kw_only=True, slots=True)
+class ShardPlan:
+    """What a shard comes to."""
+
+    batches: list[PlannedBatch] = field(default_factory=list)
+    skipped: list[BatchSent] = field(default_factory=list)
+    rulings: Rulings = field(default_factory=Rulings)
+
+
+async def people_of(ports: PlanningPorts, claimed: ClaimedShard) -> People:
+    """Read a shard's people: all devices of a person are together, for they are decided about so.
+
+    A shard has some 50,000 people at the most, whatever the size of the audience.
+    """
+    shard = claimed.shard
+    if not claimed.target.scanned:
+        resolved = await ports.line.resolve(shard.app, claimed.target)
+        return People(rows=_in_full(resolved.rows), xid=resolved.xid, unknown=resolved.unknown)
+    scan = AudienceScan(
+        app=shard.app, low=shard.low, high=shard.high, at_least_xid=claimed.at_least_xid
+    )
+    pieces, xid = [], 0
+    async for piece in ports.audience.scan(scan):
+        pieces.append(piece.rows)
+        xid = piece.xid
+    return People(rows=pl.concat(pieces), xid=xid)
+
+
+def _in_full(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows with every column of the audience; what the registry does not say is null."""
+    absent = [
+        pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in AUDIENCE_SCHEMA.items()
+        if name not in rows.columns
+    ]
+    full = rows.with_columns(absent) if absent else rows
+    return full.with_columns(pl.col("suppressed").fill_null(value=False))
+
+
+async def usage_of(ports: PlanningPorts, claimed: ClaimedShard, now: datetime) -> Usage | None:
+    """What caps have to count; None where no cap binds the message."""
+    if not claimed.policy.binding_caps:
+        return None
+    shard = claimed.shard
+    return await ports.frequency.read(shard.app, (shard.low, shard.high), now - LOOKS_BACK)
+
+
+def plan_shard(
+    claimed: ClaimedShard,
+    people: People,
+    usage: Usage | None,
+    credentials: Mapping[Network, CredentialId],
+    now: datetime,
+) -> ShardPlan:
+    """Decide about all people of a shard, and make what follows of it."""
+    plan = ShardPlan()
+    if people.unknown:
+        names = people.unknown
+        plan.skipped.append(_skips(claimed, unknown(len(names), now), names))
+    if not len(people.rows):
+        return plan
+    now_us = instant_us(now)
+    read = inputs(
+        people.rows,
+        claimed.policy,
+        targeted=claimed.target.networks,
+        able=tuple(credentials),
+        of_country={},
+    )
+    ledger = Ledger.empty() if usage is None else usage.ledger
+    said = decide(read, claimed.policy, now_us=now_us, usage=ledger)
+    stays = np.flatnonzero((said.action == Action.SKIP) | (said.action == Action.DIGEST))
+    if len(stays):
+        facts = left_out(
+            read.device[stays], read.user[stays], read.network[stays], said.reason[stays], now
+        )
+        plan.skipped.append(_skips(claimed, facts))
+    plan.batches = cut(claimed, people.rows, said, credentials, people.xid)
+    plan.rulings = Rulings(
+        decided=_decided(claimed, read, said, now_us),
+        sent=ledger_of(read, said, claimed.policy) if claimed.counted else None,
+        usage=usage,
+        evictions=[] if usage is None else _evictions(usage, said.evicted),
+    )
+    return plan
+
+
+def _skips(
+    claimed: ClaimedShard,
+    rows: OutcomeRows,
+    notes: Sequence[str] = (),
+) -> BatchSent:
+    return BatchSent(
+        app=claimed.shard.app,
+        kind=ChunkKind.PLANNED,
+        messages=[claimed.shard.message],
+        rows=rows,
+        notes=notes,
+    )
+
+
+def _decided(claimed: ClaimedShard, read: Inputs, said: Decisions, now_us: int) -> list[Decided]:
+    rows = record(read, said, now_us)
+    policy = to_json(claimed.policy)
+    return [
+        Decided(
+            app=claimed.shard.app,
+            message=claimed.shard.message,
+            rows=rows[low : low + DECISIONS_PER_CHUNK],
+            policy=policy,
+            zones=read.zone_names,
+            persons=read.persons,
+        )
+        for low in range(0, len(rows), DECISIONS_PER_CHUNK)
+    ]
+
+
+def _evictions(usage: Usage, places: Int64s) -> list[Eviction]:
+    """Who gave way, a message at a time."""
+    of = usage.of[places]
+    found = []
+    for index in np.unique(of).tolist():
+        people = np.unique(usage.ledger.user[places[of == index]])
+        found.append(Eviction(message=MessageId(usage.messages[index]), people=people))
+    return found
