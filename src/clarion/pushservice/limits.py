@@ -1,0 +1,74 @@
+"""How much of anything a client gets, in bounded memory."""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from math import ceil
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PushLimits:
+    """Bounds of the service."""
+
+    max_body: int = 4096
+    """Octets of a message; RFC 8030 section 7.2 forbids less."""
+    max_ttl_s: int = 30 * 86_400
+    max_head: int = 16_384
+    """Octets of a request's header."""
+    max_frame: int = 65_536
+    """Octets of a message that a device sends."""
+    head_s: float = 10.0
+    """Seconds that a request may take to arrive."""
+    hello_s: float = 10.0
+    """Seconds until a device must have said who it is."""
+    idle_s: float = 300.0
+    """Seconds after which a silent connection is pinged."""
+    pong_s: float = 30.0
+    keep_alive_s: float = 75.0
+    window: int = 64
+    """Messages on their way to one device without its word."""
+    open_pushes: int = 20_000
+    """Messages that wait for their group's commit; more are answered 503."""
+    arriving: int = 2_000
+    """Connections that have not said who they are; more wait in the kernel's queue."""
+    frames_per_s: float = 50.0
+    """Messages that a device may send in the long run, and at once."""
+    frames_burst: int = 1_000
+    subscription_per_s: float = 20.0
+    subscription_burst: int = 200
+    origin_per_s: float = 20_000.0
+    origin_burst: int = 40_000
+    register_per_s: float = 5.0
+    """New subscriptions of one device, and of one address times ten."""
+    register_burst: int = 50
+    commit_every_s: float = 0.01
+    """How long a group is gathered; a message that arrives within it is never written."""
+
+
+class Buckets:
+    """Token buckets by key; the ones that were not used for longest are forgotten when full.
+
+    A forgotten bucket is a full one, which it would be by then in any honest use.
+    """
+
+    __slots__ = ("_burst", "_held", "_most", "_rate")
+
+    def __init__(self, rate: float, burst: int, *, most: int = 50_000) -> None:
+        self._rate, self._burst, self._most = rate, float(burst), most
+        self._held: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
+
+    def take(self, key: Hashable, now: float) -> int:
+        """Take one; 0, or the seconds after which there will be one. `now` is monotonic."""
+        held = self._held
+        found = held.pop(key, None)
+        if found is None:
+            left = self._burst
+            if len(held) >= self._most:
+                held.popitem(last=False)
+        else:
+            left = min(self._burst, found[0] + (now - found[1]) * self._rate)
+        if left < 1.0:
+            held[key] = left, now
+            return max(1, ceil((1.0 - left) / self._rate))
+        held[key] = left - 1.0, now
+        return 0
