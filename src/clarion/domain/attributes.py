@@ -199,6 +199,33 @@ def parse_time(text: str) -> datetime | None:
         return None
 
 
+NESTED: Final = r":\s*\{"
+"""Texts without this hold no time."""
+_PLAIN_TIME: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+def canonical_times(text: str) -> str:
+    """The same attributes with every time in a form that all readers of RFC 3339 take.
+
+    Other forms of ISO 8601 (week dates, no separators, a comma before the fraction) become RFC 3339
+    in UTC.
+
+    Args:
+        text: what `check_attributes` finds nothing wrong with.
+    """
+    found: dict[str, _Decoded] = json.loads(text)
+    odd = {
+        name: _encoded(_decoded(value))
+        for name, value in found.items()
+        if isinstance(value, dict) and not _PLAIN_TIME.fullmatch(str(value.get("time")))
+    }
+    if not odd:
+        return text
+    return json.dumps(found | odd, ensure_ascii=False, separators=(",", ":"))
+
+
 def _check_one(name: str, value: _Decoded, pointer: str) -> Sequence[FieldProblem]:
     long = len(name) > MAX_NAME_OCTETS // _WIDEST and len(_octets(name)) > MAX_NAME_OCTETS
     if not name or long:

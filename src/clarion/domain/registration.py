@@ -8,9 +8,11 @@ from typing import Final
 import polars as pl
 
 from clarion.domain.attributes import (
+    NESTED,
     PLAIN_OBJECT,
     PLAIN_OCTETS,
     FieldProblem,
+    canonical_times,
     check_aliases,
     check_attributes,
 )
@@ -134,7 +136,18 @@ def check(raw: pl.DataFrame, *, zones: frozenset[str], now: datetime) -> Checked
     if problems:
         good = ~index.is_in(sorted({problem.row for problem in problems}))
         frame, index = frame.filter(good), index.filter(good)
+    frame = frame.with_columns(timely(frame["attributes"]), timely(frame["user_attributes"]))
     return Checked(rows=_numbered(frame), index=index, problems=problems)
+
+
+def timely(texts: pl.Series) -> pl.Series:
+    """Checked texts of attributes, or of properties, with their times in RFC 3339."""
+    rows = texts.str.contains(NESTED).fill_null(value=False).arg_true()
+    if not len(rows):
+        return texts
+    given = texts.gather(rows)
+    spelling = {text: canonical_times(text) for text in given.unique()}
+    return texts.scatter(rows, given.replace(spelling))
 
 
 def _canonical(frame: pl.DataFrame) -> pl.DataFrame:
