@@ -2,7 +2,7 @@
 
 import asyncio
 import zoneinfo
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, cast
@@ -11,19 +11,30 @@ import httpx
 import pytest
 
 from clarion.adapters.net.transport import NetTransport, TransportSettings
+from clarion.adapters.state.categories import PostgresCategories
+from clarion.adapters.state.consent import PostgresConsents
 from clarion.adapters.state.credentials import PostgresCredentials, PostgresSharedTokens
+from clarion.adapters.state.erasure import PostgresErasures
+from clarion.adapters.state.events import PostgresEvents
 from clarion.adapters.state.journal import PostgresJournal
 from clarion.adapters.state.keys import PostgresKeys
+from clarion.adapters.state.lists import PostgresLists
 from clarion.adapters.state.messages import PostgresMessages
+from clarion.adapters.state.permissions import PostgresPermissions
+from clarion.adapters.state.policies import PostgresRulebook
 from clarion.adapters.state.pool import open_pool
+from clarion.adapters.state.preferences import PostgresPreferenceLinks, PostgresPreferences
 from clarion.adapters.state.registry_apps import PostgresApps
 from clarion.adapters.state.registry_devices import PostgresDevices
 from clarion.adapters.state.registry_people import PostgresPeople
 from clarion.adapters.state.sealing import Seal
+from clarion.adapters.state.segments import PostgresSegments
+from clarion.adapters.state.suppression import PostgresSuppressions
 from clarion.adapters.system import SystemChance, SystemClock
 from clarion.api import ApiDependencies, ApiLimits, create_app
-from clarion.domain.ids import AppId
+from clarion.domain.ids import AppId, UserId
 from clarion.domain.network import Network
+from clarion.ports.erasure import Plain
 from clarion.ports.facts import Facts
 from clarion.ports.keys import Scope
 from clarion.providers.apns.client import ApnsProvider
@@ -89,11 +100,23 @@ async def world(database_url: str) -> AsyncIterator[World]:
         apps=apps,
         people=PostgresPeople(pool),
         devices=PostgresDevices(pool),
+        events=PostgresEvents(pool),
+        lists=PostgresLists(pool),
         keys=keys,
         credentials=PostgresCredentials(pool, seal),
         acceptor=PostgresJournal(pool),
         messages=PostgresMessages(pool),
         facts=_facts(),
+        categories=PostgresCategories(pool),
+        consents=PostgresConsents(pool),
+        permissions=PostgresPermissions(pool),
+        preferences=PostgresPreferences(pool),
+        links=PostgresPreferenceLinks(pool, seal),
+        suppressions=PostgresSuppressions(pool),
+        erasures=PostgresErasures(pool, chance),
+        person_facts=EmptyFacts(),
+        rulebook=PostgresRulebook(pool),
+        segments=PostgresSegments(pool),
         providers={
             Network.APNS: ApnsProvider(
                 transport=transport, tokens=tokens, clock=CLOCK, chance=chance
@@ -112,6 +135,22 @@ async def world(database_url: str) -> AsyncIterator[World]:
     yield World(deps=deps, app=first.id, other=second.id, keys=texts)
     await transport.close()
     await pool.close()
+
+
+class EmptyFacts:
+    """Facts in which nothing was ever recorded, as `ports.erasure.PersonFacts`."""
+
+    async def about(
+        self, app: AppId, user: UserId, *, at_least_xid: int, limit: int
+    ) -> Mapping[str, Sequence[Mapping[str, Plain]]]:
+        """Nothing is held."""
+        del app, user, at_least_xid, limit
+        return {"outcome": []}
+
+    async def erase(self, app: AppId, user: UserId, *, at_least_xid: int) -> Mapping[str, int]:
+        """Nothing was there."""
+        del app, user, at_least_xid
+        return {"outcome": 0}
 
 
 def _facts() -> Facts:

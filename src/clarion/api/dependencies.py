@@ -6,12 +6,21 @@ from dataclasses import dataclass, field
 
 from clarion.domain.ids import AppId
 from clarion.domain.network import Network
+from clarion.ports.categories import Categories
+from clarion.ports.consent import Consents, Permissions
 from clarion.ports.credentials import Credentials
+from clarion.ports.erasure import Erasures, PersonFacts
+from clarion.ports.events import Events
 from clarion.ports.facts import Facts
 from clarion.ports.keys import Keys
+from clarion.ports.lists import Lists
 from clarion.ports.messages import Acceptor, Messages
+from clarion.ports.policies import Rulebook
+from clarion.ports.preferences import PreferenceBook, PreferenceLinks
 from clarion.ports.provider import Provider
 from clarion.ports.registry import Apps, Devices, People
+from clarion.ports.segments import Segments
+from clarion.ports.suppression import Suppressions
 from clarion.ports.system import Chance, Clock
 from clarion.stages.intake.register import Rules
 from clarion.telemetry.metrics import Metrics
@@ -35,6 +44,8 @@ class ApiLimits:
     """Named recipients of one message."""
     messages_days: int = 30
     """How long messages are kept after they ended."""
+    events_days: int = 30
+    """How long the ids of events are remembered; older events are refused."""
     events_every_s: float = 0.5
     """How often the progress of a message is looked at for server-sent events."""
     events_for_s: float = 3_600.0
@@ -50,11 +61,23 @@ class ApiDependencies:
     apps: Apps
     people: People
     devices: Devices
+    events: Events
+    lists: Lists
     keys: Keys
     credentials: Credentials
     acceptor: Acceptor
     messages: Messages
     facts: Facts
+    rulebook: Rulebook
+    segments: Segments
+    categories: Categories
+    consents: Consents
+    permissions: Permissions
+    preferences: PreferenceBook
+    links: PreferenceLinks
+    suppressions: Suppressions
+    erasures: Erasures
+    person_facts: PersonFacts
     providers: Mapping[Network, Provider]
     metrics: Metrics
     cursor_key: bytes = field(repr=False)

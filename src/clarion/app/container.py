@@ -10,17 +10,27 @@ from pathlib import Path
 
 from clarion.adapters.facts.duckdb.client import FactsClient
 from clarion.adapters.net.transport import NetTransport, TransportSettings
+from clarion.adapters.state.categories import PostgresCategories
+from clarion.adapters.state.consent import PostgresConsents
 from clarion.adapters.state.credentials import PostgresCredentials, PostgresSharedTokens
+from clarion.adapters.state.erasure import PostgresErasures
+from clarion.adapters.state.events import PostgresEvents
 from clarion.adapters.state.journal import PostgresJournal
 from clarion.adapters.state.keys import PostgresKeys
+from clarion.adapters.state.lists import PostgresLists
 from clarion.adapters.state.messages import PostgresMessages
+from clarion.adapters.state.permissions import PostgresPermissions
 from clarion.adapters.state.plan_line import PostgresPlanLine
+from clarion.adapters.state.policies import PostgresRulebook
 from clarion.adapters.state.pool import Pool, open_pool
+from clarion.adapters.state.preferences import PostgresPreferenceLinks, PostgresPreferences
 from clarion.adapters.state.registry_apps import PostgresApps
 from clarion.adapters.state.registry_devices import PostgresDevices
 from clarion.adapters.state.registry_people import PostgresPeople
 from clarion.adapters.state.sealing import Seal, load_master_key
+from clarion.adapters.state.segments import PostgresSegments
 from clarion.adapters.state.send_line import PostgresHousekeeping, PostgresSendLine
+from clarion.adapters.state.suppression import PostgresSuppressions
 from clarion.adapters.system import SystemChance, SystemClock
 from clarion.app.settings import Settings, SettingsError
 from clarion.domain.credential_health import FaultPolicy
@@ -81,13 +91,24 @@ class Container:
     apps: PostgresApps
     people: PostgresPeople
     devices: PostgresDevices
+    events: PostgresEvents
+    lists: PostgresLists
     keys: PostgresKeys
     credentials: PostgresCredentials
     messages: PostgresMessages
     journal: PostgresJournal
     plan_line: PostgresPlanLine
+    rulebook: PostgresRulebook
+    segments: PostgresSegments
     housekeeping: PostgresHousekeeping
     facts: FactsClient
+    categories: PostgresCategories
+    consents: PostgresConsents
+    permissions: PostgresPermissions
+    preferences: PostgresPreferences
+    links: PostgresPreferenceLinks
+    suppressions: PostgresSuppressions
+    erasures: PostgresErasures
     transport: NetTransport
     providers: Mapping[Network, Provider]
     delivery: DeliveryPorts
@@ -142,13 +163,24 @@ async def open_container(settings: Settings, *, connections: int) -> AsyncIterat
             apps=PostgresApps(pool),
             people=PostgresPeople(pool),
             devices=PostgresDevices(pool),
+            events=PostgresEvents(pool),
+            lists=PostgresLists(pool),
             keys=PostgresKeys(pool, chance),
             credentials=credentials,
             messages=PostgresMessages(pool),
             journal=PostgresJournal(pool),
             plan_line=PostgresPlanLine(pool),
+            rulebook=PostgresRulebook(pool),
+            segments=PostgresSegments(pool),
             housekeeping=PostgresHousekeeping(pool),
             facts=facts,
+            categories=PostgresCategories(pool),
+            consents=PostgresConsents(pool),
+            permissions=PostgresPermissions(pool),
+            preferences=PostgresPreferences(pool),
+            links=PostgresPreferenceLinks(pool, seal),
+            suppressions=PostgresSuppressions(pool),
+            erasures=PostgresErasures(pool, chance),
             transport=transport,
             providers=providers,
             delivery=DeliveryPorts(

@@ -152,7 +152,7 @@ def quiet_hours_from(value: object, path: str = "") -> QuietHours:
     if unknown:
         raise QuietHoursError(f"{path}/{unknown[0]}", "there is no such field")
     action = value.get("action", QuietAction.HOLD.value)
-    if action not in set(QuietAction):
+    if not isinstance(action, str) or action not in set(QuietAction):
         raise QuietHoursError(f"{path}/action", "expected hold, drop or silent")
     windows = windows_from(value.get("windows"), f"{path}/windows")
     try:

@@ -2,7 +2,20 @@
 
 from typing import Final
 
-from clarion.api.routes import apps, credentials, devices, imports, keys, messages, system, users
+from clarion.api.routes import (
+    apps,
+    categories,
+    credentials,
+    devices,
+    events,
+    imports,
+    keys,
+    lists,
+    messages,
+    system,
+    topics,
+    users,
+)
 from clarion.api.routing import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -10,8 +23,12 @@ ROUTES: Final[tuple[Route, ...]] = (
     *devices.ROUTES,
     *users.ROUTES,
     *imports.ROUTES,
+    *events.ROUTES,
+    *lists.ROUTES,
+    *topics.ROUTES,
     *credentials.ROUTES,
     *keys.ROUTES,
     *apps.ROUTES,
+    *categories.ROUTES,
     *system.ROUTES,
 )

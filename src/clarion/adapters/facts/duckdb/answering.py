@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -13,8 +13,9 @@ import msgspec
 import orjson
 import pyarrow as pa
 
-from clarion.adapters.facts.duckdb import audience_queries, queries
+from clarion.adapters.facts.duckdb import audience_queries, person_queries, queries
 from clarion.adapters.facts.duckdb.framing import Kind, read_frame, write_frame
+from clarion.domain.category import Category
 from clarion.domain.segments.checking import SegmentAt
 from clarion.domain.segments.json_form import Json, read_json
 from clarion.telemetry.logs import log
@@ -45,6 +46,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What its ages count from."""
     fields: list[str] = []
     sendable: list[int] = []
+    category: Category | None = None
+    """Whose consent is counted."""
 
 
 _QUESTION = msgspec.json.Decoder(Question)
@@ -103,8 +106,23 @@ async def _counted(owner: "Owner", question: Question) -> Mapping[str, object]:
         app=question.app,
         segment=_segment(question),
         sendable=question.sendable,
+        category=question.category,
+        now_us=question.now_us,
     )
     return await owner.threads.run(work)
+
+
+async def _of_person(owner: "Owner", question: Question) -> Mapping[str, object]:
+    of = partial(_PERSON[question.what], owner.store, app=question.app, user=question.user)
+    if question.what == "about":
+        of = partial(of, limit=question.high)
+    return await owner.threads.run(of)
+
+
+_PERSON: Final[Mapping[str, Callable[..., Mapping[str, object]]]] = {
+    "about": person_queries.about,
+    "erase": person_queries.erase,
+}
 
 
 def _segment(question: Question) -> SegmentAt | None:
@@ -126,6 +144,8 @@ async def _reached(owner: "Owner", question: Question) -> bool:
 async def _asked(owner: "Owner", question: Question) -> Mapping[str, object]:
     of = {"app": question.app, "message": question.message}
     match question.what:
+        case "about" | "erase":
+            return await _of_person(owner, question)
         case "counts":
             return await owner.threads.run(partial(queries.counts, owner.store, **of))  # type: ignore[arg-type]  # app and message by name
         case "trace":

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import orjson
 import polars as pl
 
 from clarion.adapters.facts.duckdb.framing import Kind, read_frame, write_frame
+from clarion.domain.category import Category
 from clarion.domain.ids import AppId, DeviceId, MessageId, UserId
 from clarion.domain.network import Network
 from clarion.domain.outcome import Outcome, Reason
@@ -24,6 +26,7 @@ from clarion.ports.audience import (
     Reach,
     ReachCount,
 )
+from clarion.ports.erasure import Plain
 from clarion.ports.facts import AttemptFact, FactsUnavailableError, MessageCounts, OutcomeCount
 from clarion.ports.system import Clock
 
@@ -75,13 +78,21 @@ class FactsClient:
             yield AudiencePiece(xid=version, rows=pl.DataFrame(schema=schema))
 
     async def count(
-        self, app: AppId, segment: SegmentAt | None, *, sendable: Collection[Network]
+        self,
+        app: AppId,
+        segment: SegmentAt | None,
+        *,
+        sendable: Collection[Network],
+        category: Category | None = None,
+        now: datetime = _EPOCH,
     ) -> Reach:
         """See `ports.audience.AudienceCounts.count`."""
         question = {
             "what": "count",
             "app": app,
             "sendable": sorted(int(network) for network in sendable),
+            "now_us": (now - _EPOCH) // timedelta(microseconds=1),
+            **({} if category is None else {"category": msgspec.to_builtins(category)}),
             **_segment(segment),
         }
         try:
@@ -158,6 +169,19 @@ class FactsClient:
         """What contradicts one final outcome per device of a message; empty when all is well."""
         answer = await self._ask({"what": "doubled", "app": app, "message": message})
         return [f"device {device} has {n} final outcomes" for device, _, n in answer["rows"]]
+
+    async def about(
+        self, app: AppId, user: UserId, *, at_least_xid: int, limit: int
+    ) -> Mapping[str, Sequence[Mapping[str, Plain]]]:
+        """See `ports.erasure.PersonFacts.about`."""
+        question = {"what": "about", "app": app, "user": user, "at_least": at_least_xid}
+        return await self._ask({**question, "high": limit})
+
+    async def erase(self, app: AppId, user: UserId, *, at_least_xid: int) -> Mapping[str, int]:
+        """See `ports.erasure.PersonFacts.erase`."""
+        return await self._ask(
+            {"what": "erase", "app": app, "user": user, "at_least": at_least_xid}
+        )
 
     async def rebuild(self) -> None:
         """Have the audience read anew from the state store."""

@@ -5,7 +5,9 @@ select pg_current_snapshot()::text
 -- name: users
 -- What the last pass did not see. The index finds the transactions, the snapshot decides.
 select id, app_id as app, id % 1024 as bucket, external_id, opted_out, language, time_zone, country,
-       attributes::text as attributes, created_at, xid::text::bigint as xid
+       attributes::text as attributes, created_at, granted, denied, daily, weekly,
+       coalesce((extract(epoch from paused_until) * 1000000)::bigint, 0) as paused_until_us,
+       quiet_hours, suppressed, xid::text::bigint as xid
 from users
 where xid >= $1::text::xid8 and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
 
@@ -15,8 +17,20 @@ select id, app_id as app, user_id % 1024 as bucket, user_id, network, environmen
        state <> 1 as dead, opted_out, token, encode(keys, 'hex') as keys,
        (extract(epoch from registered_at) * 1000000)::bigint as registered_us,
        last_active_at, platform, os, os_version, model, app_version, language, time_zone, country,
-       latitude, longitude, attributes::text as attributes, xid::text::bigint as xid
+       latitude, longitude, attributes::text as attributes, permission, xid::text::bigint as xid
 from device
+where xid >= $1::text::xid8 and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
+
+-- name: list_member
+-- The same of lists; whoever left is a row that says so.
+select l.app_id as app, m.list_id, m.user_id, m.member, m.xid::text::bigint as xid
+from list_member m join list l on l.id = m.list_id
+where m.xid >= $1::text::xid8 and not pg_visible_in_snapshot(m.xid, $2::text::pg_snapshot)
+
+-- name: topic_member
+-- The same of topics.
+select app_id as app, topic, user_id, member, xid::text::bigint as xid
+from topic_member
 where xid >= $1::text::xid8 and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
 
 -- name: removal
@@ -55,6 +69,10 @@ select coalesce(max(newest), 0) from (
     (select users.xid::text::bigint as newest from users order by users.xid desc limit 1)
     union all
     (select device.xid::text::bigint as newest from device order by device.xid desc limit 1)
+    union all
+    (select m.xid::text::bigint as newest from list_member m order by m.xid desc limit 1)
+    union all
+    (select m.xid::text::bigint as newest from topic_member m order by m.xid desc limit 1)
     union all
     (select removal.xid::text::bigint as newest from removal order by removal.xid desc limit 1)
 ) as newest_of_each

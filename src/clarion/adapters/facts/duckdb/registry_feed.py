@@ -1,4 +1,4 @@
-"""Follows users and devices: what changed goes from PostgreSQL to DuckDB as CSV.
+"""Follows people, devices, lists and topics: what changed goes from PostgreSQL to DuckDB as CSV.
 
 COPY writes pages into temporary files and DuckDB merges them from there: no row becomes a Python
 object, and one page is read while the one before it is merged. All pages of a pass are one
@@ -24,6 +24,11 @@ PAGE_OCTETS: Final = 16 * 1024 * 1024
 COPY_TIMEOUT_S: Final = 6 * 3600.0
 """A first fill is one COPY a table; it waits for DuckDB, so it may take long."""
 TABLES: Final = ("users", "device")
+MEMBERS: Final = {
+    "list_member": ("list_id", "user_id"),
+    "topic_member": ("app", "topic", "user_id"),
+}
+"""Tables of pairs -> what names a row; a row that says `member = false` takes it away."""
 BULK_ROWS: Final = 20_000
 LOOSE_SHARE: Final = 0.2
 
@@ -39,6 +44,27 @@ _CSV_TYPES: Final = {
         "country": "VARCHAR",
         "attributes": "VARCHAR",
         "created_at": "TIMESTAMPTZ",
+        "granted": "UBIGINT",
+        "denied": "UBIGINT",
+        "daily": "UBIGINT",
+        "weekly": "UBIGINT",
+        "paused_until_us": "BIGINT",
+        "quiet_hours": "VARCHAR",
+        "suppressed": "BOOLEAN",
+        "xid": "BIGINT",
+    },
+    "list_member": {
+        "app": "INTEGER",
+        "list_id": "BIGINT",
+        "user_id": "BIGINT",
+        "member": "BOOLEAN",
+        "xid": "BIGINT",
+    },
+    "topic_member": {
+        "app": "INTEGER",
+        "topic": "VARCHAR",
+        "user_id": "BIGINT",
+        "member": "BOOLEAN",
         "xid": "BIGINT",
     },
     "device": {
@@ -65,6 +91,7 @@ _CSV_TYPES: Final = {
         "latitude": "DOUBLE",
         "longitude": "DOUBLE",
         "attributes": "VARCHAR",
+        "permission": "UTINYINT",
         "xid": "BIGINT",
     },
 }
@@ -158,7 +185,7 @@ class RegistryFeed:
         since = NOTHING if anew else self.place
         turn = await self.threads.run(partial(self._begin, since))
         try:
-            for table in TABLES:
+            for table in (*TABLES, *MEMBERS):
                 await self._copy(connection, turn, table, since)
             removals = await connection.fetch(FEED["removal"], str(since.xmin), str(since))
             last = int(await connection.fetchval(FEED["last_change"]))
@@ -211,6 +238,9 @@ class RegistryFeed:
             f"allow_quoted_nulls = false, columns = {{{columns}}})"
         )
         try:
+            if table in MEMBERS:
+                turn.rows += _merge_members(turn, table, source)
+                return
             if not turn.fresh:
                 turn.cursor.execute(f"create or replace temp table page as {source}")
                 turn.cursor.execute(f"delete from {table} where id in (select id from page)")  # noqa: S608  # our own names
@@ -231,7 +261,7 @@ class RegistryFeed:
         cursor.begin()
         fresh = since == NOTHING
         if fresh:
-            for table in TABLES:
+            for table in (*TABLES, *MEMBERS):
                 cursor.execute(f"delete from {table}")  # noqa: S608  # our own names
         return _Pass(cursor=cursor, fresh=fresh)
 
@@ -241,6 +271,12 @@ class RegistryFeed:
             ids = [number for which, number in removals if which == kind]
             if ids:
                 turn.cursor.execute(f"delete from {table} where id in (select unnest(?))", [ids])  # noqa: S608  # our own names
+            if ids and table == "users":
+                for member in MEMBERS:
+                    turn.cursor.execute(
+                        f"delete from {member} where user_id in (select unnest(?))",  # noqa: S608  # our own names
+                        [ids],
+                    )
         set_watermark(turn.cursor, "registry", str(place))
         turn.cursor.commit()
         if turn.rows >= BULK_ROWS:
@@ -278,9 +314,22 @@ class RegistryFeed:
 
 def sweep_pages(folder: Path) -> None:
     """Forget the pages that a killed owner left behind."""
-    for table in TABLES:
+    for table in (*TABLES, *MEMBERS):
         for page in folder.glob(f"{table}-*.csv"):
             page.unlink()
+
+
+def _merge_members(turn: _Pass, table: str, source: str) -> int:
+    """Merge a page of pairs; how many rows it had."""
+    turn.cursor.execute(f"create or replace temp table page as {source}")
+    if not turn.fresh:
+        same = " and ".join(f"{table}.{name} = page.{name}" for name in MEMBERS[table])
+        turn.cursor.execute(f"delete from {table} using page where {same}")  # noqa: S608  # our own names
+    turn.cursor.execute(
+        f"insert into {table} by name select * exclude (member, xid) from page where member"  # noqa: S608  # our own names
+    )
+    row = turn.cursor.execute("select count(*) from page").fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def _rolled_back(turn: _Pass) -> None:

@@ -1,0 +1,138 @@
+"""Erasures in the state store: one transaction, and a proof that names nobody."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import asyncpg
+import orjson
+
+from clarion.adapters.state.pool import reading, unit_of_work
+from clarion.adapters.state.statements import statements
+from clarion.domain.ids import AppId, UserId
+from clarion.ports.erasure import Erasure, OpenErasure, Plain
+from clarion.ports.system import Chance
+
+SALT_OCTETS = 16
+
+
+class PostgresErasures:
+    """`ports.erasure.Erasures` over all tables that name a person."""
+
+    def __init__(self, pool: asyncpg.Pool, chance: Chance) -> None:
+        self._pool = pool
+        self._chance = chance
+        self._sql = statements("erasure")
+
+    async def begin(self, app: AppId, user: UserId, now: datetime) -> OpenErasure | None:
+        """See `ports.erasure.Erasures.begin`."""
+
+        async def work(connection: asyncpg.Connection) -> OpenErasure | None:
+            await connection.execute(statements("suppression")["hold_alone"], app)
+            locked = await connection.fetch(statements("consent")["lock"], app, [user])
+            if not locked:
+                return None
+            external = locked[0]["external_id"]
+            removed = await self._remove(connection, app, user, external)
+            salt = self._chance.token(SALT_OCTETS).hex()
+            proof = {
+                "salt": salt,
+                "subject": subject(salt, external or f"#{user}"),
+                "removed": removed,
+            }
+            row = await connection.fetchrow(
+                self._sql["insert"], app, user, now, orjson.dumps(proof)
+            )
+            return OpenErasure(id=row["id"], app=app, user=user, xid=row["xid"])
+
+        return await unit_of_work(self._pool, work)
+
+    async def _remove(
+        self, connection: asyncpg.Connection, app: AppId, user: UserId, external: str | None
+    ) -> dict[str, int]:
+        sql = self._sql
+        removed = {
+            "state.consent_entries": _count(await connection.execute(sql["ledger"], app, user)),
+            "state.events": _count(await connection.execute(sql["events"], app, user)),
+            "state.aliases": _count(await connection.execute(sql["aliases"], app, user)),
+            "state.lists": _count(await connection.execute(sql["lists"], user)),
+            "state.topics": _count(await connection.execute(sql["topics"], user)),
+            "state.prompts": _count(await connection.execute(sql["prompts"], user)),
+            "state.suppressions": _count(
+                await connection.execute(sql["suppressions"], app, external)
+            ),
+            "state.devices": await connection.fetchval(sql["count_devices"], app, user),
+        }
+        gone = await connection.fetchval(statements("people")["delete_person"], app, user)
+        return {**removed, "state.users": 0 if gone is None else 1}
+
+    async def finish(self, erasure: int, removed: Mapping[str, int], now: datetime) -> Erasure:
+        """See `ports.erasure.Erasures.finish`."""
+
+        async def work(connection: asyncpg.Connection) -> Erasure:
+            row = await connection.fetchrow(self._sql["lock"], erasure)
+            if row["done_at"] is None:
+                proof = orjson.loads(row["proof"])
+                proof["removed"] |= {f"facts.{name}": count for name, count in removed.items()}
+                await connection.execute(self._sql["finish"], erasure, orjson.dumps(proof), now)
+                row = await connection.fetchrow(self._sql["lock"], erasure)
+            return _erasure(row)
+
+        return await unit_of_work(self._pool, work)
+
+    async def unfinished(self, limit: int) -> Sequence[OpenErasure]:
+        """See `ports.erasure.Erasures.unfinished`."""
+        async with reading(self._pool) as connection:
+            rows = await connection.fetch(self._sql["unfinished"], limit)
+            xid = await connection.fetchval(self._sql["now_xid"]) if rows else 0
+        return [
+            OpenErasure(
+                id=row["id"], app=AppId(row["app_id"]), user=UserId(row["user_id"]), xid=xid
+            )
+            for row in rows
+        ]
+
+    async def get(self, app: AppId, erasure: int) -> Erasure | None:
+        """See `ports.erasure.Erasures.get`."""
+        async with reading(self._pool) as connection:
+            row = await connection.fetchrow(self._sql["get"], app, erasure)
+        return None if row is None else _erasure(row)
+
+    async def held(self, app: AppId, user: UserId) -> Mapping[str, Plain] | None:
+        """See `ports.erasure.Erasures.held`."""
+        async with reading(self._pool) as connection:
+            row = await connection.fetchrow(self._sql["person"], app, user)
+        if row is None:
+            return None
+        return {
+            name: orjson.loads(row[name]) for name in ("lists", "topics", "suppressions", "prompts")
+        } | {"suppressed": row["suppressed"]}
+
+
+def subject(salt: str, name: str) -> str:
+    """What a proof says of whom it was about: SHA-256 of the salt and the name, in hexadecimal."""
+    return hashlib.sha256(bytes.fromhex(salt) + name.encode()).hexdigest()
+
+
+def _count(tag: str) -> int:
+    return int(tag.rpartition(" ")[2])
+
+
+def _erasure(row: asyncpg.Record) -> Erasure:
+    proof = orjson.loads(row["proof"])
+    said = {
+        "id": row["id"],
+        "app": row["app_id"],
+        "requested_at": row["requested_at"],
+        "done_at": row["done_at"],
+        **proof,
+    }
+    return Erasure(
+        id=row["id"],
+        requested_at=row["requested_at"],
+        done_at=row["done_at"],
+        subject=proof["subject"],
+        salt=proof["salt"],
+        removed=proof["removed"],
+        proof=hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest(),
+    )
