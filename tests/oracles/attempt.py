@@ -29,7 +29,7 @@ class Circumstance:
 
     attempt: int
     now_us: int
-    first_attempt_us: int
+    spent_s: float
     diagnosis: Diagnosis
 
 
@@ -76,7 +76,7 @@ def _suspect(answer: Answer, at: Circumstance, policy: RetryPolicy) -> End:
 
 
 def _hold(answer: Answer, at: Circumstance, policy: RetryPolicy) -> End:
-    old = at.now_us - at.first_attempt_us > policy.give_up_after_s * 1e6
+    old = at.spent_s > policy.give_up_after_s
     if at.diagnosis is not Diagnosis.FAULTY and old:
         return End(outcome=Outcome.FAILED, reason=answer.reason)
     if at.now_us + int(HELD_S * 1e6) > answer.deadline_us:
@@ -85,9 +85,8 @@ def _hold(answer: Answer, at: Circumstance, policy: RetryPolicy) -> End:
 
 
 def _again(answer: Answer, at: Circumstance, policy: RetryPolicy) -> End:
-    age_s = (at.now_us - at.first_attempt_us) / 1e6
     last = at.attempt + 1 >= policy.attempts
-    if last or age_s + answer.delay_s > policy.give_up_after_s:
+    if last or at.spent_s + answer.delay_s > policy.give_up_after_s:
         return End(outcome=Outcome.FAILED, reason=answer.reason)
     if at.now_us + int(answer.delay_s * 1e6) > answer.deadline_us:
         return End(outcome=Outcome.EXPIRED, reason=Reason.DEADLINE_PASSED)

@@ -25,7 +25,9 @@ class Situation:
 
     attempt: int
     now_us: int
-    first_attempt_us: int
+    spent_s: float
+    """Seconds of the policy's patience that are spent: earlier attempts and the waits after them.
+    The time in which nobody tried (a pause, a quarantine, senders that were down) is not in it."""
     deadline_us: Int64s
     """Past this nothing may be sent, per row; the largest integer where there is no deadline."""
     registered_us: Int64s
@@ -99,7 +101,7 @@ def _settle_faults(
     elif situation.diagnosis is Diagnosis.UNCLEAR:
         into.outcome[suspect] = Outcome.REFUSED
     quarantined = situation.diagnosis is Diagnosis.FAULTY
-    if not quarantined and _age_s(situation) > policy.give_up_after_s:
+    if not quarantined and situation.spent_s > policy.give_up_after_s:
         into.outcome[faulty] = Outcome.FAILED
         return
     into.outcome[faulty] = NOT_FINAL
@@ -117,16 +119,10 @@ def _settle_retries(
     into.outcome[again] = NOT_FINAL
     into.delay_s[again] = delay[again]
     exhausted = situation.attempt + 1 >= policy.attempts
-    # In 64 bits: a recipient that was held for weeks has an age that 32 bits round to seconds.
-    age_s = _age_s(situation)
-    spent = again & (exhausted | (age_s + delay.astype(np.float64) > policy.give_up_after_s))
+    asks_too_much = situation.spent_s + delay.astype(np.float64) > policy.give_up_after_s
+    spent = again & (exhausted | asks_too_much)
     into.outcome[spent] = Outcome.FAILED
     _expire(again & ~spent, situation, into)
-
-
-def _age_s(situation: Situation) -> float:
-    """Seconds since the recipients were tried for the first time."""
-    return (situation.now_us - situation.first_attempt_us) / 1e6
 
 
 def _expire(waiting: Mask, situation: Situation, into: Settlement) -> None:

@@ -111,6 +111,8 @@ class BatchToSend:
     """Rows before this one are already recorded."""
     attempt: int
     """0 for the first attempt; retries form new batches with the next number."""
+    spent_s: float = 0.0
+    """What earlier attempts took, with the waits after them that the network caused."""
     first_attempt_at: datetime
     fence: int
     """Rises with every lease; a commit with an older fence matches nothing."""

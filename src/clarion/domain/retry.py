@@ -19,7 +19,7 @@ class RetryPolicy:
     attempts: int
     """Attempts in all, the first included."""
     give_up_after_s: float
-    """Counted from the first attempt."""
+    """Of attempts and of the waits after them; what is held by an operator spends none of it."""
     jitter: float
     """0.25 spreads each wait over 75 % to 125 % of itself."""
 

@@ -160,6 +160,8 @@ class RetryBatch:
     recipients: Recipients
     run_at: datetime
     attempt: int
+    spent_s: float = 0.0
+    """The patience that is spent when it is tried again (`clarion.domain.attempt`)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

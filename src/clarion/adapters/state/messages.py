@@ -122,6 +122,7 @@ async def _cut_out(
             batch["planned_xid"],
             encode_recipients(recipients),
             None,
+            batch["spent_s"],
         )
 
 

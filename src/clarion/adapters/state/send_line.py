@@ -105,6 +105,7 @@ class PostgresSendLine:
                         messages=messages,
                         recipients=part,
                         content=content,
+                        spent_s=batch.spent_s,
                     )
                     await _insert(connection, batch, new, now, batch.attempt)
                 await connection.execute(_SQL["count_split"], messages)
@@ -193,6 +194,7 @@ def _claimed(row: asyncpg.Record) -> ClaimedBatch:
         recipients=decode(row["recipients"]),
         cursor=row["cursor"],
         attempt=row["attempt"],
+        spent_s=row["spent_s"],
         first_attempt_at=row["first_attempt_at"],
         fence=row["fence"],
         planned_xid=row["planned_xid"],
@@ -258,6 +260,7 @@ async def _spread(connection: asyncpg.Connection, chunk: ChunkCommit, now: datet
             messages=[retry.message.id],
             recipients=retry.recipients,
             content=[retry.message] if batch.variants else None,
+            spent_s=retry.spent_s,
         )
         await _insert(connection, batch, new, retry.run_at, retry.attempt)
     if chunk.burial is not None:
@@ -291,6 +294,7 @@ class _New:
     key: str
     messages: Sequence[MessageId]
     recipients: Recipients
+    spent_s: float
     content: Sequence[Message] | None = None
 
 
@@ -312,6 +316,7 @@ async def _insert(
         parent.planned_xid,
         encode_recipients(new.recipients),
         None if new.content is None else encode_messages(new.content),
+        new.spent_s,
     )
 
 

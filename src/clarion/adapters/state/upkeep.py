@@ -84,6 +84,7 @@ async def _cut(connection: asyncpg.Connection, row: asyncpg.Record, now: datetim
             row["planned_xid"],
             encode_recipients(part),
             BatchState.HELD if state == MessageState.PAUSED else BatchState.READY,
+            row["spent_s"],
         )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from clarion.ports.line import Burial, ChunkCommit, RetryBatch
 
 Value = TypeVar("Value", int, str)
 
+TOO_LATE: Final = (int(Reason.DEADLINE_PASSED), int(Reason.HELD_PAST_DEADLINE))
 NEVER_US = np.iinfo(np.int64).max
 
 
@@ -87,7 +88,7 @@ def withhold(
 def withheld_outcomes(reasons: UInt16s) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     """The outcome of rows that are not sent."""
     outcome = np.full(len(reasons), Outcome.SUPPRESSED, np.uint8)
-    outcome[reasons == Reason.DEADLINE_PASSED] = Outcome.EXPIRED
+    outcome[np.isin(reasons, TOO_LATE)] = Outcome.EXPIRED
     outcome[reasons == Reason.CANCELED_BY_SENDER] = Outcome.CANCELED
     outcome[reasons == Reason.BATCH_POISONED] = Outcome.FAILED
     return outcome
@@ -120,7 +121,7 @@ def settle_chunk(
         Situation(
             attempt=batch.attempt,
             now_us=microseconds(chunk.now),
-            first_attempt_us=microseconds(batch.first_attempt_at),
+            spent_s=batch.spent_s,
             deadline_us=deadline_us,
             registered_us=registered_us,
             diagnosis=diagnosis,
@@ -212,6 +213,8 @@ def _retries(
     if recipients.message is not None:
         of = recipients.message[sent.index]
     kinds = np.unique(np.stack([of, held, waits])[:, again], axis=1).T
+    took_s = (done_at - chunk.now).total_seconds()
+    in_quarantine = sent.diagnosis is Diagnosis.FAULTY
     batches = []
     for message, waits_for_credential, wait in kinds.tolist():
         chosen = again & (of == message) & (held == bool(waits_for_credential)) & (waits == wait)
@@ -222,6 +225,8 @@ def _retries(
                 recipients=replace(rows, message=None),
                 run_at=done_at + timedelta(seconds=wait),
                 attempt=chunk.batch.attempt + (0 if waits_for_credential else 1),
+                spent_s=chunk.batch.spent_s
+                + (0.0 if waits_for_credential and in_quarantine else max(0.0, took_s) + wait),
             )
         )
     return batches

@@ -138,7 +138,7 @@ set state = 2, owner = $1, leased_until = $4, fence = b.fence + 1, claims = b.cl
 from pick where b.id = pick.id
 returning b.id, b.app_id, b.lane, b.network, b.credential_id, b.message_ids::text[] as message_ids,
           b.cursor, b.size, b.attempt, b.first_attempt_at, b.fence, b.claims, b.planned_xid,
-          b.recipients, b.content,
+          b.recipients, b.content, b.spent_s,
           array(select m.envelope from unnest(b.message_ids) with ordinality as o (id, n)
                 join message m on m.id = o.id order by o.n) as envelopes,
           array(select m.id::text from message m
@@ -201,8 +201,8 @@ select exists (select from moved)
 -- name: insert_retry
 -- Recipients that are tried again are a batch of their own.
 insert into batch (key, app_id, lane, network, credential_id, message_ids, run_at, size, attempt,
-                   first_attempt_at, planned_xid, recipients, content)
-values ($1, $2, $3, $4, $5, $6::text[]::uuid[], $7, $8, $9, $10, $11, $12, $13)
+                   first_attempt_at, planned_xid, recipients, content, spent_s)
+values ($1, $2, $3, $4, $5, $6::text[]::uuid[], $7, $8, $9, $10, $11, $12, $13, $14)
 on conflict (key) do nothing
 
 -- name: bury

@@ -57,7 +57,7 @@ where message_ids[1] = $1::text::uuid and cardinality(message_ids) = 1 and state
 -- name: shared_batches
 -- Ready work of this message and of others at once, which only urgent lanes have.
 select id, app_id, lane, network, credential_id, message_ids::text[] as message_ids, cursor,
-       run_at, attempt, first_attempt_at, planned_xid, recipients
+       run_at, attempt, first_attempt_at, planned_xid, recipients, spent_s
 from batch
 where state = 1 and lane <= 1 and cardinality(message_ids) > 1
   and message_ids @> array[$1::text::uuid]

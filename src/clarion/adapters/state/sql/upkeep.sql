@@ -46,7 +46,7 @@ where s.state = 3 and m.state = 2
 -- name: entangled
 -- Work of several messages that a quarantine holds.
 select b.id, b.fence, b.app_id, b.lane, b.network, b.credential_id, b.run_at, b.attempt,
-       b.first_attempt_at, b.planned_xid, b.cursor, b.recipients,
+       b.first_attempt_at, b.planned_xid, b.cursor, b.recipients, b.spent_s,
        b.message_ids::text[] as message_ids
 from batch b join credential c on c.id = b.credential_id and c.state = 2
 where b.state = 1 and cardinality(b.message_ids) > 1
@@ -75,5 +75,5 @@ where id = $1::text::uuid
 -- name: insert_part
 -- One message's part; held while its message is paused.
 insert into batch (key, app_id, lane, network, credential_id, message_ids, run_at, size, attempt,
-                   first_attempt_at, planned_xid, recipients, state)
-values ($1, $2, $3, $4, $5, array[$6::text::uuid], $7, $8, $9, $10, $11, $12, $13)
+                   first_attempt_at, planned_xid, recipients, state, spent_s)
+values ($1, $2, $3, $4, $5, array[$6::text::uuid], $7, $8, $9, $10, $11, $12, $13, $14)
