@@ -25,9 +25,9 @@ from clarion.domain.ids import MessageId
 from clarion.domain.merge import filled
 from clarion.domain.network import Network
 from clarion.domain.template import Column
+from clarion.ports.rendering import ContentRefusedError
 from clarion.stages.authoring.compiling import (
     ContentPlan,
-    ContentRefusedError,
     compile_content,
     partials_needed,
 )
@@ -237,7 +237,7 @@ def test_recipients_above_the_limit_are_counted_and_cut(engine: LiquidEngine) ->
     assert plan.body == 0
     merge = rendered(plan, people(3, name=["Ann", "👩‍🚀" * 30, '"' * 60])).merge
     payload = orjson.dumps({"title": plan.content.title, "body": plan.content.body})
-    told = payload_sizes([[payload]], merge, 100)
+    told = payload_sizes([payload], merge, 100)
     assert told.octets.tolist() == [len(body) for body in fill(payload, merge)]
     assert told.over.tolist() == [False, True, True]
     assert (told.longest, told.longest_row) == (max(told.octets), 1)
@@ -246,7 +246,7 @@ def test_recipients_above_the_limit_are_counted_and_cut(engine: LiquidEngine) ->
     assert [len(body) <= 100 for body in after] == [True] * 3
     assert cut[0] == "Hi Ann"
     assert json.loads(after[1])["body"].removeprefix("Hi ").rstrip("…") == "👩‍🚀" * 6
-    two = payload_sizes([[payload, b"1234"], [payload * 2]], merge, 100)
+    two = payload_sizes([payload + b"1234", payload * 2], merge, 100)
     assert two.octets.tolist() == [max(n + 4, 2 * n) for n in told.octets.tolist()]
 
 

@@ -41,6 +41,16 @@ class PayloadProblem:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Outline:
+    """What a network counts of a message, with the content's merge markers in it."""
+
+    payloads: Sequence[bytes]
+    """JSON texts; each must fit on its own. A marker at level 0 (`wire.merge`) counts unescaped."""
+    limit: int
+    """Octets."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SendRequest:
     """Some recipients over one credential; `recipients.message` picks each one's message."""
 
@@ -82,6 +92,13 @@ class Provider(Protocol):
 
     def check_message(self, message: Message, now: datetime) -> Sequence[PayloadProblem]:
         """What the network would refuse about the message for any recipient; empty when fine."""
+        ...
+
+    def outline(self, message: Message, now: datetime) -> Outline:
+        """What counts against the network's limit; `wire.merge.sizes` counts it per recipient.
+
+        The message is one that `check_message` finds nothing wrong with.
+        """
         ...
 
     def check_credential(

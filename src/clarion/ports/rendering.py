@@ -5,9 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from clarion.domain.content import Json, TemplateRef
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from clarion.domain.content import Json, Message, TemplateRef
+from clarion.domain.handoffs import Int64s, UInt16s
 from clarion.domain.ids import AppId
+from clarion.domain.network import Network
 from clarion.domain.template import Simple
+from clarion.ports.provider import PayloadProblem
+
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +64,14 @@ class VariableMissingError(Exception):
 
 class RenderingFailedError(Exception):
     """A template fails for these values: a filter refuses them, or a limit is reached."""
+
+
+class ContentRefusedError(Exception):
+    """A message's words can't be used; `problems` says which and why."""
+
+    def __init__(self, problems: Sequence[PayloadProblem]) -> None:
+        super().__init__("; ".join(f"{p.path}: {p.detail}" for p in problems))
+        self.problems = problems
 
 
 class Template(Protocol):
@@ -151,4 +168,96 @@ class TemplateStore(Protocol):
 
     async def partials(self, app: AppId, names: Sequence[str]) -> Mapping[str, str]:
         """The newest text of each partial that exists."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moment:
+    """When and where rows are rendered."""
+
+    now: datetime
+    """The instant of the decision: what `now` is in a template."""
+    zone: UInt16s
+    """Per row, an index into `zones`; one past the end (65535 too) is UTC."""
+    zones: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenderedContent:
+    """What each of n rows reads, and who can't be sent to."""
+
+    rows: pl.DataFrame
+    """The rows that came in with a column `message` (UInt16, an index into `PreparedContent.
+    variants`) and the columns `merge_0`, `merge_1`, ... (`domain.handoffs.merge_column`)."""
+    missing: Bools
+    """A variable that is printed is missing, under the policy `fail` or `skip`."""
+    failed: Bools
+    """A template failed for these values."""
+    missing_by: Mapping[str, int]
+    """Variable -> rows for which it is missing."""
+    failures: Mapping[str, int]
+    """Sentence -> rows for which a template failed so."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkSizes:
+    """Payload sizes on one network."""
+
+    limit: int
+    """Octets that the network takes."""
+    octets: Int64s
+    """Per rendered row; 0 where the row belongs to another network."""
+    longest: int
+    """Octets of the longest."""
+    over: int
+    """Rows above the limit."""
+
+
+class PreparedContent(Protocol):
+    """One message's words, compiled."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What must be read of people, as `AudienceScan.fields` names it: `tag.first_name`."""
+        ...
+
+    @property
+    def variants(self) -> Sequence[Message]:
+        """The message in each of its languages, its own first, with merge markers in the texts."""
+        ...
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """The tag of each variant; empty where the message does not say its own."""
+        ...
+
+    @property
+    def refuses_missing(self) -> bool:
+        """The policy is `fail`: whoever misses a variable ends the message for everybody."""
+        ...
+
+    def render(self, rows: pl.DataFrame, moment: Moment) -> RenderedContent:
+        """What some rows read.
+
+        Args:
+            rows: Of the audience: `device`, `network`, `language`, and a column for each of
+                `fields` (JSON text; a column that is not there is missing for everybody).
+            moment: When, and in which zones; n rows.
+        """
+        ...
+
+    def sizes(self, rendered: RenderedContent, now: datetime) -> Mapping[Network, NetworkSizes]:
+        """How large the rows' payloads are, on each network that any of them belongs to."""
+        ...
+
+
+class ContentRenderer(Protocol):
+    """Makes words out of messages; holds what it compiled."""
+
+    def prepare(self, message: Message) -> PreparedContent | None:
+        """The message's words; None: everybody reads `message.content` as it is.
+
+        Raises:
+            ContentRefusedError: A text is not a template (any more).
+        """
         ...

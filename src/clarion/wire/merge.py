@@ -27,7 +27,7 @@ Shorten = Callable[[str, int, Callable[[str], int]], str]
 
 # U+E000 to U+E003, and U+E010 to U+F8FF, in UTF-8.
 _MARKER: Final = re.compile(
-    b"\xee\x80\x80(\xee[\x80-\xbf][\x80-\xbf]|\xef[\x80-\xa3][\x80-\xbf])\xee\x80([\x81-\x83])"
+    b"\xee\x80\x80(\xee[\x80-\xbf][\x80-\xbf]|\xef[\x80-\xa3][\x80-\xbf])\xee\x80([\x80-\x83])"
 )
 _SPECIAL: Final = re.compile('[\x00-\x1f"\\\\\ud800-\udfff]')
 _FIRST: Final = 0xE010
@@ -41,7 +41,8 @@ class Skeleton:
     pieces: tuple[bytes, ...]
     columns: tuple[int, ...]
     levels: tuple[int, ...]
-    """How many times each value is escaped: 1, and one more for each JSON text around it."""
+    """How many times each value is escaped: 1, and one more for each JSON text around it; 0 where
+    a network counts texts as they are (`domain.merge.counted`)."""
 
     @property
     def fixed(self) -> int:

@@ -19,6 +19,7 @@ from clarion.domain.outcome import Reason, Verdict
 from clarion.ports.provider import (
     Credential,
     CredentialProblem,
+    Outline,
     PayloadProblem,
     SendRequest,
     SharedTokens,
@@ -146,6 +147,11 @@ class ApnsProvider:
     def check_message(self, message: Message, now: datetime) -> Sequence[PayloadProblem]:
         """What Apple would refuse about the message for any recipient; empty when fine."""
         return payload.problems(message, now)
+
+    def outline(self, message: Message, now: datetime) -> Outline:
+        """The body, all of which counts."""
+        body = payload.prepare(message, now).body
+        return Outline(payloads=[body], limit=payload.limit(message.push_type))
 
     def check_credential(
         self, public: Mapping[str, str], secret: Mapping[str, str]

@@ -18,6 +18,7 @@ from clarion.domain.outcome import Reason, Verdict
 from clarion.ports.provider import (
     Credential,
     CredentialProblem,
+    Outline,
     PayloadProblem,
     SendRequest,
     SharedTokens,
@@ -150,6 +151,10 @@ class FcmProvider:
     def check_message(self, message: Message, now: datetime) -> Sequence[PayloadProblem]:
         """What FCM would refuse about the message for any recipient; empty when fine."""
         return payload.problems(message, now)
+
+    def outline(self, message: Message, now: datetime) -> Outline:
+        """Data and notification together, and what FCM hands on to Apple."""
+        return Outline(payloads=payload.prepare(message, now).counted, limit=payload.MAX_BYTES)
 
     def check_credential(
         self, public: Mapping[str, str], secret: Mapping[str, str]

@@ -15,6 +15,7 @@ from typing import Final
 import orjson
 
 from clarion.domain.content import Json, Message, Priority, PushType
+from clarion.domain.merge import counted, nested
 from clarion.domain.network import Network, TokenKind
 from clarion.ports.provider import PayloadProblem
 
@@ -51,8 +52,13 @@ class Prepared:
     """A message as the bytes around the recipient's token."""
 
     tail: bytes
-    octets: int
-    """What counts against `MAX_BYTES`."""
+    counted: tuple[bytes, ...]
+    """What counts against `MAX_BYTES`: each on its own, with merge markers (`domain.merge`)."""
+
+    @property
+    def octets(self) -> int:
+        """Octets of the longest, where nothing is merged."""
+        return max(map(len, self.counted))
 
     def bodies(self, tokens: Sequence[bytes], kind: TokenKind) -> list[bytes]:
         """One body a token. The tokens hold nothing but `TOKEN_OCTETS`."""
@@ -96,7 +102,7 @@ def _data(message: Message) -> dict[str, Json]:
     """The data block: FCM takes text only, so other values travel as their JSON."""
     content = message.content
     data: dict[str, Json] = {
-        key: value if isinstance(value, str) else encoded(value).decode()
+        key: value if isinstance(value, str) else nested(encoded(value).decode())
         for key, value in content.data.items()
     }
     ours = _given(id=message.id, link=content.link)
@@ -107,7 +113,7 @@ def _data(message: Message) -> dict[str, Json]:
         ]
     if not shown(message):
         ours |= _given(title=content.title, body=content.body, image=content.image)
-    return data | {OUR_KEY: encoded(ours).decode()}
+    return data | {OUR_KEY: nested(encoded(ours).decode())}
 
 
 def ttl_s(message: Message, now: datetime) -> int | None:
@@ -217,23 +223,24 @@ def prepare(message: Message, now: datetime) -> Prepared:
     whole = document(message, now)
     if not whole.keys() <= BLOCKS:
         raise UnwritableError("an override sets what is not a block of the message")
-    return Prepared(tail=b'",' + encoded(whole)[1:] + b"}", octets=_octets(whole))
+    return Prepared(tail=b'",' + encoded(whole)[1:] + b"}", counted=_counted(whole))
 
 
-def _counted(block: Json) -> int:
+def _texts(block: Json) -> bytes:
+    """Keys and values of a block, as FCM counts them: without the escapes of JSON."""
     if not isinstance(block, Mapping):
-        return 0
-    return sum(
-        len(key.encode()) + len(value.encode() if isinstance(value, str) else encoded(value))
+        return b""
+    return b"".join(
+        counted(key).encode()
+        + (counted(value).encode() if isinstance(value, str) else encoded(value))
         for key, value in block.items()
     )
 
 
-def _octets(whole: Mapping[str, Json]) -> int:
+def _counted(whole: Mapping[str, Json]) -> tuple[bytes, ...]:
     apns = whole.get("apns")
     apple = apns.get("payload") if isinstance(apns, Mapping) else None
-    own = _counted(whole.get("data")) + _counted(whole.get("notification"))
-    return max(own, len(encoded(apple)))
+    return _texts(whole.get("data")) + _texts(whole.get("notification")), encoded(apple)
 
 
 def leaves(value: Json, pointer: str) -> Iterator[tuple[int, str]]:

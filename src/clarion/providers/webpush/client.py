@@ -12,7 +12,7 @@ from clarion.domain.content import Message
 from clarion.domain.handoffs import Answers
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason, Verdict
-from clarion.ports.provider import CredentialProblem, PayloadProblem, SendRequest
+from clarion.ports.provider import CredentialProblem, Outline, PayloadProblem, SendRequest
 from clarion.ports.system import Chance, Clock
 from clarion.ports.transport import EgressForbiddenError, Origin, Transport
 from clarion.providers.webpush import credential, errors, payload
@@ -111,6 +111,11 @@ class WebPushProvider:
         """What no push service would take; see `payload.check`."""
         del now
         return payload.check(message)
+
+    def outline(self, message: Message, now: datetime) -> Outline:
+        """The JSON that is encrypted, with the longest site that a credential may have."""
+        del now
+        return Outline(payloads=payload.longest(message), limit=payload.MAX_PLAINTEXT)
 
     def check_credential(
         self, public: Mapping[str, str], secret: Mapping[str, str]

@@ -85,10 +85,15 @@ def check(message: Message) -> list[PayloadProblem]:
     # Any credential's site may be put in, or none: assume what takes more room. A long host is
     # the longest of all, because it stays in front of every relative link.
     problems.extend(_broken_declaration(message, _LONGEST_SITE))
-    excess = max(len(render(message, site)) for site in (None, _LONGEST_SITE)) - MAX_PLAINTEXT
+    excess = max(map(len, longest(message))) - MAX_PLAINTEXT
     if excess > 0:
         problems.append(too_large(content, excess))
     return problems
+
+
+def longest(message: Message) -> list[bytes]:
+    """The plaintexts among which the longest is that any credential's site makes possible."""
+    return [render(message, site) for site in (None, _LONGEST_SITE)]
 
 
 def too_large(content: Content, excess: int) -> PayloadProblem:

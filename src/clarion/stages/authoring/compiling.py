@@ -5,6 +5,7 @@ each of its substitutions, so that a payload is built once and a name is one sho
 one becomes one column of whole texts.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -13,7 +14,12 @@ from clarion.domain.content import Action, Content, Json, MissingVariable, Overf
 from clarion.domain.merge import cleaned, marker
 from clarion.domain.template import Simple, Substitution
 from clarion.ports.provider import PayloadProblem
-from clarion.ports.rendering import Template, TemplateEngine, TemplateSyntaxError
+from clarion.ports.rendering import (
+    ContentRefusedError,
+    Template,
+    TemplateEngine,
+    TemplateSyntaxError,
+)
 from clarion.stages.authoring.links import finisher
 
 TEXTS: Final = ("title", "subtitle", "body", "sound", "thread")
@@ -51,17 +57,16 @@ class ContentPlan:
     """The column that may be shortened; None where the body may not."""
 
 
-class ContentRefusedError(Exception):
-    """Templates of a content can't be used; `problems` says which and why."""
-
-    def __init__(self, problems: Sequence[PayloadProblem]) -> None:
-        super().__init__("; ".join(f"{p.path}: {p.detail}" for p in problems))
-        self.problems = problems
-
-
 def is_template(text: str) -> bool:
     """Whether a text has anything for the engine."""
     return "{{" in text or "{%" in text
+
+
+def verbatim(text: str) -> str:
+    """A template that prints the text, whatever the engine would make of it."""
+    if not is_template(text):
+        return text
+    return _OPENING.sub(lambda found: '{{ "' + found[0] + '" }}', text)
 
 
 def texts_of(content: Content) -> Iterator[tuple[str, str, bool]]:
@@ -123,6 +128,9 @@ def _problem(pointer: str, error: TemplateSyntaxError) -> PayloadProblem:
     return PayloadProblem(path=pointer, code="template_invalid", detail=f"{inside}{error}")
 
 
+_OPENING: Final = re.compile(r"\{[{%]")
+
+
 class _Compiler:
     """Collects the columns of one content while its texts are replaced."""
 
@@ -145,7 +153,7 @@ class _Compiler:
                 return ""
             self.body = self._column(template, pointer)
             return marker(self.body)
-        if not is_template(text):
+        if not self._is_template(text):
             return cleaned(text)
         template = self._template(text, pointer, address=False)
         return "" if template is None else self._marked(template, pointer)
@@ -155,7 +163,7 @@ class _Compiler:
         wording = self._wording
         tracked = place is not None and wording.track_links
         finish = finisher(wording.utm) if place is not None and wording.utm is not None else None
-        if not is_template(text) and not tracked:
+        if not self._is_template(text) and not tracked:
             return finish(cleaned(text)) if finish is not None else cleaned(text)
         template = self._template(text, pointer, address=True)
         if template is None:
@@ -182,9 +190,13 @@ class _Compiler:
             for key, inner in value.items()
         }
 
+    def _is_template(self, text: str) -> bool:
+        return self._wording.liquid and is_template(text)
+
     def _template(self, text: str, pointer: str, *, address: bool) -> Template | None:
+        source = text if self._wording.liquid else verbatim(text)
         try:
-            template = self._engine.compile(text, self._partials, address=address)
+            template = self._engine.compile(source, self._partials, address=address)
         except TemplateSyntaxError as error:
             self.problems.append(_problem(pointer, error))
             return None

@@ -37,18 +37,17 @@ class Sizes:
         return int(self.octets.argmax()) if len(self.octets) else None
 
 
-def payload_sizes(payloads: Sequence[Sequence[bytes]], merge: Columns, limit: int) -> Sizes:
+def payload_sizes(payloads: Sequence[bytes], merge: Columns, limit: int) -> Sizes:
     """Sizes on one network, for recipients of one variant.
 
     Args:
-        payloads: What the network counts, each a sum of parts that holds the content's markers:
-            APNs and Web Push have one of one part, `[[body]]`. FCM's limit holds for data and
-            notification together and for the Apple payload: `[[data, notification], [apple]]`.
+        payloads: What the network counts, with the content's markers (see `ports.provider.
+            Outline`): the longest counts.
         merge: The merge columns.
         limit: Octets that the network takes.
     """
-    each = [sum((sizes(part, merge) for part in parts), start=np.int64(0)) for parts in payloads]
-    return Sizes(octets=np.maximum.reduce(np.broadcast_arrays(*each)), limit=limit)
+    each = [sizes(payload, merge) for payload in payloads]
+    return Sizes(octets=np.maximum.reduce(each), limit=limit)
 
 
 def shortened(
