@@ -40,6 +40,8 @@ class Answer:
     body: bytes = b""
     media_type: bytes = JSON
     headers: Headers = ()
+    security: Headers | None = None
+    """What a page or a script carries instead of the fields that protect JSON; caching included."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,16 +129,11 @@ def _operation(route: Route, known: dict[type[msgspec.Struct], Node], components
     }
     if route.scope is not None:
         node["x-scope"] = route.scope.value
+    content: Node = {media: {"schema": {"type": "string"}} for media in route.body_media}
     if route.body is not None:
-        node["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": known[route.body]}},
-        }
-    elif route.body_media:
-        node["requestBody"] = {
-            "required": True,
-            "content": {media: {"schema": {"type": "string"}} for media in route.body_media},
-        }
+        content = {"application/json": {"schema": known[route.body]}, **content}
+    if content:
+        node["requestBody"] = {"required": True, "content": content}
     _name_properties(components)
     return node
 
@@ -237,7 +232,13 @@ def _request_id() -> Node:
 
 
 def _reason(status: int) -> str:
-    return {200: "OK", 201: "Created", 202: "Accepted", 204: "Done; no body"}[status]
+    return {
+        200: "OK",
+        201: "Created",
+        202: "Accepted",
+        204: "Done; no body",
+        304: "What you have is what it is; no body",
+    }[status]
 
 
 def _name_properties(components: Node) -> None:

@@ -37,6 +37,8 @@ _SECURITY: Final[Headers] = (
     (b"cache-control", b"no-store"),
 )
 _GOOD: Final = frozenset({200, 201, 202})
+_BODILESS: Final = frozenset({204, 304})
+"""RFC 9110 section 8.6: no Content-Length with a 204, nor one with a 304 that is not the 200's."""
 _SECURITY_FIELDS: Final = b"".join(b"%b: %b\r\n" % field for field in _SECURITY)
 _LEVELS: Final[Mapping[Gravity, int]] = {
     Gravity.QUIET: logging.DEBUG,
@@ -191,12 +193,13 @@ async def _send(
     ]
     head = call.method == "HEAD"
     good = answer.status in _GOOD  # what refuses may also close: that is uvicorn's affair
-    if answer.body and good and not head and _write(answer, headers, call):
+    plain = answer.security is None
+    if answer.body and good and plain and not head and _write(answer, headers, call):
         return
-    headers += _SECURITY
+    headers += _SECURITY if answer.security is None else answer.security
     if not answer.body:
         del headers[0]
-    if answer.status == 204:  # noqa: PLR2004  RFC 9110 section 8.6: no Content-Length with a 204
+    if answer.status in _BODILESS:
         del headers[0]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head else answer.body})
