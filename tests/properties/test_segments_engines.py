@@ -1,7 +1,9 @@
 """DuckDB and the rule for one person name the same rows, whatever the people and the segment."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,15 @@ from tests.properties.segment_population import APP, fill, numbered
 from tests.properties.segment_strategies import LISTS, NOW, VERSIONS, expressions, people
 
 from clarion.adapters.facts.duckdb import audience_queries
+from clarion.adapters.facts.duckdb.segment_fields import instant
 from clarion.adapters.facts.duckdb.store import FactsStore, open_store
-from clarion.domain.eligibility import decide
+from clarion.domain.category import Category, DefaultState, Kind
+from clarion.domain.decision import decide
+from clarion.domain.decision_row import inputs
+from clarion.domain.frequency import Ledger
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason
+from clarion.domain.policy import Policy
 from clarion.domain.segments.checking import SegmentAt
 from clarion.domain.segments.expression import Expression, Not
 from clarion.domain.segments.json_form import read_json
@@ -90,25 +97,86 @@ def test_not_names_exactly_the_others(
     assert inside + outside == sum(max(1, len(person.devices)) for person in crowd)
 
 
+KNOWN = (
+    Reason.USER_OPTED_OUT,
+    Reason.SUPPRESSION_LIST,
+    Reason.USER_HAS_NO_DEVICE,
+    Reason.DEVICE_DEAD,
+    Reason.DEVICE_OPTED_OUT,
+    Reason.PERMISSION_DENIED,
+    Reason.CREDENTIAL_MISSING,
+    Reason.CATEGORY_OPTED_OUT,
+    Reason.CONSENT_MISSING,
+    Reason.PAUSED_BY_PERSON,
+)
+"""What a count tells; what comes after it in the order of the rules is a matter of the message."""
+
+
+@st.composite
+def categories(draw: st.DrawFn) -> Category:
+    """A category of any kind that can be."""
+    kind = draw(st.sampled_from(Kind))
+    marketing = kind is Kind.MARKETING
+    states = [s for s in DefaultState if not marketing or s is not DefaultState.IN]
+    return Category(
+        slug="news",
+        kind=kind,
+        slot=draw(st.sampled_from([0, 3, 62])),
+        can_opt_out=marketing or draw(st.booleans()),
+        default_state=draw(st.sampled_from(states)),
+        urgent=draw(st.booleans()),
+    )
+
+
+SLOTS = st.sets(st.sampled_from([0, 3, 62])).map(lambda slots: sum(1 << slot for slot in slots))
+SAID = st.tuples(SLOTS, SLOTS, st.sampled_from([0, -1, 1]), st.booleans())
+"""Granted, denied, when a pause ends (never, before, after), on a suppression list."""
+
+
 @SHARED
-@given(crowd=populations, expression=expressions, sendable=st.sets(st.sampled_from(Network)))
-def test_the_count_says_of_each_row_what_the_rule_says(
-    store: FactsStore, crowd: list[Person], expression: Expression, sendable: set[Network]
+@given(
+    crowd=populations,
+    expression=expressions,
+    said=st.lists(SAID, min_size=8, max_size=8),
+    sendable=st.sets(st.sampled_from(Network)),
+    category=st.none() | categories(),
+)
+def test_the_count_says_of_each_row_what_the_decision_says(
+    store: FactsStore,
+    crowd: list[Person],
+    expression: Expression,
+    said: list[tuple[int, int, int, bool]],
+    sendable: set[Network],
+    category: Category | None,
 ) -> None:
-    """Reasons in SQL have the order of `eligibility`, and people are counted once."""
+    """Reasons in SQL have the order of `decide`, and people are counted once."""
     segment = SegmentAt(expression=expression, lists=LISTS, now=NOW)
+    now_us = instant(NOW)
     with store.writing() as cursor:
         fill(cursor, crowd)
+        for person, (granted, denied, paused, suppressed) in zip(crowd, said, strict=False):
+            until = now_us + paused if paused else 0
+            cursor.execute(
+                "update users set granted = ?, denied = ?, paused_until_us = ?, suppressed = ? "
+                "where id = ?",
+                [granted, denied, until, suppressed, person.id],
+            )
     rows = scanned(store, segment)
-    reasons = decide(rows, targeted=(), sendable=sendable)
-    pairs = zip(rows["network"].to_list(), reasons.tolist(), strict=True)
-    wanted: dict[tuple[int, int], int] = {}
-    for pair in pairs:
-        wanted[pair] = wanted.get(pair, 0) + 1
+    anyone = Category(slug="any", kind=Kind.CALL, slot=1, can_opt_out=False, urgent=True)
+    policy = Policy(category=category or replace(anyone, default_state=DefaultState.IN))
+    read = inputs(rows, policy, targeted=(), able=sendable, of_country={})
+    reasons = decide(read, policy, now_us=now_us, usage=Ledger.empty()).reason
+    reasons[~np.isin(reasons, KNOWN)] = Reason.ACCEPTED
+    wanted = Counter(zip(rows["network"].to_list(), reasons.tolist(), strict=True))
     reachable = set(rows["user"].to_numpy()[reasons == np.uint16(Reason.ACCEPTED)].tolist())
 
     count = audience_queries.count(
-        store, app=APP, segment=segment, sendable=[int(network) for network in sendable]
+        store,
+        app=APP,
+        segment=segment,
+        sendable=[int(network) for network in sendable],
+        category=category,
+        now_us=now_us,
     )
 
     assert count == {

@@ -2,14 +2,18 @@
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 import polars as pl
 
+from clarion.domain.category import Category
 from clarion.domain.ids import AppId
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason
 from clarion.domain.segments.checking import SegmentAt
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 REACH_SCHEMA = pl.Schema(
     {
@@ -130,7 +134,13 @@ class AudienceCounts(Protocol):
     """Counts the columnar copy; asked over a local socket of its owner process."""
 
     async def count(
-        self, app: AppId, segment: SegmentAt | None, *, sendable: Collection[Network]
+        self,
+        app: AppId,
+        segment: SegmentAt | None,
+        *,
+        sendable: Collection[Network],
+        category: Category | None = None,
+        now: datetime = _EPOCH,
     ) -> Reach:
         """Count a segment now, by network and by the reason that forbids sending.
 
@@ -138,6 +148,9 @@ class AudienceCounts(Protocol):
             app: the app.
             segment: None for everybody.
             sendable: networks that the app has a credential for.
+            category: whose consent is needed too; None: reaching people is all that is asked.
+            now: when it would be sent: people may have paused until later. A segment's own
+                instant comes first.
 
         Raises:
             AudienceUnavailableError: the owner can't be reached in time.

@@ -9,7 +9,10 @@ from sqlglot import exp
 from clarion.adapters.facts.duckdb.segment_fields import Bind, Source, column, variant_of
 from clarion.adapters.facts.duckdb.segment_sql import Condition, Span, condition
 from clarion.adapters.facts.duckdb.store import FactsStore
+from clarion.domain.category import Category, DefaultState
+from clarion.domain.category import Kind as CategoryKind
 from clarion.domain.outcome import Reason
+from clarion.domain.permission import REFUSING
 from clarion.domain.segments.checking import SegmentAt
 from clarion.domain.segments.fields import Field, Kind, field_named
 
@@ -47,15 +50,36 @@ where {condition}
 
 _SPAN: Final = " and bucket >= $low and bucket < $high"
 
-REASON: Final = f"""
-case when u.opted_out then {Reason.USER_OPTED_OUT:d}
+_REFUSING: Final = ", ".join(str(int(state)) for state in sorted(REFUSING))
+_WHO: Final = f"""
+when u.opted_out then {Reason.USER_OPTED_OUT:d}
+     when u.suppressed then {Reason.SUPPRESSION_LIST:d}
      when d.id is null then {Reason.USER_HAS_NO_DEVICE:d}
      when d.dead then {Reason.DEVICE_DEAD:d}
      when d.opted_out then {Reason.DEVICE_OPTED_OUT:d}
+     when d.permission in ({_REFUSING}) then {Reason.PERMISSION_DENIED:d}
      when not list_contains($sendable::utinyint[], d.network) then {Reason.CREDENTIAL_MISSING:d}
-     else {Reason.ACCEPTED:d} end::usmallint
 """
-"""The order of `clarion.domain.eligibility.reasons`, for a message to all networks."""
+"""Step 1 of `clarion.domain.decision`, for a message to all networks."""
+
+
+def _reason(category: Category | None) -> str:
+    """The reason of a row as SQL; with a category, step 2 too: consent, and pauses at `$now_us`."""
+    steps = [_WHO]
+    if category is not None:
+        bit = f"({1 << category.slot})::ubigint"
+        denied = f"(coalesce(u.denied, 0)::ubigint & {bit}) <> 0"
+        granted = f"(coalesce(u.granted, 0)::ubigint & {bit}) <> 0"
+        if category.can_opt_out:
+            # A no counts however silence is read; see `clarion.domain.consent.sendable`.
+            steps.append(f"when {denied} then {Reason.CATEGORY_OPTED_OUT:d}")
+        if category.kind is CategoryKind.MARKETING or category.default_state is not DefaultState.IN:
+            steps.append(f"when not {granted} then {Reason.CONSENT_MISSING:d}")
+        if category.gathers:
+            paused = "coalesce(u.paused_until_us, 0) > $now_us"
+            steps.append(f"when {paused} then {Reason.PAUSED_BY_PERSON:d}")
+    return f"case {' '.join(steps)} else {Reason.ACCEPTED:d} end::usmallint"
+
 
 _COUNT: Final = """
 with matched as materialized (
@@ -101,12 +125,23 @@ def scan(
 
 
 def count(
-    store: FactsStore, *, app: int, segment: SegmentAt | None, sendable: Collection[int]
+    store: FactsStore,
+    *,
+    app: int,
+    segment: SegmentAt | None,
+    sendable: Collection[int],
+    category: Category | None = None,
+    now_us: int = 0,
 ) -> dict[str, object]:
-    """How many rows end in which way, and how many people that is."""
+    """How many rows end in which way, and how many people that is.
+
+    With a category, whether its people may be sent it at `now_us` counts too.
+    """
     found = _ALL if segment is None else condition(segment)
-    sql = _COUNT.format(reason=REASON, rows=_ROWS.format(span="", condition=found.sql))
+    sql = _COUNT.format(reason=_reason(category), rows=_ROWS.format(span="", condition=found.sql))
     parameters = {"app": app, "sendable": list(sendable), **found.parameters}
+    if category is not None and category.gathers:
+        parameters["now_us"] = now_us
     with store.reading() as cursor:
         rows = cursor.execute(sql, parameters).fetchall()
     numbers = [row[2] for row in rows if row[0] is None]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -92,7 +93,7 @@ class FactsClient:
             "app": app,
             "sendable": sorted(int(network) for network in sendable),
             "now_us": (now - _EPOCH) // timedelta(microseconds=1),
-            **({} if category is None else {"category": msgspec.to_builtins(category)}),
+            **_consent_of(category),
             **_segment(segment),
         }
         try:
@@ -261,6 +262,14 @@ class FactsClient:
                         "is the facts role running?"
                     ) from error
                 await self._clock.sleep(0.1)
+
+
+def _consent_of(category: Category | None) -> Mapping[str, object]:
+    """The part of a question that says whose consent is needed."""
+    if category is None:
+        return {}
+    bare = replace(category, quiet_hours=None, caps=())  # they are not what is asked
+    return {"category": msgspec.to_builtins(bare)}
 
 
 def _segment(segment: SegmentAt | None) -> Mapping[str, object]:
