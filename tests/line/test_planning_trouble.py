@@ -15,6 +15,7 @@ from clarion.adapters.facts.duckdb.client import FactsClient
 from clarion.adapters.state.frequency import PostgresFrequencyBook
 from clarion.adapters.state.messages import PostgresMessages
 from clarion.adapters.state.plan_line import PostgresPlanLine
+from clarion.adapters.state.segments import PostgresSegments
 from clarion.adapters.state.send_line import PostgresHousekeeping
 from clarion.adapters.state.upkeep import PostgresUpkeep
 from clarion.domain.campaign import MessageInput, MessageState
@@ -55,6 +56,7 @@ class Planner:
             line=self.line,
             audience=self.facts,
             frequency=PostgresFrequencyBook(store.pool),
+            segments=PostgresSegments(store.pool),
             clock=self.clock,
             metrics=Metrics(),
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from clarion.ports.audience import Audience
 from clarion.ports.frequency import FrequencyBook
 from clarion.ports.line import PlanLine
+from clarion.ports.segments import Segments
 from clarion.ports.system import Clock
 from clarion.telemetry.metrics import Metrics
 
@@ -16,5 +17,6 @@ class PlanningPorts:
     line: PlanLine
     audience: Audience
     frequency: FrequencyBook
+    segments: Segments
     clock: Clock
     metrics: Metrics

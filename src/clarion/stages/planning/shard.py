@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,8 @@ from clarion.domain.handoffs import BatchSent, ChunkKind, Int64s
 from clarion.domain.ids import CredentialId, MessageId
 from clarion.domain.network import Network
 from clarion.domain.policy import to_json
+from clarion.domain.segments.checking import SegmentAt
+from clarion.domain.segments.json_form import Json, read_json
 from clarion.domain.send_time import instant_us
 from clarion.domain.suppression import OutcomeRows, left_out, unknown
 from clarion.ports.audience import AUDIENCE_SCHEMA, AudienceScan
@@ -56,13 +59,26 @@ async def people_of(ports: PlanningPorts, claimed: ClaimedShard) -> People:
         resolved = await ports.line.resolve(shard.app, claimed.target)
         return People(rows=_in_full(resolved.rows), xid=resolved.xid, unknown=resolved.unknown)
     scan = AudienceScan(
-        app=shard.app, low=shard.low, high=shard.high, at_least_xid=claimed.at_least_xid
+        app=shard.app,
+        low=shard.low,
+        high=shard.high,
+        at_least_xid=claimed.at_least_xid,
+        segment=await _segment(ports, claimed),
     )
     pieces, xid = [], 0
     async for piece in ports.audience.scan(scan):
         pieces.append(piece.rows)
         xid = piece.xid
     return People(rows=pl.concat(pieces), xid=xid)
+
+
+async def _segment(ports: PlanningPorts, claimed: ClaimedShard) -> SegmentAt | None:
+    """Who is meant, with the segments and lists that are named as they are now."""
+    form = claimed.target.segment
+    if form is None:
+        return None
+    wanted = read_json(cast("Json", form)).expression
+    return await ports.segments.resolve(claimed.shard.app, wanted, claimed.started_at)
 
 
 def _in_full(rows: pl.DataFrame) -> pl.DataFrame:
