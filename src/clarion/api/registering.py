@@ -138,7 +138,7 @@ def device_row(body: DeviceRow, path: str) -> Row:
     row |= {name: getattr(body, name) for name in (*_DEVICE_TEXTS, *_PLACE)}
     seen = body.last_active_at
     row["last_active_at"] = None if seen is None else utc(seen, f"{path}/last_active_at")
-    row["attributes"] = attributes_text(body.attributes)
+    row |= {"attributes": attributes_text(body.attributes), "aliases": _text(body.aliases)}
     if body.keys is not None:
         row |= {"p256dh": body.keys.p256dh, "auth": body.keys.auth}
     if body.location is not None:
@@ -150,12 +150,17 @@ def person_row(body: PersonRow) -> Row:
     """A person of a batch as the columns that intake takes."""
     row: dict[str, Cell] = {"external_id": body.external_id, "user_opted_out": body.opted_out}
     row |= {f"user_{name}": getattr(body, name) for name in _PLACE}
-    return row | {"user_attributes": attributes_text(body.attributes)}
+    row |= {"user_attributes": attributes_text(body.attributes), "aliases": _text(body.aliases)}
+    return row
 
 
 def attributes_text(changes: AttributeChanges) -> str | None:
     """Attributes as the JSON text that the domain judges; None when there are none."""
     return msgspec.json.encode(changes).decode() if changes else None
+
+
+def _text(aliases: Mapping[str, str | None]) -> str | None:
+    return msgspec.json.encode(aliases).decode() if aliases else None
 
 
 def attribute_changes(changes: AttributeChanges) -> Mapping[str, AttributeValue | None]:

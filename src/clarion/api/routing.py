@@ -51,7 +51,7 @@ class Route:
     """The least scope that opens it; None: open to everybody."""
     body: type[msgspec.Struct] | None = None
     body_media: Sequence[str] = ()
-    """Media types of a body that is not JSON."""
+    """Media types of a body that is not JSON; with `body`, those that it may have instead."""
     query: type[msgspec.Struct] | None = None
     answers: Mapping[int, type[msgspec.Struct] | str | None] = field(default_factory=dict)
     """Status -> shape of the JSON, or another media type, or None for no body."""

@@ -15,15 +15,21 @@ import numpy as np
 import polars as pl
 
 from clarion.domain.attributes import (
-    MAX_TEXT_OCTETS,
     PLAIN_OBJECT,
     PLAIN_OCTETS,
     FieldProblem,
     check_attributes,
 )
-from clarion.domain.network import Network
+from clarion.domain.naming import (
+    NAMING,
+    Rule,
+    broken,
+    canonical_names,
+    naming_rules,
+    numbered_networks,
+    text_rules,
+)
 from clarion.domain.registration import INSTANT, RowProblem
-from clarion.domain.registration_rules import MAX_FCM_OCTETS
 from clarion.domain.segments.expression import Signal
 
 RESERVED: Final = "clarion."
@@ -48,22 +54,14 @@ MAX_NAME_OCTETS: Final = 128
 
 RAW_COLUMNS: Final[Mapping[str, pl.DataType]] = {
     "id": pl.String(),
-    "external_id": pl.String(),
-    "alias_label": pl.String(),
-    "alias_value": pl.String(),
-    "user": pl.Int64(),
-    "device": pl.Int64(),
-    "network": pl.String(),
-    "token": pl.String(),
+    **NAMING,
     "name": pl.String(),
     "at": INSTANT,
     "value": pl.Float64(),
     "properties": pl.String(),
     "message": pl.String(),
 }
-"""What events say, one row an event. The person is named in one way: by external id, by an alias,
-by id, by a device's id, or by a device's network and token. `properties` is a JSON object as text.
-"""
+"""What events say, one row an event. `properties` is a JSON object as text."""
 
 COLUMNS: Final[Mapping[str, pl.DataType]] = {
     **RAW_COLUMNS,
@@ -74,13 +72,7 @@ COLUMNS: Final[Mapping[str, pl.DataType]] = {
 """The same after `check`: ids in lower case, networks as numbers, `at_us` in microseconds and `day`
 in days since 1970; `at` as it was given."""
 
-POINTERS: Final[Mapping[str, str]] = {
-    "alias_label": "/alias/label",
-    "alias_value": "/alias/value",
-}
-
 _UUID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-_CONTROL: Final = r"[\x00-\x1f\x7f-\x{9f}]"
 _DAY_US: Final = 86_400_000_000
 
 
@@ -105,14 +97,6 @@ class CheckedEvents:
     """In order of the row; a row may have several."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    column: str
-    code: str
-    detail: str
-    broken: pl.Expr
-
-
 def check(raw: pl.DataFrame, rules: EventRules) -> CheckedEvents:
     """Judge every field of every row at once; good rows come back in canonical form.
 
@@ -122,7 +106,7 @@ def check(raw: pl.DataFrame, rules: EventRules) -> CheckedEvents:
         rules: the present instant, and how long ids are remembered.
     """
     frame = _canonical(raw, rules.now)
-    problems = [*_broken(frame, _rules(rules)), *_broken_properties(frame["properties"])]
+    problems = [*broken(frame, _rules(rules)), *_broken_properties(frame["properties"])]
     problems.sort(key=lambda problem: problem.row)
     index = pl.int_range(frame.height, eager=True).alias("index")
     if problems:
@@ -159,11 +143,7 @@ def _canonical(raw: pl.DataFrame, now: datetime) -> pl.DataFrame:
         raw[name].cast(kind) if name in raw.columns else pl.lit(None, kind).alias(name)
         for name, kind in RAW_COLUMNS.items()
     )
-    apns = pl.col("network").str.to_lowercase() == Network.APNS.label
-    frame = frame.with_columns(
-        pl.col("id", "message", "network").str.to_lowercase(),
-        pl.when(apns).then(pl.col("token").str.to_lowercase()).otherwise("token").alias("token"),
-    )
+    frame = canonical_names(frame).with_columns(pl.col("id", "message").str.to_lowercase())
     seventh = pl.col("id").str.contains(_UUID) & (pl.col("id").str.slice(14, 1) == "7")
     stamp = (pl.col("id").str.slice(0, 8) + pl.col("id").str.slice(9, 4)).str.to_integer(
         base=16, strict=False
@@ -178,160 +158,88 @@ def _canonical(raw: pl.DataFrame, now: datetime) -> pl.DataFrame:
 
 
 def _finished(frame: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    numbers = {network.label: network.value for network in Network}
-    return frame.with_columns(
-        pl.col("network").replace_strict(numbers, default=None, return_dtype=pl.Int16),
-        (pl.coalesce("made_us", "at_us") // _DAY_US).cast(pl.Int32).alias("day"),
-        # The day above is that of what was given: a repeat, judged later, has the same.
-        pl.min_horizontal("at_us", pl.lit(_us(now), pl.Int64)).alias("at_us"),
-    ).select(list(COLUMNS))
+    return (
+        numbered_networks(frame)
+        .with_columns(
+            (pl.coalesce("made_us", "at_us") // _DAY_US).cast(pl.Int32).alias("day"),
+            # The day above is that of what was given: a repeat, judged later, has the same.
+            pl.min_horizontal("at_us", pl.lit(_us(now), pl.Int64)).alias("at_us"),
+        )
+        .select(list(COLUMNS))
+    )
 
 
 def _us(instant: datetime) -> int:
     return int(instant.timestamp() * 1_000_000)
 
 
-def _rules(rules: EventRules) -> Sequence[_Rule]:
+def _rules(rules: EventRules) -> Sequence[Rule]:
     return [
         *_rules_of_identity(),
-        *_rules_of_people(),
+        *naming_rules(),
         *_rules_of_content(),
         *_rules_of_time(rules),
     ]
 
 
-def _rules_of_identity() -> Sequence[_Rule]:
+def _rules_of_identity() -> Sequence[Rule]:
     identity, name, message = pl.col("id"), pl.col("name"), pl.col("message")
     about_message = name.is_in(OF_MESSAGES)
     return [
-        _Rule(
+        Rule(
             "id",
             "id_invalid",
             "the id is no UUID, such as 0198c2f4-8c5e-7b51-9a77-1f6f2ad3c001",
             ~identity.str.contains(_UUID),
         ),
-        _Rule("name", "field_missing", "an event has a name", name.is_null()),
-        _Rule(
+        Rule("name", "field_missing", "an event has a name", name.is_null()),
+        Rule(
             "name",
             "name_reserved",
             f"names that begin with {RESERVED} are kept for {', '.join(OF_MESSAGES)}",
             name.str.starts_with(RESERVED) & ~about_message,
         ),
-        _Rule(
+        Rule(
             "message",
             "field_missing",
             "an event about a message names it",
             about_message & message.is_null(),
         ),
-        _Rule(
+        Rule(
             "message",
             "field_unknown",
             f"only {', '.join(OF_MESSAGES)} name a message; put it among the properties",
             message.is_not_null() & ~about_message,
         ),
-        _Rule("message", "id_invalid", "the message's id is no UUID", ~message.str.contains(_UUID)),
+        Rule("message", "id_invalid", "the message's id is no UUID", ~message.str.contains(_UUID)),
     ]
 
 
-def _rules_of_people() -> Sequence[_Rule]:
-    label, value = pl.col("alias_label"), pl.col("alias_value")
-    token, network = pl.col("token"), pl.col("network")
-    ways = pl.sum_horizontal(
-        pl.col(name).is_not_null().cast(pl.Int8)
-        for name in ("external_id", "alias_value", "user", "device", "token")
-    )
-    texts = [
-        rule
-        for name in ("external_id", "alias_label", "alias_value")
-        for rule in _text_rules(name, MAX_TEXT_OCTETS)
-    ]
+def _rules_of_content() -> Sequence[Rule]:
     return [
-        *texts,
-        *_text_rules("token", MAX_FCM_OCTETS),
-        _Rule(
-            "external_id",
-            "field_missing",
-            "an event is of a person: external_id, alias, user, device, or network and token",
-            ways == 0,
-        ),
-        _Rule("external_id", "field_unknown", "name the person in one way only", ways > 1),
-        _Rule(
-            "alias_label",
-            "field_missing",
-            "an alias is a label and a value",
-            label.is_null() != value.is_null(),
-        ),
-        _Rule(
-            "network",
-            "field_missing",
-            "a device is named by its network and its token",
-            token.is_null() != network.is_null(),
-        ),
-        _Rule(
-            "network",
-            "network_unknown",
-            f"the network is none of {', '.join(n.label for n in Network)}",
-            ~network.is_in([n.label for n in Network]),
-        ),
+        *text_rules("name", MAX_NAME_OCTETS),
+        Rule("value", "number_invalid", "the number is not finite", ~pl.col("value").is_finite()),
     ]
 
 
-def _rules_of_content() -> Sequence[_Rule]:
-    return [
-        *_text_rules("name", MAX_NAME_OCTETS),
-        _Rule("value", "number_invalid", "the number is not finite", ~pl.col("value").is_finite()),
-    ]
-
-
-def _rules_of_time(rules: EventRules) -> Sequence[_Rule]:
+def _rules_of_time(rules: EventRules) -> Sequence[Rule]:
     late, early = _us(rules.now + AHEAD), _us(rules.now - rules.keep)
     days = rules.keep.days
     return [
-        _Rule("at", "time_invalid", "the instant is more than a day ahead", pl.col("at_us") > late),
-        _Rule(
+        Rule("at", "time_invalid", "the instant is more than a day ahead", pl.col("at_us") > late),
+        Rule(
             "at",
             "event_too_old",
             f"the event is older than {days} days: nobody would know whether it came before",
             pl.col("at_us") < early,
         ),
-        _Rule(
+        Rule(
             "id",
             "id_invalid",
             f"the UUID of version 7 says that it was made more than {days} days ago, or more than "
             "a day from now",
             ~pl.col("made_us").is_between(early, late),
         ),
-    ]
-
-
-def _text_rules(name: str, most: int) -> Sequence[_Rule]:
-    text = pl.col(name)
-    return [
-        _Rule(
-            name,
-            "text_invalid",
-            "the text is empty or holds a control character",
-            (text == "") | text.str.contains(_CONTROL),
-        ),
-        _Rule(
-            name,
-            "text_too_long",
-            f"the text is longer than {most} octets of UTF-8",
-            text.str.len_bytes() > most,
-        ),
-    ]
-
-
-def _broken(frame: pl.DataFrame, rules: Sequence[_Rule]) -> list[RowProblem]:
-    """Which rows break which rule; a rule about a null says nothing."""
-    verdicts = frame.select(
-        rule.broken.fill_null(value=False).alias(str(number)) for number, rule in enumerate(rules)
-    )
-    return [
-        _problem(row, rule.column, rule.code, rule.detail)
-        for rule, verdict in zip(rules, verdicts, strict=True)
-        if verdict.any()
-        for row in verdict.arg_true().to_list()
     ]
 
 
@@ -348,8 +256,3 @@ def _broken_properties(texts: pl.Series) -> list[RowProblem]:
             known[text] = check_attributes(text, "/properties")
         found += [RowProblem(row=row, problem=problem) for problem in known[text]]
     return found
-
-
-def _problem(row: int, column: str, code: str, detail: str) -> RowProblem:
-    path = POINTERS.get(column, f"/{column}")
-    return RowProblem(row=row, problem=FieldProblem(path=path, code=code, detail=detail))

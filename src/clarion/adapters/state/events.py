@@ -11,21 +11,12 @@ from typing import Final
 import asyncpg
 import polars as pl
 
+from clarion.adapters.state.naming import find_people
 from clarion.adapters.state.pool import reading, unit_of_work
-from clarion.adapters.state.registration import token_key
 from clarion.adapters.state.statements import statements
 from clarion.domain.ids import AppId
 from clarion.ports.events import RecordedEvents
 
-_BETWEEN: Final = "\x1f"
-_NAMES: Final = (
-    ("external_id",),
-    ("alias_label", "alias_value"),
-    ("user",),
-    ("device",),
-    ("network", "token"),
-)
-"""The ways to name a person, in the order that the statement tells them by."""
 _ARRIVING: Final = (
     "day",
     "id",
@@ -74,11 +65,7 @@ class PostgresEvents:
     async def _record(
         self, connection: asyncpg.Connection, app: AppId, rows: pl.DataFrame, now: datetime | None
     ) -> RecordedEvents:
-        named = await self.people(connection, app, rows)
-        if now is not None and (strangers := _strangers(named)):
-            names = _BETWEEN.join(strangers)
-            await connection.execute(self._sql["create_people"], app, names, now)
-            named = await self.people(connection, app, rows)
+        named = await find_people(connection, app, rows, create=now)
         unknown = named["person"].is_null().arg_true().to_list()
         known = named.filter(pl.col("person").is_not_null()) if unknown else named
         if not known.height:
@@ -95,52 +82,3 @@ class PostgresEvents:
         return RecordedEvents(
             recorded=recorded, repeated=known.height - recorded, unknown=unknown, xid=int(xid)
         )
-
-    async def people(
-        self, connection: asyncpg.Connection, app: AppId, rows: pl.DataFrame
-    ) -> pl.DataFrame:
-        """The rows with `person` and `known_device`, null where the app has no such.
-
-        Args:
-            connection: within the caller's transaction.
-            app: whose people.
-            rows: with the columns that name them in `clarion.domain.event.COLUMNS`.
-        """
-        distinct = [rows.select(names).drop_nulls().unique(maintain_order=True) for names in _NAMES]
-        keys = [*(column for frame in distinct[:4] for column in frame)]
-        keys += [distinct[4]["network"], _token_keys(distinct[4]["token"])]
-        found = await connection.fetchrow(
-            self._sql["people"],
-            app,
-            *(key.cast(pl.String).str.join(_BETWEEN).item() for key in keys),
-        )
-        answers = pl.DataFrame(
-            {name: found[name] or [] for name in ("kinds", "places", "ids", "devices")},
-            schema={"kinds": pl.Int32, "places": pl.Int64, "ids": pl.Int64, "devices": pl.Int64},
-        )
-        person, device = pl.lit(None, pl.Int64), pl.lit(None, pl.Int64)
-        for kind, (names, frame) in enumerate(zip(_NAMES, distinct, strict=True)):
-            if not frame.height:
-                continue
-            mine = answers.filter(pl.col("kinds") == kind).select(
-                (pl.col("places") - 1).alias("place"),
-                pl.col("ids").alias(f"person_{kind}"),
-                pl.col("devices").alias(f"device_{kind}"),
-            )
-            told = frame.with_columns(pl.int_range(frame.height, dtype=pl.Int64).alias("place"))
-            told = told.join(mine, on="place", how="left").drop("place")
-            rows = rows.join(told, on=names, how="left", maintain_order="left")
-            person = pl.coalesce(person, f"person_{kind}")
-            device = pl.coalesce(device, f"device_{kind}")
-        return rows.with_columns(person.alias("person"), device.alias("known_device"))
-
-
-def _token_keys(tokens: pl.Series) -> pl.Series:
-    return pl.Series("key", [token_key(token).hex() for token in tokens], pl.String())
-
-
-def _strangers(named: pl.DataFrame) -> list[str]:
-    """External ids that nobody has."""
-    unknown = named.filter(pl.col("person").is_null())
-    names: list[str] = unknown["external_id"].drop_nulls().unique().to_list()
-    return names

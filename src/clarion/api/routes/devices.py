@@ -55,6 +55,8 @@ async def register_one(api: Api, call: Exchange) -> Answer:
     body = await call.json(DeviceRow, api.deps.limits.max_body)
     if call.caller.scope is Scope.DEVICE and body.user is not None:
         raise invalid("/user", "With a `device` key name the person by `external_id`.")
+    if call.caller.scope is Scope.DEVICE and body.aliases:
+        raise invalid("/aliases", "Aliases are given with a `send` key.")
     if body.external_id is not None:
         await demand_identity(api, call.caller, body.external_id, body.identity_token)
     done = await api.registrar.register(call.caller.app, device_row(body, ""))

@@ -34,6 +34,8 @@ class PersonRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     external_id: Name
     attributes: AttributeChanges = {}
+    aliases: dict[Name, Name | None] = {}
+    """Label -> value; null takes the alias away."""
     language: Name | None = None
     time_zone: Name | None = None
     country: Name | None = None
@@ -113,6 +115,9 @@ class DeviceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     country: Name | None = None
     location: LocationBody | None = None
     attributes: AttributeChanges = {}
+    aliases: dict[Name, Name | None] = {}
+    """Of the person of `external_id`: label -> value; null takes the alias away. A `device` key
+    gives none."""
     last_active_at: Instant | None = None
     permission: Permission | None = None
     """What the system lets the app show on this device."""

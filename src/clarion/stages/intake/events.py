@@ -11,8 +11,9 @@ from typing import Final
 import polars as pl
 
 from clarion.domain.attributes import FieldProblem
-from clarion.domain.event import POINTERS, RAW_COLUMNS, CheckedEvents, EventRules, check, fresh_ids
+from clarion.domain.event import RAW_COLUMNS, CheckedEvents, EventRules, check, fresh_ids
 from clarion.domain.ids import AppId
+from clarion.domain.naming import POINTERS
 from clarion.domain.registration import RowProblem
 from clarion.ports.events import Events
 from clarion.ports.system import Chance, Clock
