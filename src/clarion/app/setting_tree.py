@@ -48,6 +48,9 @@ class Server(_Section, frozen=True):
     port: Annotated[
         int, Meta(description="Port that the API listens on; 0 takes a free one.", ge=0, le=65535)
     ] = 8080
+    public_url: Annotated[
+        str | None, Meta(description="https:// address of the API on people's devices.")
+    ] = None
     processes: Annotated[
         int, Meta(description="API processes that share the port.", ge=1, le=256)
     ] = 1
