@@ -54,6 +54,7 @@ def _ports(container: Container) -> PlanningPorts:
         line=container.plan_line,
         audience=container.facts,
         frequency=PostgresFrequencyBook(container.pool),
+        segments=container.segments,
         clock=container.clock,
         metrics=container.metrics,
     )
