@@ -10,10 +10,14 @@ from clarion.api.decoding import free_form, refuse, utc
 from clarion.api.exchange import Exchange
 from clarion.api.problems import FieldProblem, ProblemError, field_problem
 from clarion.api.routing import Api
-from clarion.api.shapes.messages import NO_OVERRIDES, MessageBody, ToBody
+from clarion.api.shapes.messages import NO_OVERRIDES, MessageBody
+from clarion.api.targeting import target_of, target_problems
+from clarion.api.timing import begins_at, moment_of
+from clarion.domain.app_rules import Moment
+from clarion.domain.category import CALLS
 from clarion.domain.content import Action, Content, Json, Message, Priority, PushType
 from clarion.domain.errors import ErrorCode, FieldCode
-from clarion.domain.ids import AppId, DeviceId, MessageId
+from clarion.domain.ids import AppId, MessageId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import NETWORK_BY_LABEL, Network
 from clarion.ports.messages import Target
@@ -43,14 +47,18 @@ class Checked:
     target: Target
     send_at: datetime
     scheduled: bool
+    moment: Moment
 
 
 async def check(
     api: Api, body: MessageBody, now: datetime, *, app: AppId, ids: MessageIds
 ) -> Checked:
     """Everything that can be known before acceptance; raises `ProblemError` (422)."""
-    refuse([*_target_problems(body.to, api), *_content_problems(body), *_free_values(body)])
-    send_at = now if body.send_at is None else utc(body.send_at, "/send_at")
+    most = api.deps.limits.max_recipients
+    refuse([*target_problems(body.to, most), *_content_problems(body), *_free_values(body)])
+    category = await _category(api, app, body, now)
+    moment = moment_of(body)
+    send_at = begins_at(moment, now) if body.send_at is None else utc(body.send_at, "/send_at")
     expires_at = None if body.expires_at is None else utc(body.expires_at, "/expires_at")
     if expires_at is not None and body.send_at is not None and expires_at <= send_at:
         refuse([_combined("/expires_at", "The message would end before it is sent.")])
@@ -66,9 +74,11 @@ async def check(
         expires_at=expires_at,
         collapse_id=body.collapse_id,
         retry_id=ids.retry,
+        category=category,
     )
+    target = await target_of(api, app, body.to, now)
     await _ask_networks(api, app, made, body, max(send_at, now))
-    return Checked(made, _target(body.to), max(send_at, now), scheduled)
+    return Checked(made, target, max(send_at, now), scheduled, moment)
 
 
 def idempotency_key(call: Exchange) -> str | None:
@@ -87,28 +97,26 @@ def idempotency_key(call: Exchange) -> str | None:
 def _lane(body: MessageBody, *, scheduled: bool) -> Lane:
     if body.lane is not None:
         return _LANES[body.lane]
-    few = not body.to.all and body.to.named <= MAX_URGENT
-    return Lane.TRANSACTIONAL if few and not scheduled else Lane.CAMPAIGN
+    few = 0 < body.to.named <= MAX_URGENT
+    at_once = not scheduled and body.local_time is None and body.throttle_per_minute is None
+    return Lane.TRANSACTIONAL if few and at_once else Lane.CAMPAIGN
 
 
-def _target(to: ToBody) -> Target:
-    return Target(
-        everybody=to.all,
-        users=to.users,
-        aliases=[(alias.label, alias.value) for alias in to.aliases],
-        devices=[DeviceId(device) for device in to.devices],
-        networks=[NETWORK_BY_LABEL[label] for label in to.networks],
+async def _category(api: Api, app: AppId, body: MessageBody, now: datetime) -> str:
+    """The slug of the message's category; raises `ProblemError` for one that the app has not."""
+    rules = await api.deps.rulebook.of(app, now)
+    slug = body.category
+    if slug is None:
+        return CALLS if body.lane == "call" else rules.default_category
+    if slug in rules.categories and slug not in rules.archived:
+        return slug
+    known = ", ".join(sorted(rules.categories.keys() - rules.archived))
+    detail = f"The app has no category {slug!r}; it has {known}."
+    raise ProblemError(
+        ErrorCode.CATEGORY_UNKNOWN,
+        detail,
+        errors=[field_problem("/category", FieldCode.INVALID, detail)],
     )
-
-
-def _target_problems(to: ToBody, api: Api) -> Iterator[FieldProblem]:
-    if to.all and to.named:
-        yield _combined("/to", "Name recipients or ask for `all`, not both.")
-    if not to.all and not to.named:
-        yield _combined("/to", "Name `users`, `aliases` or `devices`, or ask for `all`.")
-    most = api.deps.limits.max_recipients
-    if to.named > most:
-        yield field_problem("/to", FieldCode.TOO_LARGE, f"At most {most} named recipients.")
 
 
 def _content_problems(body: MessageBody) -> Iterator[FieldProblem]:

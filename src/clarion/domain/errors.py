@@ -38,6 +38,7 @@ class ErrorCode(StrEnum):
     MEDIA_TYPE_UNSUPPORTED = "media_type_unsupported"
     REQUEST_INVALID = "request_invalid"
     MESSAGE_REFUSED = "message_refused"
+    CATEGORY_UNKNOWN = "category_unknown"
     CREDENTIAL_REFUSED = "credential_refused"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     RATE_LIMITED = "rate_limited"
@@ -107,6 +108,7 @@ ERRORS: Final[dict[ErrorCode, ErrorKind]] = {
     _C.MEDIA_TYPE_UNSUPPORTED: ErrorKind(415, "The body's media type is not taken here"),
     _C.REQUEST_INVALID: ErrorKind(422, "The request is not acceptable"),
     _C.MESSAGE_REFUSED: ErrorKind(422, "A targeted network would refuse the message"),
+    _C.CATEGORY_UNKNOWN: ErrorKind(422, "The app has no such category"),
     _C.CREDENTIAL_REFUSED: ErrorKind(422, "The credential can't work"),
     _C.IDEMPOTENCY_KEY_REUSED: ErrorKind(422, "The idempotency key came with another body"),
     _C.RATE_LIMITED: ErrorKind(429, "Too many requests", retryable=True),

@@ -82,6 +82,7 @@ async def send(api: Api, call: Exchange) -> Answer:
         idempotency=None if key is None else IdempotencyKey(key=key, body_hash=_hash(raw)),
         answer_status=202,
         answer=answer,
+        moment=checked.moment,
     )
     match await api.deps.acceptor.accept(new, now):
         case Accepted():
@@ -252,6 +253,7 @@ ROUTES: Final = (
         errors=(
             ErrorCode.HEADER_INVALID,
             ErrorCode.MESSAGE_REFUSED,
+            ErrorCode.CATEGORY_UNKNOWN,
             ErrorCode.IDEMPOTENCY_KEY_REUSED,
             ErrorCode.IDEMPOTENCY_IN_FLIGHT,
         ),

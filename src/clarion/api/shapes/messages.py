@@ -34,6 +34,14 @@ class ToBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     aliases: Annotated[list[AliasRef], msgspec.Meta(max_length=10_000)] = []
     devices: Annotated[list[Id], msgspec.Meta(max_length=10_000)] = []
     all: bool = False
+    segment: str | Members | None = None
+    """The name of a segment, or an expression: as text, or in its JSON form."""
+    lists: Annotated[list[Name], msgspec.Meta(max_length=100)] = []
+    """Members of any of these."""
+    topics: Annotated[list[Name], msgspec.Meta(max_length=100)] = []
+    """Subscribers of any of these."""
+    exclude: str | Members | None = None
+    """Nobody who is in this, given as `segment` is."""
     networks: Annotated[list[Network], msgspec.Meta(max_length=16)] = []
     """Only over these; empty: over every network of the person."""
 
@@ -41,6 +49,23 @@ class ToBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     def named(self) -> int:
         """How many recipients are named."""
         return len(self.users) + len(self.aliases) + len(self.devices)
+
+    @property
+    def chosen(self) -> bool:
+        """Whether recipients are found by what is known of them."""
+        return bool(self.segment is not None or self.lists or self.topics)
+
+
+class LocalTimeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """When the clock of each person shows a time."""
+
+    time: Annotated[str, msgspec.Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?$")]
+    date: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
+    """Left out: the day that it is where the person is."""
+    if_passed: Literal["next_day", "drop", "send_now"] = "next_day"
+    """What becomes of it where that time is over: it waits for the next day, is not sent, or is
+    sent at once while no more than `grace_s` have gone by."""
+    grace_s: Annotated[int, msgspec.Meta(ge=0, le=7 * 86_400)] = 0
 
 
 class ActionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -103,6 +128,18 @@ class MessageBody(
     """After this instant nothing is sent and nothing is shown."""
     send_at: Instant | None = None
     """Left out: now."""
+    local_time: LocalTimeBody | None = None
+    """Not before each person's clock shows this."""
+    category: Name | None = None
+    """Slug of the category whose consent, caps and quiet hours bind it; left out: `calls` in the
+    lane `call`, the app's default elsewhere."""
+    importance: Annotated[int, msgspec.Meta(ge=0, le=254)] | None = None
+    """Of two messages under one cap, the one of the higher importance is sent; left out: the
+    category's."""
+    quiet_hours: Literal["respect", "hold", "drop", "silent"] = "respect"
+    """What quiet hours of the app and the category do to it; a person's own windows always hold."""
+    throttle_per_minute: Annotated[int, msgspec.Meta(ge=1, le=100_000_000)] | None = None
+    """No more recipients than this in a minute."""
     collapse_id: CollapseId | None = None
     """Messages with the same id replace each other on the device."""
     lane: LaneName | None = None
