@@ -26,11 +26,15 @@ MESSAGE = MessageId(str(UUID(int=2**100 + 5)))
 
 
 @asynccontextmanager
-async def owner(pool: asyncpg.Pool, folder: Path) -> AsyncIterator[FactsClient]:
+async def owner(
+    pool: asyncpg.Pool, folder: Path, *, drain_every_s: float = 0.25
+) -> AsyncIterator[FactsClient]:
     """A running owner, and a client of it."""
     stop = asyncio.Event()
     clock = SystemClock()
-    settings = OwnerSettings(path=folder / "facts.duckdb", socket=folder / "facts.sock")
+    settings = OwnerSettings(
+        path=folder / "facts.duckdb", socket=folder / "facts.sock", drain_every_s=drain_every_s
+    )
     task = asyncio.create_task(run_owner(pool, settings, clock, stop))
     client = FactsClient(settings.socket, clock)
     try:
@@ -191,6 +195,24 @@ async def test_outcomes_are_counted_and_traced(pool: asyncpg.Pool, short_dir: Pa
     assert not other.outcomes
     assert sum(n for _, n in rate) == 4
     assert wrong == []
+
+
+async def test_the_audience_does_not_wait_for_outcomes_and_who_asks_waits_for_neither(
+    pool: asyncpg.Pool, short_dir: Path
+) -> None:
+    """Outcomes come in at leisure: with the next turn, or as soon as a question names them."""
+    async with owner(pool, short_dir, drain_every_s=600) as client:
+        await client.counts(AppId(1), MESSAGE, at_least_xid=await add_chunk(pool, 1, [1]))
+        xid = await add_chunk(pool, 2, [2])
+        people = await add_people(pool, 1)
+        async with asyncio.timeout(10):
+            while await client.version() <= people:  # noqa: ASYNC110  # nobody tells of it
+                await asyncio.sleep(0.01)
+        before = await client.counts(AppId(1), MESSAGE, at_least_xid=0)
+        after = await client.counts(AppId(1), MESSAGE, at_least_xid=xid)
+
+    assert [found.count for found in before.outcomes] == [1]
+    assert [found.count for found in after.outcomes] == [2]
 
 
 async def test_a_restart_takes_nothing_in_twice(pool: asyncpg.Pool, short_dir: Path) -> None:

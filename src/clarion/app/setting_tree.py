@@ -179,11 +179,11 @@ class Facts(_Section, frozen=True):
     drain_every_s: Annotated[
         float,
         Meta(
-            description="Seconds between two takings of outcomes and changes into the columns.",
+            description="Seconds between two takings of outcomes that nobody asks for.",
             gt=0,
             le=60,
         ),
-    ] = 0.5
+    ] = 2.0
 
 
 class Log(_Section, frozen=True):

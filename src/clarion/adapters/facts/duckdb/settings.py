@@ -14,7 +14,7 @@ class OwnerSettings:
         socket: where askers connect; only the same user may.
         memory_mib: DuckDB's own memory; larger sorts and joins go to disk.
         threads: how many of DuckDB's threads work on one question.
-        drain_every_s: how old an outcome may become before it is in the facts.
+        drain_every_s: how old an outcome that nobody asks for may become before it is in the facts.
         keep_chunks: how long the state store keeps what was taken in, in case the file is lost.
         keep_events: how long the state store remembers the ids of events.
         lag_limit_s: how long an asker waits for a change it has to see, before it is refused.
