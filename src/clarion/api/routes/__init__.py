@@ -12,6 +12,8 @@ from clarion.api.routes import (
     keys,
     lists,
     messages,
+    preferences,
+    sdk,
     system,
     topics,
     users,
@@ -30,5 +32,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *keys.ROUTES,
     *apps.ROUTES,
     *categories.ROUTES,
+    *preferences.ROUTES,
+    *sdk.ROUTES,
     *system.ROUTES,
 )

@@ -1,0 +1,270 @@
+/** `<clarion-inbox>`: a bell, how much is unread, and what was sent; live, and in every tab. */
+
+import { web } from "../wire/api";
+import { all, drop, put, read, within, write } from "../wire/store";
+import { type Message, type Stream, follow } from "./sse";
+import { STYLE } from "./style";
+
+/** One message; `at` in milliseconds since 1970. */
+export interface Item {
+  id: string;
+  title: string;
+  body?: string | undefined;
+  image?: string | undefined;
+  link?: string | undefined;
+  at: number;
+  read?: boolean | undefined;
+}
+
+/** Where an inbox learns what did not come to this browser. */
+export interface Source {
+  /** What was missed, asked once when it starts. */
+  missed?: () => Promise<Item[]>;
+  /** A stream of events: `message` with an `Item` as JSON, `removed` with its `{id}`. */
+  stream?: Stream;
+}
+
+export interface Labels {
+  inbox: string;
+  empty: string;
+  /** `{n}` is the count. */
+  unread: string;
+  allRead: string;
+}
+
+const MOST = 100;
+const LABELS: Labels = {
+  inbox: "Notifications",
+  empty: "Nothing yet.",
+  unread: "{n} unread",
+  allRead: "Mark all as read",
+};
+
+/** Items by id, newest first; what was read stays read. */
+export function merge(held: Item[], come: Item[]): Item[] {
+  const by = new Map(held.map((item) => [item.id, item]));
+  for (const item of come) by.set(item.id, { ...item, read: item.read || by.get(item.id)?.read });
+  return [...by.values()].sort((a, b) => b.at - a.at || (a.id < b.id ? 1 : -1));
+}
+
+/** What came from outside, or nothing where it is no item. */
+export function item(value: unknown): Item | undefined {
+  const said = (value ?? {}) as Record<string, unknown>;
+  const at = typeof said.at === "string" ? Date.parse(said.at) : Number(said.at);
+  if (typeof said.id !== "string" || typeof said.title !== "string" || !(at >= 0)) return undefined;
+  const text = (field: unknown) => (typeof field === "string" ? field : undefined);
+  return {
+    id: said.id,
+    title: said.title,
+    body: text(said.body),
+    image: web(said.image, location.href),
+    link: web(said.link, location.href),
+    at,
+    read: said.read === true,
+  };
+}
+
+function make<K extends keyof HTMLElementTagNameMap>(
+  name: K,
+  part: string,
+  text = "",
+): HTMLElementTagNameMap[K] {
+  const made = document.createElement(name);
+  made.setAttribute("part", part);
+  made.textContent = text;
+  return made;
+}
+
+export class ClarionInbox extends HTMLElement {
+  #labels = LABELS;
+  #source: Source = {};
+  #items: Item[] = [];
+  #tabs: BroadcastChannel | undefined;
+  #stop: AbortController | undefined;
+  #bell = make("button", "bell");
+  #count = make("span", "count");
+  #panel = make("div", "panel");
+  #list = make("ul", "list");
+  #title = make("h2", "title");
+  #allRead = make("button", "all-read");
+
+  constructor() {
+    super();
+    const root = this.attachShadow({ mode: "open" });
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(STYLE);
+    root.adoptedStyleSheets = [sheet];
+    this.#bell.append(this.#count);
+    this.#bell.setAttribute("aria-expanded", "false");
+    this.#panel.hidden = true;
+    this.#panel.setAttribute("role", "region");
+    const head = make("header", "head");
+    head.append(this.#title, this.#allRead);
+    this.#panel.append(head, this.#list);
+    root.append(this.#bell, this.#panel);
+    this.#bell.onclick = () => this.toggle();
+    this.#allRead.onclick = () => void this.markRead();
+    root.addEventListener("keydown", (event) => {
+      if ((event as KeyboardEvent).key === "Escape" && !this.#panel.hidden) {
+        this.toggle(false);
+        this.#bell.focus();
+      }
+    });
+  }
+
+  connectedCallback(): void {
+    this.#tabs = new BroadcastChannel("clarion");
+    this.#tabs.onmessage = () => void this.#load();
+    document.addEventListener("click", this.#outside);
+    void this.#load();
+    this.#start();
+  }
+
+  disconnectedCallback(): void {
+    this.#tabs?.close();
+    this.#stop?.abort();
+    document.removeEventListener("click", this.#outside);
+  }
+
+  /** Words in the person's language. */
+  set labels(labels: Partial<Labels>) {
+    this.#labels = { ...LABELS, ...labels };
+    this.#draw();
+  }
+
+  set source(source: Source) {
+    this.#source = source;
+    if (this.isConnected) this.#start();
+  }
+
+  get unread(): number {
+    return this.#items.filter((item) => !item.read).length;
+  }
+
+  toggle(open = this.#panel.hidden): void {
+    this.#panel.hidden = !open;
+    this.#bell.setAttribute("aria-expanded", String(open));
+    if (open) this.#draw(); // times since have passed
+  }
+
+  /** Mark one as read, or all. */
+  async markRead(id?: string): Promise<void> {
+    const changed = this.#items.filter((item) => !item.read && (!id || item.id === id));
+    for (const item of changed) await put("inbox", { ...item, read: true });
+    await this.#load(true);
+  }
+
+  readonly #outside = (event: Event): void => {
+    if (!event.composedPath().includes(this)) this.toggle(false);
+  };
+
+  #start(): void {
+    this.#stop?.abort();
+    this.#stop = new AbortController();
+    const { missed, stream } = this.#source;
+    const { signal } = this.#stop;
+    if (missed) {
+      // What can't be asked for now is asked for at the next start.
+      void missed().then((items) => this.#take(items), (error) => console.warn("clarion:", error));
+    }
+    if (stream) {
+      const name = "cursor:" + stream.url;
+      // One tab reads the stream; when it is closed another goes on from its cursor.
+      void navigator.locks
+        .request("clarion-stream:" + stream.url, { signal }, async () => {
+          const cursor = (await read<string>(name)) ?? "";
+          let last: Promise<unknown> = Promise.resolve();
+          const told = (message: Message): void => {
+            last = last.then(() => this.#hear(message)).then(() => write(name, message.id));
+          };
+          await follow(stream, cursor, told, signal);
+        })
+        .catch(() => undefined); // stopped while it waited for its turn
+    }
+  }
+
+  async #hear({ event, data }: Message): Promise<void> {
+    let said: unknown;
+    try {
+      said = JSON.parse(data);
+    } catch {
+      return; // not ours
+    }
+    if (event === "removed") {
+      await drop("inbox", [String((said as Item).id)]);
+      await this.#load(true);
+    } else if (event === "message") await this.#take([said]);
+  }
+
+  async #take(values: unknown[]): Promise<void> {
+    const come = values.map(item).filter((one) => one !== undefined);
+    for (const one of come) {
+      const held = await within<Item | undefined>("inbox", "readonly", (store) => store.get(one.id));
+      await put("inbox", { ...one, read: one.read || !!held?.read });
+    }
+    await this.#load(true);
+  }
+
+  async #load(tell = false): Promise<void> {
+    const sorted = merge([], (await all<unknown>("inbox")).map(item).filter((one) => one !== undefined));
+    this.#items = sorted.slice(0, MOST);
+    if (sorted.length > MOST) await drop("inbox", sorted.slice(MOST).map((old) => old.id));
+    if (tell) this.#tabs?.postMessage("inbox");
+    this.#draw();
+    this.dispatchEvent(new CustomEvent("unread", { detail: this.unread }));
+  }
+
+  #draw(): void {
+    const labels = this.#labels;
+    const count = this.unread;
+    this.#title.textContent = labels.inbox;
+    this.#allRead.textContent = labels.allRead;
+    this.#allRead.hidden = !count;
+    this.#panel.setAttribute("aria-label", labels.inbox);
+    const said = count ? ": " + labels.unread.replace("{n}", String(count)) : "";
+    this.#bell.setAttribute("aria-label", labels.inbox + said);
+    this.#count.textContent = count > 99 ? "99+" : String(count);
+    this.#count.hidden = !count;
+    this.#list.replaceChildren(...this.#items.map((one) => this.#row(one)));
+    if (!this.#items.length) this.#list.append(make("li", "empty", labels.empty));
+  }
+
+  #row(one: Item): HTMLElement {
+    const row = make("li", one.read ? "item" : "item unread");
+    const link = web(one.link, location.href);
+    const body = link ? make("a", "link") : make("button", "link");
+    if (link) (body as HTMLAnchorElement).href = link;
+    body.onclick = () => void this.markRead(one.id);
+    body.dir = "auto";
+    const words = make("span", "words");
+    words.append(make("strong", "heading", one.title));
+    if (one.body) words.append(make("span", "body", one.body));
+    const time = make("time", "time", ago(one.at, this.lang || navigator.language));
+    time.dateTime = new Date(one.at).toISOString();
+    words.append(time);
+    body.append(words);
+    if (one.image) {
+      const image = make("img", "image");
+      image.src = one.image;
+      image.alt = "";
+      image.loading = "lazy";
+      image.referrerPolicy = "no-referrer";
+      body.append(image);
+    }
+    row.append(body);
+    return row;
+  }
+}
+
+/** How long ago, in the person's language. */
+export function ago(at: number, language: string, now = Date.now()): string {
+  const seconds = (at - now) / 1000;
+  const steps: [Intl.RelativeTimeFormatUnit, number][] = [
+    ["day", 86_400],
+    ["hour", 3_600],
+    ["minute", 60],
+  ];
+  const [unit, length] = steps.find(([, size]) => Math.abs(seconds) >= size) ?? ["minute", 60];
+  const format = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+  return format.format(Math.trunc(seconds / length), unit);
+}

@@ -1,0 +1,256 @@
+/** The page's side: permission, subscription, person, tags, events. */
+
+import type { Answer, Clarion, Events, Options, State } from "../public";
+import type { Config, Device, Who } from "../wire/api";
+import { enqueue, flush } from "../wire/queue";
+import { ClarionError, forget, settle, subscribe } from "../wire/registering";
+import { drop, read, write } from "../wire/store";
+import { primer } from "./primer";
+import { report, step } from "./prompting";
+import { pause, pick } from "./words";
+
+/** A browser that hides its question leaves the promise open; people answer sooner than this. */
+const QUIET_MS = 8_000;
+/** No hand is as quick as this: the browser itself has answered. */
+const INSTANT_MS = 150;
+const RETRY_MS = 5_000;
+const RETRY_MOST_MS = 300_000;
+
+interface Later {
+  times: number;
+  until: number;
+}
+
+/** Browsers where a policy for scripts demands that addresses of workers are vouched for. */
+interface Vouching {
+  trustedTypes?: {
+    createPolicy(
+      name: string,
+      rules: { createScriptURL(text: string): string },
+    ): { createScriptURL(text: string): unknown };
+  };
+}
+
+const policy = (window as Vouching).trustedTypes?.createPolicy("clarion", {
+  createScriptURL: (text) => text,
+});
+
+export async function init(options: Options): Promise<Clarion> {
+  const languages = options.languages ?? navigator.languages;
+  const config: Config = {
+    api: options.api.replace(/\/+$/, ""),
+    key: options.key,
+    vapid: options.vapid,
+    fallback: pick(options.fallback ?? {}, languages)?.[1] ?? { title: location.host },
+    icon: options.icon,
+    badge: options.badge,
+    language: languages[0] ?? "en",
+  };
+  const listeners: { [K in keyof Events]?: ((event: Events[K]) => void)[] } = {};
+  const supported = "serviceWorker" in navigator && "PushManager" in window && "Notification" in window;
+  const tabs = new BroadcastChannel("clarion");
+  let later = await read<Later>("later");
+  let registration: ServiceWorkerRegistration | undefined;
+  let failed = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+
+  function tell<K extends keyof Events>(name: K, event: Events[K]): void {
+    for (const listener of listeners[name] ?? []) listener(event);
+  }
+
+  async function state(): Promise<State> {
+    const device = await read<Device>("device");
+    later = await read<Later>("later");
+    return {
+      supported,
+      ...(!supported && { why: /iP(hone|ad|od)/.test(navigator.userAgent) ? "install" : "browser" }),
+      permission: supported ? Notification.permission : "denied",
+      subscribed: !!device && supported && Notification.permission === "granted",
+      who: (await read<Who>("who"))?.id ?? null,
+      ...(later && later.until > Date.now() && { later: later.until }),
+    };
+  }
+
+  async function changed(): Promise<void> {
+    tabs.postMessage("state");
+    tell("state", await state());
+  }
+
+  /** Make the platform know what is so; one tab at a time. */
+  function reconcile(): Promise<void> {
+    return navigator.locks.request("clarion-device", async () => {
+      const held = await read<Device>("device");
+      if (!registration || !supported) return;
+      const tags = (await read<Record<string, unknown>>("tags")) ?? {};
+      const granted = Notification.permission === "granted";
+      if (granted && !(await read<boolean>("off"))) {
+        const device = await settle(config, await subscribe(registration, config.vapid), {
+          permission: "granted",
+          tags,
+        });
+        if (device.told !== held?.told) await changed();
+        await report(config, device);
+      } else if (held && !granted) {
+        // Taken back in the browser's settings, which also ended the subscription.
+        await step("block");
+        await report(config, held);
+        await forget(config, held.token);
+        await write("device", undefined);
+        await changed();
+      }
+    });
+  }
+
+  /** Tell what waits, now and until it is told. */
+  async function work(): Promise<void> {
+    clearTimeout(timer);
+    // Only what a later try can mend is tried again; the rest is thrown to whoever called.
+    const mendable = (error: unknown): false => {
+      if (error instanceof ClarionError && error.status && error.status < 500 && error.status !== 429)
+        throw error;
+      return false;
+    };
+    const settled = await reconcile().then(() => true, mendable);
+    const told = await flush();
+    failed = settled && (told || !(await read<Device>("device"))) ? 0 : failed + 1;
+    if (failed) {
+      const wait = Math.min(RETRY_MS * 2 ** (failed - 1), RETRY_MOST_MS);
+      timer = setTimeout(quietly, wait * (0.5 + Math.random() / 2));
+    }
+  }
+
+  /** The same where nobody waits for it: what the platform refuses is said in the console. */
+  const quietly = (): void => void work().catch((error) => console.warn("clarion:", error));
+
+  /** Ask the browser. The question comes first of all: it must still be the click that asks. */
+  async function prompt(): Promise<Answer> {
+    const asked = performance.now();
+    const answering = Notification.requestPermission();
+    void step("show_prompt");
+    const wait = new Promise<"quiet">((done) => setTimeout(done, QUIET_MS, "quiet"));
+    const first = await Promise.race([answering, wait]);
+    if (first === "quiet") {
+      // It may still be answered, through the icon in the address bar.
+      void answering.then(answered).then(quietly);
+      return "quiet";
+    }
+    const instant = performance.now() - asked < INSTANT_MS;
+    await answered(first);
+    if (first === "granted") await work();
+    return first !== "default" ? first : instant ? "quiet" : "dismissed";
+  }
+
+  async function answered(permission: NotificationPermission): Promise<void> {
+    if (permission === "granted") {
+      await write("later", (later = undefined));
+      await write("off", false);
+      await step("grant");
+    } else if (permission === "denied") await step("deny");
+    else await postpone();
+    await changed();
+  }
+
+  async function postpone(): Promise<void> {
+    const times = (later?.times ?? 0) + 1;
+    const days = options.backOffDays ?? [1, 7, 30, 90];
+    await write("later", (later = { times, until: pause(times, days, Date.now()) }));
+  }
+
+  async function ask(how: { force?: boolean } = {}): Promise<Answer> {
+    if (!supported) return "unsupported";
+    const permission = Notification.permission;
+    if (permission === "denied") return "denied";
+    if (permission === "granted") {
+      await write("off", false);
+      await work();
+      return "granted";
+    }
+    if (!how.force && later && later.until > Date.now()) return "later";
+    const words = options.primer && pick(options.primer, languages);
+    if (!words) return prompt();
+    void step("show_primer");
+    const said = await primer(words[1], words[0], () => {
+      void step("accept_primer");
+      return prompt();
+    });
+    if (said.answer) {
+      await choose(said.chosen, words);
+      return said.answer;
+    }
+    await step("decline_primer");
+    await postpone();
+    await changed();
+    return "later";
+  }
+
+  async function choose(
+    chosen: Record<string, boolean>,
+    [language, words]: [string, { title: string; body?: string; version?: string }],
+  ): Promise<void> {
+    const text = [words.title, words.body].filter(Boolean).join("\n");
+    await write("chosen", { chosen, text, language, version: words.version ?? "", at: Date.now() });
+  }
+
+  async function become(who: Who): Promise<void> {
+    const before = await read<Who>("who");
+    await write("who", who);
+    if (before?.id !== who.id) {
+      // What one person was shown is not for the next one at the same computer.
+      if (before?.id) await drop("inbox");
+      await changed();
+    }
+    await work();
+  }
+
+  if (supported) {
+    await write("config", config);
+    const address = options.worker ?? "/sw.js";
+    registration = await navigator.serviceWorker.register(
+      (policy ? policy.createScriptURL(address) : address) as string,
+      { scope: options.scope ?? "/", updateViaCache: "none" },
+    );
+    await navigator.serviceWorker.ready;
+    navigator.serviceWorker.addEventListener("message", ({ data }) => {
+      if (data?.clarion === "push" || data?.clarion === "click") tell(data.clarion as "push", data);
+    });
+    tabs.onmessage = ({ data }) => {
+      if (data === "state") void state().then((now) => tell("state", now));
+    };
+    addEventListener("online", quietly);
+    document.addEventListener("visibilitychange", () => void flush());
+    const status = await navigator.permissions?.query({ name: "notifications" });
+    status?.addEventListener("change", quietly);
+    quietly();
+  }
+
+  return {
+    state,
+    ask,
+    login: (id, token) => become({ id, token }),
+    logout: () => become({ id: null }),
+    async tag(tags) {
+      await write("tags", { ...(await read<object>("tags")), ...tags });
+      await work();
+    },
+    async track(name, properties, value) {
+      await enqueue({ name, ...(properties && { properties }), ...(value !== undefined && { value }) });
+      quietly();
+    },
+    async unsubscribe() {
+      await write("off", true);
+      const held = await read<Device>("device");
+      await (await registration?.pushManager.getSubscription())?.unsubscribe();
+      if (held) {
+        await flush();
+        await forget(config, held.token);
+        await write("device", undefined);
+        await changed();
+      }
+    },
+    on(name, listener) {
+      const list = (listeners[name] ??= []) as (typeof listener)[];
+      list.push(listener);
+      return () => void list.splice(list.indexOf(listener), 1);
+    },
+  };
+}

@@ -1,0 +1,102 @@
+/** What a site sees of the SDK. */
+
+/** The words of the question before the browser's own, in one language. */
+export interface PrimerWords {
+  title: string;
+  body?: string;
+  allow: string;
+  later: string;
+  /** Category -> what it is called. Shown as boxes to tick. */
+  categories?: Record<string, string>;
+  /** Version of this text, for the consent ledger. */
+  version?: string;
+}
+
+/** Language (BCP 47) -> words. The first is for those whose language is missing. */
+export type ByLanguage<T> = Record<string, T>;
+
+export interface Options {
+  /** The platform's address, such as `https://push.example.com`. */
+  api: string;
+  /** An API key of scope `device`. */
+  key: string;
+  /** `public.public_key` of the app's Web Push credential. */
+  vapid: string;
+  /** The worker's address on this origin; `/sw.js` unless given. */
+  worker?: string;
+  /** The worker's scope; `/` unless given. */
+  scope?: string;
+  /** The question that comes first; `false`: ask the browser at once. */
+  primer?: ByLanguage<PrimerWords> | false;
+  /** What to show for a push that says nothing (userVisibleOnly). */
+  fallback?: ByLanguage<{ title: string; body?: string }>;
+  /** Languages in order of preference; those of the browser unless given. */
+  languages?: readonly string[];
+  /** Days until the question may come again, after each "not now". */
+  backOffDays?: readonly number[];
+  /** Icon of notifications that name none. */
+  icon?: string;
+  /** Monochrome badge of notifications that name none. */
+  badge?: string;
+}
+
+/** How asking ended. `quiet`: the browser may have hidden its question; point to the address bar. */
+export type Answer = "granted" | "denied" | "dismissed" | "later" | "quiet" | "unsupported";
+
+export interface State {
+  supported: boolean;
+  /** Why not: `install` on iPhones and iPads, where only installed web apps get pushes. */
+  why?: "install" | "browser";
+  permission: NotificationPermission;
+  subscribed: boolean;
+  /** External id of whoever is logged in. */
+  who: string | null;
+  /** Until when the question stays away (milliseconds since 1970). */
+  later?: number;
+}
+
+/** What people do, told to the listeners of `on`. */
+export interface Events {
+  /** A push arrived. */
+  push: Shown;
+  /** A notification was clicked; `action` is empty for the notification itself. */
+  click: Shown & { action: string };
+  /** Permission, subscription or person changed. */
+  state: State;
+}
+
+export interface Shown {
+  message?: string;
+  link?: string;
+  category?: string;
+  thread?: string;
+  data?: Record<string, unknown>;
+}
+
+export type TagValue = string | number | boolean | null | readonly (string | number | boolean)[];
+
+export interface Clarion {
+  state(): Promise<State>;
+  /**
+   * Ask for permission, after a click. The primer comes first, unless the person has said "not
+   * now" lately; `force` (behind a button of your own) asks nevertheless.
+   */
+  ask(how?: { force?: boolean }): Promise<Answer>;
+  /** Whoever sits here is `externalId`; `token` is signed by your server (HS256, `sub`, `exp`). */
+  login(externalId: string, token?: string): Promise<void>;
+  /** Whoever sits here is nobody we know. What was shown here is forgotten. */
+  logout(): Promise<void>;
+  /** Tags of this browser; null removes one. */
+  tag(tags: Record<string, TagValue>): Promise<void>;
+  /** Something that people do. Told even if the page closes now or the network is gone. */
+  track(name: string, properties?: Record<string, unknown>, value?: number): Promise<void>;
+  /** Stop pushes to this browser, until `ask`. */
+  unsubscribe(): Promise<void>;
+  on<K extends keyof Events>(name: K, listener: (event: Events[K]) => void): () => void;
+}
+
+declare global {
+  interface Window {
+    readonly Clarion: { init(options: Options): Promise<Clarion> };
+  }
+}

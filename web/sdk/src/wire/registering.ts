@@ -1,0 +1,111 @@
+/** Registering this browser, moving it between people, forgetting it. */
+
+import { type Config, type Device, NETWORK, type Who, call, octets, sameKey } from "./api";
+import { flush } from "./queue";
+import { read, write } from "./store";
+
+const DAY = 86_400_000;
+
+/** The platform refused; `status` 0: it could not be reached. */
+export class ClarionError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+  ) {
+    super(message);
+    this.name = "ClarionError";
+  }
+}
+
+/** POST; throws `ClarionError` for every answer that is no success. */
+export async function ask(config: Config, path: string, body: unknown): Promise<Response> {
+  const answer = await call(config, path, body).catch((error: unknown) => {
+    throw new ClarionError(0, "unreachable", String(error));
+  });
+  if (answer.ok) return answer;
+  const said = await answer.json().catch(() => ({}));
+  throw new ClarionError(answer.status, said.code ?? "", said.detail ?? answer.statusText);
+}
+
+/** The subscription made with the platform's key, made anew where another key made it. */
+export async function subscribe(
+  registration: ServiceWorkerRegistration,
+  vapid: string,
+): Promise<PushSubscription> {
+  const key = octets(vapid);
+  const held = await registration.pushManager.getSubscription();
+  if (held && sameKey(held.options?.applicationServerKey, key)) return held;
+  await held?.unsubscribe();
+  return registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
+}
+
+/** What the page knows of the browser, besides its address. */
+export interface About {
+  permission: string;
+  tags: Record<string, unknown>;
+}
+
+/**
+ * Make the platform know this subscription and its person. Calls only where something changed or
+ * a day has passed; what could not be told is told by the next call, because what is compared is
+ * what the platform has confirmed.
+ */
+export async function settle(
+  config: Config,
+  subscription: PushSubscription,
+  about: About,
+): Promise<Device> {
+  const token = subscription.endpoint;
+  const who = (await read<Who>("who")) ?? { id: null };
+  let held = await read<Device>("device");
+  // What happened so far happened to the person of so far.
+  if (held && held.who !== who.id) await flush();
+  if (held && held.token === token && held.who !== who.id) held = await move(config, held, who);
+  const named = who.id ? { external_id: who.id, identity_token: who.token } : {};
+  const body = {
+    network: NETWORK,
+    token,
+    keys: subscription.toJSON().keys,
+    platform: "browser",
+    language: config.language,
+    time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+    permission: about.permission,
+    attributes: about.tags,
+  };
+  const told = JSON.stringify(body) + who.id;
+  if (held && held.token === token && held.told === told && Date.now() - held.at < DAY) return held;
+  await ask(config, "/v1/devices", { ...body, ...named });
+  const device: Device = { token, keys: body.keys, who: who.id, told, at: Date.now() };
+  await write("device", device);
+  // Should this fail: the push service answers 410 for the old address, which says the same.
+  if (held && held.token !== token) await forget(config, held.token).catch(() => undefined);
+  return device;
+}
+
+/** Another person uses the device, or nobody that we know. */
+async function move(config: Config, device: Device, who: Who): Promise<Device> {
+  const named = { network: NETWORK, token: device.token };
+  try {
+    await (who.id
+      ? ask(config, "/v1/devices:login", {
+          ...named,
+          external_id: who.id,
+          identity_token: who.token,
+        })
+      : ask(config, "/v1/devices:logout", named));
+  } catch (error) {
+    // Forgotten meanwhile: the registration that follows names the person.
+    if (!(error instanceof ClarionError && error.status === 404)) throw error;
+  }
+  const moved = { ...device, who: who.id, told: "" };
+  await write("device", moved);
+  return moved;
+}
+
+/** The platform forgets an address that is no longer ours; one that it does not know is as good. */
+export async function forget(config: Config, token: string): Promise<void> {
+  await ask(config, "/v1/devices:forget", { network: NETWORK, token }).catch((error) => {
+    if (error.status !== 404) throw error;
+  });
+}
