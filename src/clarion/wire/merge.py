@@ -11,7 +11,7 @@ the payload with that text in that place.
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 Int64s = npt.NDArray[np.int64]
+UInt16s = npt.NDArray[np.uint16]
 Columns = Sequence[Sequence[str]]
 """k columns of n texts each."""
 Shorten = Callable[[str, int, Callable[[str], int]], str]
@@ -140,6 +141,50 @@ def sizes(payload: bytes, columns: Columns) -> Int64s:
         lengths = map(len, escaped_column(columns[pair[0]], pair[1]))
         total += np.fromiter(lengths, np.int64, count) * wanted.count(pair)
     return total
+
+
+def _of_each(message: UInt16s, columns: Columns) -> Iterator[tuple[int, list[int], Columns]]:
+    """(message, its rows, their columns) of each message that has rows."""
+    for at in np.unique(message).tolist():
+        rows = np.flatnonzero(message == at).tolist()
+        if len(rows) == len(message):
+            yield at, rows, columns
+        else:
+            yield at, rows, [[column[row] for row in rows] for column in columns]
+
+
+def fill_messages(payloads: Mapping[int, bytes], message: UInt16s, columns: Columns) -> list[bytes]:
+    """`fill` where recipients have different messages.
+
+    Args:
+        payloads: Index of a message -> what the provider wrote for it.
+        message: Per recipient, the index of its message.
+        columns: The batch's merge columns, at least one.
+
+    Returns:
+        One payload a recipient; empty where its message has none.
+    """
+    filled = [b""] * len(message)
+    for at, rows, mine in _of_each(message, columns):
+        if at not in payloads:
+            continue
+        bodies = fill(payloads[at], mine)
+        if len(rows) == len(message):
+            return bodies
+        for row, body in zip(rows, bodies, strict=True):
+            filled[row] = body
+    return filled
+
+
+def longest_sizes(
+    payloads: Mapping[int, Sequence[bytes]], message: UInt16s, columns: Columns
+) -> Int64s:
+    """`sizes` where recipients have different messages, of the longest of each one's payloads."""
+    found = np.zeros(len(message), np.int64)
+    for at, rows, mine in _of_each(message, columns):
+        for payload in payloads.get(at, ()):
+            found[rows] = np.maximum(found[rows], sizes(payload, mine))
+    return found
 
 
 def fit(

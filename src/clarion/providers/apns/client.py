@@ -30,6 +30,7 @@ from clarion.providers.apns import credential, payload
 from clarion.providers.apns.errors import Columns, Ruling, misconfigured
 from clarion.wire.http2 import Batch, HeaderSet, literal_field
 from clarion.wire.jose import Json, build_jwt, load_es256_key, parse_jwt
+from clarion.wire.merge import fill_messages
 
 REFRESH_AFTER: Final = timedelta(minutes=50)
 REFRESH_JITTER: Final = timedelta(minutes=5)
@@ -93,6 +94,8 @@ class _Job:
     message: UInt16s
     world: UInt8s
     unknown: npt.NDArray[np.bool_]
+    filled: Sequence[bytes] | None = None
+    """Each recipient's own body, where something is merged."""
 
 
 def _session(stored: Credential) -> _Session:
@@ -321,7 +324,7 @@ def _job(request: SendRequest, session: _Session, columns: Columns) -> _Job:
         except payload.UnwritableError:
             columns.put(np.flatnonzero(message == at), _UNWRITABLE)
             continue
-        if len(ready.body) > payload.limit(ready.push_type):
+        if recipients.merge is None and len(ready.body) > payload.limit(ready.push_type):
             columns.put(np.flatnonzero(message == at), _TOO_LARGE)
         else:
             prepared[at] = ready
@@ -332,7 +335,18 @@ def _job(request: SendRequest, session: _Session, columns: Columns) -> _Job:
 
 
 def _sendable(job: _Job, rows: Int64s) -> Int64s:
-    """The rows with a writable message and a token that fits into a path."""
+    """The rows with a writable message that is not too long, and a token that fits into a path."""
+    merge = job.request.recipients.merge
+    if merge is not None:
+        bodies = {at: item.body for at, item in job.prepared.items()}
+        job.filled = fill_messages(bodies, job.message, merge)
+        limit = np.zeros(len(job.request.messages), np.int64)
+        for at, item in job.prepared.items():
+            limit[at] = payload.limit(item.push_type)
+        octets = np.fromiter(map(len, job.filled), np.int64, len(job.filled))
+        over = octets > limit[job.message]
+        job.columns.put(rows[over], _TOO_LARGE)
+        rows = rows[~over]
     if len(job.prepared) < len(job.request.messages):
         rows = rows[np.isin(job.message[rows], list(job.prepared))]
     tokens = job.request.recipients.tokens
@@ -359,6 +373,9 @@ def _batch(job: _Job, rows: Int64s, bearer: _Bearer | None) -> Batch:
     alike = bool((message == message[0]).all())
     headers += some.own_fields() if alike else []
     shared = HeaderSet(path_prefix=b"/3/device/", headers=tuple(headers), literal=_LITERAL)
+    bodies = None if job.filled is None else [job.filled[row] for row in rows.tolist()]
+    if alike and bodies is not None:
+        return Batch(shared, paths, bodies=bodies, extra=extra)
     if alike:
         return Batch(shared, paths, body=some.body, extra=extra)
     # Many messages in one batch: what differs travels as literals, so that the peer's header
@@ -369,5 +386,5 @@ def _batch(job: _Job, rows: Int64s, bearer: _Bearer | None) -> Batch:
     }
     which = message.tolist()
     fields = [own[at] + field.tobytes() for at, field in zip(which, extra, strict=True)]
-    bodies = [job.prepared[at].body for at in which]
-    return Batch(shared, paths, bodies=bodies, extra=fields)
+    own_bodies = bodies or [job.prepared[at].body for at in which]
+    return Batch(shared, paths, bodies=own_bodies, extra=fields)

@@ -19,6 +19,7 @@ import orjson
 
 from clarion.domain.content import Json, Message, Priority, PushType
 from clarion.domain.handoffs import Int64s, UInt16s
+from clarion.domain.merge import holds_marker
 from clarion.domain.network import Network
 from clarion.ports.provider import PayloadProblem
 from clarion.wire.http2 import literal_field
@@ -110,7 +111,10 @@ def merged(built: Json, over: Json) -> Json:
 
 
 def _override(message: Message, part: str) -> Mapping[str, Json]:
-    found = message.content.overrides.get(Network.APNS, {}).get(part)
+    overrides = message.content.overrides
+    if not overrides:  # nearly every message; asking for an abstract class is slow
+        return {}
+    found = overrides.get(Network.APNS, {}).get(part)
     return found if isinstance(found, Mapping) else {}
 
 
@@ -163,7 +167,10 @@ def document(message: Message, now: datetime) -> dict[str, Json]:
         built |= message.content.data
     if message.push_type is not PushType.MDM:  # the device wants nothing but `mdm`
         built |= {"aps": _aps(message, now), OUR_KEY: _ours(message)}
-    whole = merged(built, dict(_override(message, "payload")))
+    over = _override(message, "payload")
+    if not over:
+        return built
+    whole = merged(built, dict(over))
     return whole if isinstance(whole, dict) else {}
 
 
@@ -255,6 +262,8 @@ def _problem(pointer: str, code: str, detail: str) -> PayloadProblem:
 
 
 def _header_problems(message: Message) -> Iterator[PayloadProblem]:
+    if not message.content.overrides:
+        return
     for part, value in message.content.overrides.get(Network.APNS, {}).items():
         if part not in {"headers", "payload"} or not isinstance(value, Mapping):
             yield _problem(
@@ -266,7 +275,8 @@ def _header_problems(message: Message) -> Iterator[PayloadProblem]:
     patterns = OVERRIDABLE | {"apns-priority": "|".join(str(int(p)) for p in allowed)}
     for name, value in _override(message, "headers").items():
         pattern = patterns.get(name)
-        if pattern is None or not isinstance(value, str) or not re.fullmatch(pattern, value):
+        plain = isinstance(value, str) and not holds_marker(value)  # a header is the same for all
+        if pattern is None or not plain or not re.fullmatch(pattern, str(value)):
             yield _problem(
                 f"/overrides/apns/headers/{name}",
                 "field_invalid",

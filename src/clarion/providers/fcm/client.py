@@ -39,6 +39,7 @@ from clarion.providers.fcm.errors import (
 )
 from clarion.wire.http2 import Batch, HeaderSet
 from clarion.wire.jose import JoseError, Json, build_jwt, load_rs256_key
+from clarion.wire.merge import fill_messages, longest_sizes
 
 SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
 GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -98,6 +99,8 @@ class _Job:
     prepared: Mapping[int, payload.Prepared]
     """Index of a message -> the message; those that can't be sent are missing."""
     message: UInt16s
+    filled: Sequence[bytes] | None = None
+    """What follows each recipient's own token, where something is merged."""
 
 
 def _session(credential: Credential, hosts: FcmHosts) -> _Session:
@@ -327,7 +330,7 @@ def _job(request: SendRequest, session: _Session, columns: Columns) -> _Job:
         except payload.UnwritableError:
             columns.put(np.flatnonzero(message == at), _UNWRITABLE)
             continue
-        if ready.octets > payload.MAX_BYTES:
+        if request.recipients.merge is None and ready.octets > payload.MAX_BYTES:
             columns.put(np.flatnonzero(message == at), _TOO_LARGE)
         else:
             prepared[at] = ready
@@ -335,7 +338,15 @@ def _job(request: SendRequest, session: _Session, columns: Columns) -> _Job:
 
 
 def _sendable(job: _Job, rows: Int64s) -> Int64s:
-    """The rows with a writable message and a token that needs no escape in JSON."""
+    """The rows with a writable message, not too long, and a token that needs no escape in JSON."""
+    merge = job.request.recipients.merge
+    if merge is not None:
+        counted = {at: item.counted for at, item in job.prepared.items()}
+        over = longest_sizes(counted, job.message, merge) > payload.MAX_BYTES
+        job.columns.put(rows[over], _TOO_LARGE)
+        rows = rows[~over]
+        tails = {at: item.tail for at, item in job.prepared.items()}
+        job.filled = fill_messages(tails, job.message, merge)
     if len(job.prepared) < len(job.request.messages):
         rows = rows[np.isin(job.message[rows], list(job.prepared))]
     tokens, octets = job.request.recipients.tokens, payload.TOKEN_OCTETS
@@ -350,6 +361,11 @@ def _bodies(job: _Job, rows: Int64s) -> list[bytes]:
     recipients, message = job.request.recipients, job.message[rows]
     kind = recipients.environment[rows]
     tokens = [recipients.tokens[row] for row in rows.tolist()]
+    if job.filled is not None:
+        return [
+            payload.HEADS[of] + token + job.filled[row]
+            for of, token, row in zip(kind.tolist(), tokens, rows.tolist(), strict=True)
+        ]
     if (message == message[0]).all() and (kind == kind[0]).all():
         return job.prepared[int(message[0])].bodies(tokens, TokenKind(int(kind[0])))
     tails = {at: item.tail for at, item in job.prepared.items()}

@@ -10,6 +10,7 @@ from typing import Final
 
 from clarion.domain.content import Message
 from clarion.domain.handoffs import Answers
+from clarion.domain.merge import filled
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason, Verdict
 from clarion.ports.provider import CredentialProblem, Outline, PayloadProblem, SendRequest
@@ -19,6 +20,7 @@ from clarion.providers.webpush import credential, errors, payload
 from clarion.providers.webpush.credential import MAX_ORIGINS, Identities, Identity, make_room
 from clarion.wire.endpoint import NOBODY, AllowList, Refused, decide
 from clarion.wire.http2 import Batch, HeaderSet
+from clarion.wire.merge import fill
 from clarion.wire.vapid import (
     VapidError,
 )
@@ -29,6 +31,7 @@ from clarion.wire.webpush import (
     encrypt_batch_kept,
 )
 
+_MOST: Final = payload.MAX_PLAINTEXT
 SLICE: Final = 50
 """Messages encrypted before the loop may do something else: about 6 ms with fresh keys."""
 
@@ -67,6 +70,8 @@ class _Group:
     url: bytes
     message: Message
     rows: list[int]
+    text: bytes
+    """The plaintext, with merge markers where the run has merge columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +81,8 @@ class _Run:
     request: SendRequest
     sender: Identity
     columns: errors.Columns
-    texts: dict[int, bytes] = field(default_factory=dict)
-    """Plaintexts by the message's place."""
+    texts: dict[tuple[int, bool], bytes] = field(default_factory=dict)
+    """Plaintexts by the message's place, and whether the links that are filled in can be opened."""
 
 
 class WebPushProvider:
@@ -161,31 +166,30 @@ class WebPushProvider:
         run = _Run(request, sender, columns)
         gate = asyncio.Semaphore(self._settings.origins_at_once)
         async with asyncio.TaskGroup() as tasks:
-            for group, text in self._groups(run):
-                rows, bodies = await self._encrypt(run, group.rows, text)
+            for group in self._groups(run):
+                rows, bodies = await self._encrypt(run, group)
                 if rows:
                     batch = self._batch(run, group, rows, bodies)
                     tasks.create_task(self._exchange(gate, run, group, rows, batch))
 
-    def _groups(self, run: _Run) -> Iterator[tuple[_Group, bytes]]:
+    def _groups(self, run: _Run) -> Iterator[_Group]:
         """Rows by origin and message with the plaintext; what can't be sent is answered here."""
         recipients = run.request.recipients
-        column = recipients.message
-        messages = [0] * len(recipients) if column is None else column.tolist()
-        found: dict[tuple[bytes, int], list[int]] = {}
-        for row, (token, message) in enumerate(zip(recipients.tokens, messages, strict=True)):
+        found: dict[tuple[bytes, int, bool], list[int]] = {}
+        kinds = zip(recipients.tokens, *_kinds(run.request), strict=True)
+        for row, (token, message, led) in enumerate(kinds):
             match = _ENDPOINT.fullmatch(token)
             url = b"" if match is None else match[1]
-            found.setdefault((url, message), []).append(row)
-        for (url, message), rows in found.items():
+            found.setdefault((url, message, led), []).append(row)
+        for (url, message, led), rows in found.items():
             origin = self._origin(url)
             if isinstance(origin, str):
                 end = _end(Verdict.FIX_PAYLOAD, Reason.ENDPOINT_FORBIDDEN, origin)
                 run.columns.put(rows, end)
                 continue
-            text = self._plaintext(run, message)
+            text = self._plaintext(run, message, led=led)
             if isinstance(text, bytes):
-                yield _Group(origin, url, run.request.messages[message], rows), text
+                yield _Group(origin, url, run.request.messages[message], rows, text)
             else:
                 run.columns.put(rows, text)
 
@@ -198,35 +202,49 @@ class WebPushProvider:
             self._origins[url] = known
         return known
 
-    def _plaintext(self, run: _Run, place: int) -> bytes | errors.Judgement:
+    def _plaintext(self, run: _Run, place: int, *, led: bool) -> bytes | errors.Judgement:
         """A message's plaintext, or how all its rows end when it can't be sent."""
-        text = run.texts.get(place)
+        text = run.texts.get((place, led))
         if text is not None:
             return text
         message = run.request.messages[place]
         try:
-            text = payload.render(message, run.sender.site)
+            text = payload.render(message, run.sender.site, led=led)
         except payload.PayloadError as error:
             return _end(Verdict.FIX_PAYLOAD, Reason.PAYLOAD_REFUSED, str(error))
         excess = len(text) - payload.MAX_PLAINTEXT
-        if excess > 0:
+        if excess > 0 and run.request.recipients.merge is None:
             problem = payload.too_large(message.content, excess)
             return _end(Verdict.FIX_PAYLOAD, Reason.PAYLOAD_TOO_LARGE, problem.detail)
-        run.texts[place] = text
+        run.texts[place, led] = text
         return text
 
-    async def _encrypt(
-        self, run: _Run, rows: list[int], text: bytes
-    ) -> tuple[list[int], list[bytes]]:
+    def _filled(self, run: _Run, group: _Group) -> tuple[list[int], list[bytes]] | None:
+        """Each row's own plaintext; rows whose text is too long are answered here."""
+        merge = run.request.recipients.merge
+        if merge is None:
+            return None
+        texts = fill(group.text, merge, group.rows)
+        over = [row for row, t in zip(group.rows, texts, strict=True) if len(t) > _MOST]
+        if not over:
+            return group.rows, texts
+        words = f"the payload has more than {_MOST} bytes for this recipient"
+        run.columns.put(over, _end(Verdict.FIX_PAYLOAD, Reason.PAYLOAD_TOO_LARGE, words))
+        fitting = [(r, t) for r, t in zip(group.rows, texts, strict=True) if len(t) <= _MOST]
+        return [row for row, _ in fitting], [text for _, text in fitting]
+
+    async def _encrypt(self, run: _Run, group: _Group) -> tuple[list[int], list[bytes]]:
         """Bodies for the rows whose keys can be used; the others get their answer here."""
         keys = run.request.recipients.keys
+        rows, texts = self._filled(run, group) or (group.rows, None)
         good: list[int] = []
         bodies: list[bytes] = []
         for low in range(0, len(rows), SLICE):
             now = self._clock.now()
             kept = self._identities.kept_key(run.sender, now)
             receivers = []
-            for row in rows[low : low + SLICE]:
+            own: list[bytes] = []
+            for at, row in enumerate(rows[low : low + SLICE], low):
                 try:
                     receiver = _receiver(None if keys is None else keys[row])
                     if kept is None:
@@ -239,11 +257,14 @@ class WebPushProvider:
                 else:
                     good.append(row)
                     receivers.append(receiver)
+                    if texts is not None:
+                        own.append(texts[at])
             salts = self._chance.token(_SALT_OCTETS * len(receivers))
+            plain = group.text if texts is None else own
             bodies.extend(
-                encrypt_batch(text, receivers, salts)
+                encrypt_batch(plain, receivers, salts)
                 if kept is None
-                else encrypt_batch_kept(text, receivers, salts, sender=kept, now=now)
+                else encrypt_batch_kept(plain, receivers, salts, sender=kept, now=now)
             )
             await asyncio.sleep(0)
         return good, bodies
@@ -295,6 +316,23 @@ class WebPushProvider:
 
     def _profile(self, origin: Origin) -> errors.Profile:
         return self._settings.profiles.get(origin.host) or errors.profile_of(origin.host)
+
+
+def _kinds(request: SendRequest) -> tuple[list[int], list[bool]]:
+    """Per row, its message, and whether the links that begin with its own values can be opened."""
+    recipients, count = request.recipients, len(request.recipients)
+    messages = [0] * count if recipients.message is None else recipients.message.tolist()
+    led = [payload.led_links(message.content) for message in request.messages]
+    merge = recipients.merge
+    if merge is None or not any(led):
+        return messages, [True] * count
+    return messages, [
+        all(
+            payload.is_web_address(filled(link, [column[row] for column in merge]))
+            for link in links
+        )
+        for row, links in enumerate(map(led.__getitem__, messages))
+    ]
 
 
 def _decide(url: str, allow: AllowList) -> Origin | str:

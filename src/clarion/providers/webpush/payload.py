@@ -26,6 +26,7 @@ import orjson
 
 from clarion.domain.content import Action, Content, Json, Message, Priority, PushType
 from clarion.domain.lanes import Lane
+from clarion.domain.merge import OPEN, without_markers
 from clarion.domain.network import Network
 from clarion.ports.provider import PayloadProblem
 from clarion.wire.push_headers import topic_for
@@ -56,17 +57,18 @@ class PayloadError(ValueError):
     """The content can't be written down as JSON; the sentence says why."""
 
 
-def render(message: Message, site: str | None = None) -> bytes:
+def render(message: Message, site: str | None = None, *, led: bool = True) -> bytes:
     """The plaintext for one message: UTF-8 JSON, not yet checked for its length.
 
     Args:
-        message: What to say.
+        message: What to say; its texts may hold merge markers.
         site: The absolute address that notifications without a link open.
+        led: Links that begin with a marker (`led_links`) are web addresses where it is filled.
 
     Raises:
         PayloadError: A value has no JSON form (a lone surrogate, an integer above 64 bits).
     """
-    document = _document(message, site)
+    document = _document(message, site, led=led)
     override = message.content.overrides.get(Network.WEBPUSH)
     if override:
         document = _merge(document, override)
@@ -138,21 +140,35 @@ def urgency(message: Message) -> bytes:
     return _STEPS[_STEP_OF_PRIORITY[message.priority] - (message.lane is Lane.BULK)]
 
 
-def navigate_for(link: str | None, site: str | None) -> str | None:
-    """The absolute http(s) address that a click opens, or None where there is none."""
+def navigate_for(link: str | None, site: str | None, *, led: bool = True) -> str | None:
+    """The absolute http(s) address that a click opens, or None where there is none.
+
+    A link that begins with a merge marker is taken as it is where it is such an address for those
+    who get it (`led`); for the others only our worker opens it.
+    """
+    if link is not None and link.startswith(OPEN):
+        if led:
+            return link
+        link = None
     for candidate in (link, _joined(site, link), site):
         if candidate and is_web_address(candidate):
             return candidate
     return None
 
 
-def _document(message: Message, site: str | None) -> Members:
+def led_links(content: Content) -> list[str]:
+    """The links that begin with a merge marker: each recipient's is known when it is filled."""
+    links = (content.link, *(action.link for action in content.actions))
+    return [link for link in links if link is not None and link.startswith(OPEN)]
+
+
+def _document(message: Message, site: str | None, *, led: bool = True) -> Members:
     content = message.content
     text = _text(content)
     if message.push_type not in _SHOWN or text is None:
         return {"data": _ours(message, None)}
     title, body = text
-    navigate = navigate_for(content.link, site)
+    navigate = navigate_for(content.link, site, led=led)
     badge = content.badge
     notification = _present(
         {
@@ -162,7 +178,11 @@ def _document(message: Message, site: str | None) -> Members:
             "tag": message.display_id,
             "icon": content.icon,
             "image": content.image,
-            "actions": [_action(action, navigate, site) for action in content.actions] or None,
+            "actions": [
+                _action(action, navigate, navigate_for(action.link, site, led=led))
+                for action in content.actions
+            ]
+            or None,
             # Drafts and shipping versions differ on the place, so the badge stands in both.
             "app_badge": None if badge is None else str(badge),
             "data": _ours(message, navigate),
@@ -197,8 +217,8 @@ def _text(content: Content) -> tuple[str, str | None] | None:
     return (lines[0], "\n".join(lines[1:]) or None) if lines else None
 
 
-def _action(action: Action, navigate: str | None, site: str | None) -> Json:
-    own = navigate_for(action.link, site) if action.link else navigate
+def _action(action: Action, navigate: str | None, address: str | None) -> Json:
+    own = address if action.link else navigate
     return _present(
         {"action": action.id, "title": action.title, "icon": action.icon, "navigate": own}
     )
@@ -238,6 +258,7 @@ def _joined(site: str | None, link: str | None) -> str | None:
 
 def is_web_address(text: str) -> bool:
     """Whether a browser could open it."""
+    text = without_markers(text)
     try:
         parts = urlsplit(text)
     except ValueError:
