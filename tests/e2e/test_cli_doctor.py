@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from clarion.adapters.net.loopback_tls import issue_certificate, make_loopback_tls
@@ -17,14 +18,35 @@ from clarion.app.container import Container, open_container
 from clarion.app.doctor import examine
 from clarion.app.doctor_credentials import examine_credentials
 from clarion.app.doctor_finding import Finding, Level
+from clarion.app.doctor_line import examine_line
 from clarion.app.doctor_networks import examine_networks
 from clarion.app.doctor_state import examine_schema, examine_state
 from clarion.app.settings import load
+from clarion.domain.handoffs import OUTCOME_ROW
 from clarion.domain.network import Network
+from clarion.domain.outcome import Outcome, Reason
 from clarion.ports.credentials import NewCredential
 from clarion.testing import make_apns_credential, make_fcm_credential, simulate_apns
 
 NOW = SystemClock().now()
+_STUCK_WORK = """
+with message as (
+    insert into message (id, app_id, lane, state, request, envelope, target, send_at, key_id,
+                         created_at)
+    select '00000000-0000-7000-8000-000000000000', id, 2, 2, '{}', '', '{}', now(), 'k', now()
+    from app
+    returning id, app_id
+), shard as (
+    insert into shard (message_id, app_id, lane, low, high, run_at, state)
+    select id, app_id, 2, 0, 1, now(), 3 from message
+), credential as (
+    update credential set state = 2 returning id
+)
+insert into batch (key, app_id, lane, network, credential_id, message_ids, state, run_at, claims,
+                   size, planned_xid, recipients)
+select 'b', m.app_id, 2, 1, c.id, array[m.id], 1, now(), 3, 1, 1, ''
+from message m, credential c
+"""
 Open = Callable[..., AbstractAsyncContextManager[Container]]
 
 
@@ -173,6 +195,31 @@ async def test_work_of_a_silent_process_is_told(opened: Open) -> None:
     assert levels["silent process"].level is Level.WARN
     assert "planner-9 holds 1 pieces" in levels["silent process"].found
     assert levels["state store"].level is Level.OK
+
+
+async def test_work_that_waits_for_somebody_is_counted(opened: Open) -> None:
+    """Poisoned, unreadable, or behind a credential in quarantine: with what to do about each."""
+    rows = np.zeros(3, OUTCOME_ROW)
+    rows["outcome"], rows["reason"] = Outcome.FAILED, Reason.BATCH_POISONED
+    async with opened() as container:
+        well = [finding async for finding in examine_line(container)]
+        await put(container, Network.APNS, plain(make_apns_credential()))
+        async with transaction(container.pool) as connection:
+            await connection.execute(_STUCK_WORK)
+            await connection.execute(
+                "insert into chunk (key, app_id, kind, message_ids, rows, created_at) "
+                "values ('c', 1, 1, '{}', $1, $2)",
+                rows.tobytes(),
+                NOW,
+            )
+        told = {finding.what: finding async for finding in examine_line(container)}
+    assert [finding.level for finding in well] == [Level.OK] * 3
+    assert {finding.level for finding in told.values()} == {Level.WARN}
+    assert all(finding.advice for finding in told.values())
+    assert told["poisoned batches"].found.startswith("1 batches were leased 3 times")
+    assert "3 recipients ended as failed" in told["poisoned batches"].found
+    assert told["held shards"].found.startswith("1 shards")
+    assert told["quarantine"].found.startswith("1 credentials are in quarantine, 1 batches")
 
 
 async def test_a_network_is_tried_only_where_there_is_a_credential(opened: Open) -> None:

@@ -12,6 +12,7 @@ from clarion.app.doctor_credentials import examine_credentials
 from clarion.app.doctor_facts import examine_facts
 from clarion.app.doctor_finding import Finding, Level
 from clarion.app.doctor_host import examine_host
+from clarion.app.doctor_line import examine_line
 from clarion.app.doctor_networks import examine_networks
 from clarion.app.doctor_state import examine_schema, examine_state
 from clarion.app.reach_state import reach_state
@@ -42,6 +43,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         container = opened[1]
         for examination in (
             examine_state(container),
+            examine_line(container),
             examine_facts(container),
             examine_credentials(container),
             examine_networks(container),
