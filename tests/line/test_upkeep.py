@@ -151,6 +151,8 @@ async def tangled(store: Store) -> Store:
             batches=plan.batches,
             leased=[False],
             skipped=plan.skipped,
+            decided=plan.decided,
+            sent=plan.sent,
             owner="api",
             lease_s=60,
         ),

@@ -1,7 +1,7 @@
 """Recorded decisions: rows with the policy and the names that they point to, and their bytes."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,10 +17,12 @@ _QUICK: Final = 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decided:
-    """Hand-off 4 of planning: what was decided about some recipients of one message."""
+    """Hand-off 4 of planning: what one policy came to for some recipients."""
 
     app: AppId
-    message: MessageId
+    messages: Sequence[MessageId]
+    runs: Sequence[int]
+    """How many rows each message has, one after the other."""
     rows: npt.NDArray[np.void]
     """Structured array of `DECISION_ROW`."""
     policy: Mapping[str, object]
@@ -37,6 +39,7 @@ class Decided:
             "zones": list(self.zones),
             "persons": list(self.persons),
             "languages": list(self.languages),
+            "runs": list(self.runs),
         }
 
 

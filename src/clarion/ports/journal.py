@@ -9,6 +9,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from clarion.domain.app_rules import AppRules
+from clarion.domain.decided import Decided
+from clarion.domain.frequency import Ledger
 from clarion.domain.handoffs import BatchSent, BatchToSend, Int64s, UInt8s
 from clarion.domain.ids import AppId, BatchId, CredentialId
 from clarion.domain.network import Network
@@ -47,6 +50,19 @@ class NamedRows:
     tokens: Sequence[bytes | None]
     """None where the device is dead."""
     keys: Sequence[bytes | None]
+    language: Sequence[str | None]
+    """What follows is as in `clarion.ports.audience.AUDIENCE_SCHEMA`."""
+    time_zone: Sequence[str | None]
+    zone_source: UInt8s
+    country: Sequence[str | None]
+    granted: Int64s
+    denied: Int64s
+    daily: Int64s
+    weekly: Int64s
+    paused_until_us: Int64s
+    quiet_hours: Sequence[str | None]
+    suppressed: npt.NDArray[np.bool_]
+    permission: UInt8s
 
     def __len__(self) -> int:
         return len(self.device)
@@ -63,6 +79,7 @@ class Looked:
     seen: Mapping[int, Replayed | KeyReused]
     """Messages whose idempotency key was used before."""
     credentials: Mapping[tuple[AppId, Network], KnownCredential]
+    rules: Mapping[AppId, AppRules]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +91,9 @@ class JournalEntry:
     leased: Sequence[bool]
     """Per batch: being sent by this process (True), or left for whoever takes it."""
     skipped: Sequence[BatchSent]
+    decided: Sequence[Decided]
+    sent: Mapping[AppId, Ledger]
+    """What caps of an app count; an app without caps is not in it."""
     owner: str
     lease_s: float
 

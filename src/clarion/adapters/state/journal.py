@@ -11,11 +11,14 @@ import numpy as np
 
 from clarion.adapters.state.envelopes import encode_message, encode_moment, encode_target
 from clarion.adapters.state.failures import store_failures
+from clarion.adapters.state.frequency import LOOSE, row_of
+from clarion.adapters.state.policies import PostgresRulebook
 from clarion.adapters.state.pool import transaction
 from clarion.adapters.state.recipient_columns import encode_recipients
 from clarion.adapters.state.resolving import resolve
+from clarion.adapters.state.rulings import decided_values
 from clarion.adapters.state.statements import statements
-from clarion.domain.handoffs import BatchSent, BatchToSend
+from clarion.domain.handoffs import BatchToSend, ChunkKind
 from clarion.domain.ids import AppId, BatchId, CredentialId
 from clarion.domain.network import Network
 from clarion.ports.journal import (
@@ -47,6 +50,7 @@ class PostgresJournal:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._ids: list[BatchId] = []
+        self._rulebook = PostgresRulebook(pool)
         self._credentials: dict[
             AppId, tuple[datetime, Mapping[tuple[AppId, Network], KnownCredential]]
         ] = {}
@@ -67,6 +71,7 @@ class PostgresJournal:
     async def look(self, news: Sequence[NewMessage], now: datetime) -> Looked:
         """See the port."""
         targets = [(new.message.app, new.target) for new in news]
+        rules = await self._rulebook.all_of({app for app, _ in targets}, now)
         with store_failures():
             async with self._pool.acquire() as connection:
                 seen = await _keys_seen(connection, news, now)
@@ -78,6 +83,7 @@ class PostgresJournal:
             unknown=group.unknown,
             seen=seen,
             credentials=credentials,
+            rules=rules,
         )
 
     async def batch_ids(self, count: int) -> Sequence[BatchId]:
@@ -91,6 +97,7 @@ class PostgresJournal:
 
     async def write(self, entry: JournalEntry, now: datetime) -> None:
         """See the port."""
+        chunks = _chunk_columns(entry)
         with store_failures():
             async with self._pool.acquire() as connection:
                 try:
@@ -102,9 +109,11 @@ class PostgresJournal:
                         entry.owner,
                         now + timedelta(seconds=entry.lease_s),
                         *_batch_columns(entry),
-                        *_skipped_columns(entry.skipped),
+                        *chunks[:5],
                         now - KEY_LIFETIME,
                         [new.message.category for new in entry.news],
+                        *chunks[5:],
+                        *_sent_columns(entry),
                     )
                 except asyncpg.NotNullViolationError as error:
                     if error.table_name != "idempotency":
@@ -294,13 +303,35 @@ def _batch_columns(entry: JournalEntry) -> list[list[object]]:
     ]
 
 
-def _skipped_columns(skipped: Sequence[BatchSent]) -> list[list[object]]:
+def _chunk_columns(entry: JournalEntry) -> list[list[object]]:
+    """Skips and decisions: key, app, messages, rows, notes, kind and meta of each chunk."""
+    chunks: list[tuple[object, ...]] = [
+        (
+            f"urgent:{n}:{chunk.messages[0]}",
+            chunk.app,
+            _array(chunk.messages),
+            chunk.rows.tobytes(),
+            _quoted(chunk.notes),
+            int(chunk.kind),
+            None,
+        )
+        for n, chunk in enumerate(entry.skipped)
+    ]
+    for facts in entry.decided:
+        key, app, _, rows, meta = decided_values(f"decided:{facts.messages[0]}", facts)
+        kind = int(ChunkKind.DECIDED)
+        chunks.append((key, app, _array(facts.messages), rows, "{}", kind, meta))
+    return [list(column) for column in zip(*chunks, strict=True)] or [[] for _ in range(7)]
+
+
+def _sent_columns(entry: JournalEntry) -> list[list[object]]:
+    """What caps count, an app at a time: app, low, high, rows."""
+    rows = [(app, row_of(LOOSE, sent)) for app, sent in entry.sent.items() if len(sent)]
     return [
-        [f"urgent:{n}:{chunk.messages[0]}" for n, chunk in enumerate(skipped)],
-        [chunk.app for chunk in skipped],
-        [_array(chunk.messages) for chunk in skipped],
-        [chunk.rows.tobytes() for chunk in skipped],
-        [_quoted(chunk.notes) for chunk in skipped],
+        [app for app, _ in rows],
+        [row[1] for _, row in rows],
+        [row[2] for _, row in rows],
+        [row[5] for _, row in rows],
     ]
 
 

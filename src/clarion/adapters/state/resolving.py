@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 import asyncpg
 import numpy as np
@@ -9,7 +10,7 @@ import polars as pl
 
 from clarion.adapters.state.statements import statements
 from clarion.domain.ids import AppId
-from clarion.ports.audience import REACH_SCHEMA
+from clarion.ports.audience import AUDIENCE_SCHEMA
 from clarion.ports.journal import NamedRows
 from clarion.ports.messages import Target
 
@@ -77,35 +78,47 @@ def _columns(records: Sequence[asyncpg.Record]) -> NamedRows:
     """The rows as columns; who was named twice for one message is there once."""
     once = list({(r["ix"], r["user"], r["device"]): r for r in reversed(records)}.values())
     once.reverse()
+    numbers: dict[str, Any] = {}
+    for name, kind in _NUMBERS.items():
+        numbers[name] = np.array([r[name] for r in once], kind)
     return NamedRows(
-        ix=np.array([r["ix"] for r in once], np.int64),
-        device=np.array([r["device"] for r in once], np.int64),
-        user=np.array([r["user"] for r in once], np.int64),
-        network=np.array([r["network"] for r in once], np.uint8),
-        environment=np.array([r["environment"] for r in once], np.uint8),
-        registered_us=np.array([r["registered_us"] for r in once], np.int64),
-        dead=np.array([r["dead"] for r in once], np.bool_),
-        device_opted_out=np.array([r["device_opted_out"] for r in once], np.bool_),
-        user_opted_out=np.array([r["user_opted_out"] for r in once], np.bool_),
+        **numbers,
         tokens=[r["token"] for r in once],
         keys=[r["keys"] for r in once],
+        language=[r["language"] for r in once],
+        time_zone=[r["time_zone"] for r in once],
+        country=[r["country"] for r in once],
+        quiet_hours=[r["quiet_hours"] for r in once],
     )
+
+
+_NUMBERS: Final = {
+    "ix": np.int64,
+    "device": np.int64,
+    "user": np.int64,
+    "network": np.uint8,
+    "environment": np.uint8,
+    "registered_us": np.int64,
+    "dead": np.bool_,
+    "device_opted_out": np.bool_,
+    "user_opted_out": np.bool_,
+    "zone_source": np.uint8,
+    "granted": np.int64,
+    "denied": np.int64,
+    "daily": np.int64,
+    "weekly": np.int64,
+    "paused_until_us": np.int64,
+    "suppressed": np.bool_,
+    "permission": np.uint8,
+}
 
 
 def frame(rows: NamedRows) -> pl.DataFrame:
     """The same rows as a data frame of the audience."""
+    columns: dict[str, object] = {
+        name: getattr(rows, name) for name in AUDIENCE_SCHEMA if name not in {"token", "keys"}
+    }
     return pl.DataFrame(
-        {
-            "device": rows.device,
-            "user": rows.user,
-            "network": rows.network,
-            "environment": rows.environment,
-            "registered_us": rows.registered_us,
-            "dead": rows.dead,
-            "device_opted_out": rows.device_opted_out,
-            "user_opted_out": rows.user_opted_out,
-            "token": list(rows.tokens),
-            "keys": list(rows.keys),
-        },
-        schema=REACH_SCHEMA,
-    )
+        {**columns, "token": list(rows.tokens), "keys": list(rows.keys)},
+        schema_overrides=AUDIENCE_SCHEMA,
+    ).select(list(AUDIENCE_SCHEMA))

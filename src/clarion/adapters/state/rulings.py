@@ -46,7 +46,7 @@ async def record_rulings(
 def decided_values(key: str, decided: Decided) -> tuple[object, ...]:
     """The values of `insert_decided` but the last (`created_at`)."""
     meta = orjson.dumps(decided.meta).decode()
-    return key, decided.app, decided.message, packed(decided.rows), meta
+    return key, decided.app, list(decided.messages), packed(decided.rows), meta
 
 
 def _parts(sent: Ledger) -> Iterator[tuple[int, Ledger]]:

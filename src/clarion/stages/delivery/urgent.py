@@ -30,6 +30,7 @@ from clarion.stages.delivery.chunk import Chunk
 from clarion.stages.delivery.pacing import PacedOutError
 from clarion.stages.delivery.sender import LEASE_S, DeliveryPorts, patiently, record, send_chunk
 from clarion.stages.delivery.urgent_plan import UrgentPlan, plan_group, without_credentials
+from clarion.stages.delivery.urgent_rules import waits
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent, Metric
 
@@ -151,7 +152,7 @@ class UrgentPath:
         looked = await self.journal.look([waiting.new for waiting in group], now)
         for index, answer in looked.seen.items():
             _tell(group[index], answer)
-        mine, wide, left = _share_out(looked, len(group))
+        mine, wide, left = _share_out(looked, [waiting.new for waiting in group])
         later.extend(group[index] for index in left)
         if mine:
             await self._send_and_journal([group[n] for n in mine], mine, looked, on_wire)
@@ -175,6 +176,8 @@ class UrgentPath:
             batches=plan.batches,
             leased=plan.leased,
             skipped=plan.skipped,
+            decided=plan.decided,
+            sent=plan.sent,
             owner=self.owner,
             lease_s=LEASE_S,
         )
@@ -262,17 +265,19 @@ class UrgentPath:
             await asyncio.wait([*self._groups, *self._sends])
 
 
-def _share_out(looked: Looked, messages: int) -> tuple[list[int], list[int], list[int]]:
+def _share_out(
+    looked: Looked, news: Sequence[NewMessage]
+) -> tuple[list[int], list[int], list[int]]:
     """Indexes of what this group sends, of what is for the queue, of what is for a later group."""
-    devices = np.bincount(looked.rows.ix, minlength=messages).tolist()
+    devices = np.bincount(looked.rows.ix, minlength=len(news)).tolist()
     mine: list[int] = []
     wide: list[int] = []
     later: list[int] = []
     total = 0
-    for index in range(messages):
+    for index, new in enumerate(news):
         if index in looked.seen:
             continue
-        if devices[index] > URGENT_DEVICES:
+        if devices[index] > URGENT_DEVICES or waits(new, looked):
             wide.append(index)
         elif total + devices[index] > URGENT_DEVICES:
             later.append(index)
@@ -290,7 +295,7 @@ def _names(new: NewMessage) -> int:
 def _is_urgent(new: NewMessage, now: datetime) -> bool:
     return (
         new.message.lane.urgent
-        and not new.target.everybody
+        and not new.target.scanned
         and new.send_at <= now
         and _names(new) <= NAMES_PER_MESSAGE
     )

@@ -7,7 +7,8 @@ from datetime import datetime
 import numpy as np
 
 from clarion.domain.content import Message
-from clarion.domain.eligibility import reasons
+from clarion.domain.decided import Decided
+from clarion.domain.frequency import Ledger
 from clarion.domain.handoffs import (
     BatchSent,
     BatchToSend,
@@ -23,6 +24,7 @@ from clarion.domain.outcome import Reason
 from clarion.domain.suppression import OutcomeRows, left_out, unknown
 from clarion.ports.journal import JournalEntry, KnownCredential, Looked, NamedRows
 from clarion.ports.messages import NewMessage
+from clarion.stages.delivery.urgent_rules import rule_group
 
 
 @dataclass(kw_only=True, slots=True)
@@ -33,6 +35,8 @@ class UrgentPlan:
     leased: list[bool] = field(default_factory=list)
     skipped: list[BatchSent] = field(default_factory=list)
     batches: list[BatchToSend] = field(default_factory=list)
+    decided: Sequence[Decided] = ()
+    sent: Mapping[AppId, Ledger] = field(default_factory=dict)
 
     def number(self, ids: Sequence[BatchId]) -> None:
         """Give the batches their ids."""
@@ -54,10 +58,11 @@ def plan_group(
     """
     plan = UrgentPlan()
     rows = looked.rows
-    fresh = np.zeros(len(looked.unknown), np.bool_)
-    fresh[list(indexes)] = True
-    reason = _reasons(news, indexes, looked)
-    mine = fresh[rows.ix]
+    rulings = rule_group(news, indexes, looked, now)
+    plan.decided = rulings.decided
+    plan.sent = rulings.sent
+    mine = rulings.mine
+    reason = rulings.reason
     _leave_out(plan, news, indexes, looked, np.where(mine, reason, np.uint16(0)), now)
     sending = np.flatnonzero(mine & (reason == int(Reason.ACCEPTED)))
     if not len(sending):
@@ -109,25 +114,6 @@ def _credential_missing(batch: BatchToSend, now: datetime) -> Iterator[BatchSent
             now,
         )
         yield _skips(message, facts, ())
-
-
-def _reasons(news: Sequence[NewMessage], indexes: Sequence[int], looked: Looked) -> UInt16s:
-    """The rule, once for the whole group; each message has its own networks."""
-    rows = looked.rows
-    wanted = np.zeros((len(looked.unknown), max(Network) + 1), np.bool_)
-    able = np.zeros_like(wanted)
-    for new, ix in zip(news, indexes, strict=True):
-        wanted[ix, [int(n) for n in (new.target.networks or tuple(Network))]] = True
-        mine = [int(network) for app, network in looked.credentials if app == new.message.app]
-        able[ix, mine] = True
-    return reasons(
-        user_opted_out=rows.user_opted_out,
-        device=rows.device,
-        dead=rows.dead,
-        device_opted_out=rows.device_opted_out,
-        wanted=wanted[rows.ix, rows.network],
-        able=able[rows.ix, rows.network],
-    )
 
 
 def _leave_out(  # the group, and what was decided about it

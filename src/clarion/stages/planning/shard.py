@@ -20,7 +20,7 @@ from clarion.domain.segments.checking import SegmentAt
 from clarion.domain.segments.json_form import Json, read_json
 from clarion.domain.send_time import instant_us
 from clarion.domain.suppression import OutcomeRows, left_out, unknown
-from clarion.ports.audience import AUDIENCE_SCHEMA, AudienceScan
+from clarion.ports.audience import AudienceScan
 from clarion.ports.frequency import Eviction, Usage
 from clarion.ports.line import ClaimedShard, PlannedBatch, Rulings
 from clarion.stages.planning.batches import cut
@@ -57,7 +57,7 @@ async def people_of(ports: PlanningPorts, claimed: ClaimedShard) -> People:
     shard = claimed.shard
     if not claimed.target.scanned:
         resolved = await ports.line.resolve(shard.app, claimed.target)
-        return People(rows=_in_full(resolved.rows), xid=resolved.xid, unknown=resolved.unknown)
+        return People(rows=resolved.rows, xid=resolved.xid, unknown=resolved.unknown)
     scan = AudienceScan(
         app=shard.app,
         low=shard.low,
@@ -79,17 +79,6 @@ async def _segment(ports: PlanningPorts, claimed: ClaimedShard) -> SegmentAt | N
         return None
     wanted = read_json(cast("Json", form)).expression
     return await ports.segments.resolve(claimed.shard.app, wanted, claimed.started_at)
-
-
-def _in_full(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows with every column of the audience; what the registry does not say is null."""
-    absent = [
-        pl.lit(None, dtype=dtype).alias(name)
-        for name, dtype in AUDIENCE_SCHEMA.items()
-        if name not in rows.columns
-    ]
-    full = rows.with_columns(absent) if absent else rows
-    return full.with_columns(pl.col("suppressed").fill_null(value=False))
 
 
 async def usage_of(ports: PlanningPorts, claimed: ClaimedShard, now: datetime) -> Usage | None:
@@ -160,7 +149,8 @@ def _decided(claimed: ClaimedShard, read: Inputs, said: Decisions, now_us: int) 
     return [
         Decided(
             app=claimed.shard.app,
-            message=claimed.shard.message,
+            messages=[claimed.shard.message],
+            runs=[min(DECISIONS_PER_CHUNK, len(rows) - low)],
             rows=rows[low : low + DECISIONS_PER_CHUNK],
             policy=policy,
             zones=read.zone_names,

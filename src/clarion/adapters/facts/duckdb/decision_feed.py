@@ -7,6 +7,7 @@ import asyncpg
 import duckdb
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from clarion.adapters.facts.duckdb.halves import halves
 from clarion.domain.decided import unpacked
@@ -24,13 +25,15 @@ def append_decisions(cursor: duckdb.DuckDBPyConnection, chunks: Sequence[asyncpg
     parts = [unpacked(chunk["rows"]) for chunk in chunks]
     lengths = [len(part) for part in parts]
     rows = np.concatenate(parts)
-    pairs = np.array([halves(chunk["message_ids"][0]) for chunk in chunks], np.uint64)
+    runs = [run for chunk in chunks for run in orjson.loads(chunk["meta"])["runs"]]
+    messages = [message for chunk in chunks for message in chunk["message_ids"]]
+    pairs = np.array([halves(message) for message in messages], np.uint64)
     columns: dict[str, npt.NDArray[np.generic]] = {
         name: np.ascontiguousarray(rows[name]) for name in _PLAIN
     }
     columns["app"] = np.repeat(np.array([c["app_id"] for c in chunks], np.int32), lengths)
-    columns["message_high"] = np.repeat(pairs[:, 0], lengths)
-    columns["message_low"] = np.repeat(pairs[:, 1], lengths)
+    columns["message_high"] = np.repeat(pairs[:, 0], runs)
+    columns["message_low"] = np.repeat(pairs[:, 1], runs)
     columns["meta"] = np.repeat(np.array([c["id"] for c in chunks], np.uint64), lengths)
     columns["user_id"] = np.ascontiguousarray(rows["user"])
     columns["counters"] = np.ascontiguousarray(rows["counters"]).view("<u4").reshape(-1)

@@ -63,11 +63,17 @@ with messages as (
                 $25::text[], $26::boolean[], $27::int[], $28::bigint[], $29::bytea[])
          as t (id, app_id, lane, network, credential_id, message_ids, leased, size, planned_xid,
                recipients)
+), counted as (
+    insert into frequency_ledger (app_id, range, low, high, first_at, last_at, rows, created_at)
+    select app_id, -1, low, high, $1::timestamptz, $1::timestamptz, rows, $1::timestamptz
+    from unnest($39::int[], $40::smallint[], $41::smallint[], $42::bytea[])
+         as t (app_id, low, high, rows)
 )
-insert into chunk (key, app_id, kind, message_ids, rows, notes, created_at)
-select key, app_id, 2, message_ids::uuid[], rows, notes::text[], $1::timestamptz
-from unnest($30::text[], $31::int[], $32::text[], $33::bytea[], $34::text[])
-     as t (key, app_id, message_ids, rows, notes)
+insert into chunk (key, app_id, kind, message_ids, rows, notes, meta, created_at)
+select key, app_id, kind, message_ids::uuid[], rows, notes::text[], meta::jsonb, $1::timestamptz
+from unnest($30::text[], $31::int[], $32::text[], $33::bytea[], $34::text[], $37::smallint[],
+            $38::text[])
+     as t (key, app_id, message_ids, rows, notes, kind, meta)
 
 -- name: take_key
 -- Waits for another request with the same key to commit or to fail. An expired key starts anew.

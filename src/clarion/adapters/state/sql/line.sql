@@ -111,7 +111,7 @@ values ($1, $2, $3, $4::text[]::uuid[], $5, $6, $7::text::jsonb, $8)
 -- name: insert_decided
 -- What was decided, with the names that its rows point to.
 insert into chunk (key, app_id, kind, message_ids, rows, meta, created_at)
-values ($1, $2, 3, array[$3::text::uuid], $4, $5::text::jsonb, $6)
+values ($1, $2, 3, $3::text[]::uuid[], $4, $5::text::jsonb, $6)
 
 -- name: credentials_of_app
 -- Which networks an app can send over, quarantined ones included.
