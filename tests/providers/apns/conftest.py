@@ -266,6 +266,7 @@ class Stage:
         message: Sequence[int] | None = None,
         urgent: bool = False,
         process: Provider | None = None,
+        merge: Sequence[Sequence[str]] | None = None,
     ) -> Answers:
         """Send to some tokens; devices are numbered from 1."""
         rows = len(tokens)
@@ -276,6 +277,7 @@ class Stage:
             environment=np.full(rows, environment, np.uint8),
             tokens=list(tokens),
             message=None if message is None else np.array(message, np.uint16),
+            merge=merge,
         )
         return await (process or self.provider).send(
             SendRequest(

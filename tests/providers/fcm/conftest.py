@@ -215,6 +215,7 @@ class Stage:
         message: Sequence[int] | None = None,
         urgent: bool = False,
         process: Provider | None = None,
+        merge: Sequence[Sequence[str]] | None = None,
     ) -> Answers:
         """Send to some tokens; devices are numbered from 1."""
         rows = len(tokens)
@@ -225,6 +226,7 @@ class Stage:
             environment=np.array(kinds or [TokenKind.TOKEN] * rows, np.uint8),
             tokens=list(tokens),
             message=None if message is None else np.array(message, np.uint16),
+            merge=merge,
         )
         return await (process or self.provider).send(
             SendRequest(
