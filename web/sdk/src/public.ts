@@ -73,6 +73,36 @@ export interface Shown {
   data?: Record<string, unknown>;
 }
 
+export type Frequency = "all" | "daily" | "weekly" | "off";
+
+/** What the person decided. */
+export interface Preferences {
+  language: string | null;
+  opted_out: boolean;
+  paused_until: string | null;
+  quiet_hours: Record<string, unknown>[];
+  categories: {
+    slug: string;
+    kind: string;
+    name: string;
+    description: string;
+    frequency: Frequency;
+    provisional: boolean;
+    offered: Frequency[];
+  }[];
+}
+
+/** What to change; what is absent stays, null clears. */
+export interface PreferencesChange {
+  categories?: Record<string, Frequency>;
+  language?: string | null;
+  opted_out?: boolean;
+  paused_until?: string | null;
+  quiet_hours?: Record<string, unknown>[];
+  /** The words that the person saw: the consent ledger keeps them. */
+  shown?: { text: string; language?: string; text_version?: string };
+}
+
 export type TagValue = string | number | boolean | null | readonly (string | number | boolean)[];
 
 export interface Clarion {
@@ -90,6 +120,10 @@ export interface Clarion {
   tag(tags: Record<string, TagValue>): Promise<void>;
   /** Something that people do. Told even if the page closes now or the network is gone. */
   track(name: string, properties?: Record<string, unknown>, value?: number): Promise<void>;
+  /** What the person decided; the browser must be subscribed. */
+  preferences(): Promise<Preferences>;
+  /** Decide: categories, pause, quiet hours, language. */
+  prefer(change: PreferencesChange): Promise<Preferences>;
   /** Stop pushes to this browser, until `ask`. */
   unsubscribe(): Promise<void>;
   on<K extends keyof Events>(name: K, listener: (event: Events[K]) => void): () => void;

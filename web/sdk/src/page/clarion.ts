@@ -1,12 +1,21 @@
 /** The page's side: permission, subscription, person, tags, events. */
 
-import type { Answer, Clarion, Events, Options, State } from "../public";
-import type { Config, Device, Who } from "../wire/api";
+import type {
+  Answer,
+  Clarion,
+  Events,
+  Options,
+  Preferences,
+  PreferencesChange,
+  PrimerWords,
+  State,
+} from "../public";
+import { type Config, type Device, NETWORK, type Who } from "../wire/api";
 import { enqueue, flush } from "../wire/queue";
-import { ClarionError, forget, settle, subscribe } from "../wire/registering";
+import { ClarionError, ask as post, forget, settle, subscribe } from "../wire/registering";
 import { drop, read, write } from "../wire/store";
 import { primer } from "./primer";
-import { report, step } from "./prompting";
+import { type Chosen, PREFERENCES, report, step } from "./prompting";
 import { pause, pick } from "./words";
 
 /** A browser that hides its question leaves the promise open; people answer sooner than this. */
@@ -136,7 +145,6 @@ export async function init(options: Options): Promise<Clarion> {
     }
     const instant = performance.now() - asked < INSTANT_MS;
     await answered(first);
-    if (first === "granted") await work();
     return first !== "default" ? first : instant ? "quiet" : "dismissed";
   }
 
@@ -167,7 +175,11 @@ export async function init(options: Options): Promise<Clarion> {
     }
     if (!how.force && later && later.until > Date.now()) return "later";
     const words = options.primer && pick(options.primer, languages);
-    if (!words) return prompt();
+    if (!words) {
+      const answer = await prompt();
+      if (answer === "granted") await work();
+      return answer;
+    }
     void step("show_primer");
     const said = await primer(words[1], words[0], () => {
       void step("accept_primer");
@@ -175,7 +187,9 @@ export async function init(options: Options): Promise<Clarion> {
     });
     if (said.answer) {
       await choose(said.chosen, words);
-      return said.answer;
+      const answer = await said.answer;
+      if (answer === "granted") await work();
+      return answer;
     }
     await step("decline_primer");
     await postpone();
@@ -183,12 +197,30 @@ export async function init(options: Options): Promise<Clarion> {
     return "later";
   }
 
+  /** Keep what was ticked until the browser is registered; it is no consent without its words. */
   async function choose(
-    chosen: Record<string, boolean>,
-    [language, words]: [string, { title: string; body?: string; version?: string }],
+    ticked: Record<string, boolean>,
+    [language, words]: [string, PrimerWords],
   ): Promise<void> {
-    const text = [words.title, words.body].filter(Boolean).join("\n");
-    await write("chosen", { chosen, text, language, version: words.version ?? "", at: Date.now() });
+    const slugs = Object.keys(ticked).filter((slug) => ticked[slug]);
+    if (!slugs.length) return;
+    const texts = slugs.map((slug) => words.categories?.[slug]);
+    const chosen: Chosen = {
+      categories: Object.fromEntries(slugs.map((slug) => [slug, "all"])),
+      shown: {
+        text: [words.title, words.body, ...texts].filter(Boolean).join("\n"),
+        language,
+        text_version: words.version ?? "",
+      },
+    };
+    await write("chosen", chosen);
+  }
+
+  async function prefer(change: PreferencesChange = {}): Promise<Preferences> {
+    const device = await read<Device>("device");
+    if (!device) throw new ClarionError(0, "not_subscribed", "This browser is not subscribed.");
+    const body = { network: NETWORK, token: device.token, ...change };
+    return (await post(config, PREFERENCES, body)).json() as Promise<Preferences>;
   }
 
   async function become(who: Who): Promise<void> {
@@ -236,6 +268,8 @@ export async function init(options: Options): Promise<Clarion> {
       await enqueue({ name, ...(properties && { properties }), ...(value !== undefined && { value }) });
       quietly();
     },
+    preferences: () => prefer(),
+    prefer,
     async unsubscribe() {
       await write("off", true);
       const held = await read<Device>("device");

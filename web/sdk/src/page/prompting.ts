@@ -2,7 +2,7 @@
 
 import type { Config, Device } from "../wire/api";
 import { NETWORK } from "../wire/api";
-import { ClarionError, ask } from "../wire/registering";
+import { type ClarionError, ask } from "../wire/registering";
 import { read, write } from "../wire/store";
 
 export type Step =
@@ -20,6 +20,7 @@ interface Taken {
 }
 
 const MOST = 50;
+export const PREFERENCES = "/v1/devices:preferences";
 
 let last: Promise<unknown> = Promise.resolve();
 
@@ -35,18 +36,31 @@ export function step(what: Step): Promise<unknown> {
   }));
 }
 
-/** Tell the steps in their order. */
+/** What was ticked in the primer, and the words beside the boxes: what the consent ledger keeps. */
+export interface Chosen {
+  categories: Record<string, "all">;
+  shown: { text: string; language: string; text_version: string };
+}
+
+/** Tell the steps in their order, and what was chosen. */
 export async function report(config: Config, device: Device): Promise<void> {
   await last;
+  const named = { network: NETWORK, token: device.token };
+  const chosen = await read<Chosen>("chosen");
+  if (chosen) {
+    await ask(config, PREFERENCES, { ...named, ...chosen }).catch(settled);
+    await write("chosen", undefined);
+  }
   for (;;) {
     const [first, ...rest] = (await read<Taken[]>("steps")) ?? [];
     if (!first) return;
-    await ask(config, "/v1/devices:prompt", { network: NETWORK, token: device.token, ...first }).catch(
-      (error: ClarionError) => {
-        // A step that the platform has no place for stays untold; the permission itself is known.
-        if (!error.status || error.status >= 500 || error.status === 429) throw error;
-      },
-    );
+    await ask(config, "/v1/devices:prompt", { ...named, ...first }).catch(settled);
     await write("steps", rest);
   }
+}
+
+/** What the platform refuses once it refuses always: a step out of order, a category that went. */
+function settled(error: ClarionError): void {
+  if (!error.status || error.status >= 500 || error.status === 429) throw error;
+  console.warn("clarion:", error.message);
 }

@@ -14,7 +14,7 @@ export interface Waiting {
   properties?: Record<string, unknown>;
 }
 
-/** What one call carries: a request that outlives its page has at most 64 KiB (Fetch 4.6). */
+/** What one call carries: usually little enough to outlive its page. */
 const BATCH = 50;
 const MOST = 1000;
 
