@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from clarion.domain.content import Json, Message, TemplateRef
+from clarion.domain.content import Json, Message
 from clarion.domain.handoffs import Int64s, UInt16s
-from clarion.domain.ids import AppId
 from clarion.domain.network import Network
 from clarion.domain.template import Simple
 from clarion.ports.provider import PayloadProblem
@@ -144,30 +143,6 @@ class Graphemes(Protocol):
 
     def __call__(self, text: str) -> Sequence[str]:
         """The extended grapheme clusters of a text (UAX 29); joined they are the text."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoredTemplate:
-    """One version of an app's template."""
-
-    name: str
-    version: int
-    fields: Mapping[str, str]
-    """Field of the content (`title`, `body`, `link`, ...) -> Liquid."""
-    localized: Mapping[str, Mapping[str, str]]
-    """BCP 47 tag -> the fields that differ."""
-
-
-class TemplateStore(Protocol):
-    """Templates and partials of an app; versions are never changed."""
-
-    async def template(self, app: AppId, ref: TemplateRef) -> StoredTemplate | None:
-        """The template, or None when the app has no such template or version."""
-        ...
-
-    async def partials(self, app: AppId, names: Sequence[str]) -> Mapping[str, str]:
-        """The newest text of each partial that exists."""
         ...
 
 
