@@ -17,6 +17,7 @@ VERSION: Final = "0.1.0"
 _PARAM: Final = re.compile(r"\{(\w+)\}")
 _REF: Final = "#/components/schemas/{name}"
 _DIGITS: Final = {"type": "string", "pattern": "^[1-9][0-9]{0,14}$"}
+_NUMBERED: Final = ("/v1/users/", "/v1/devices/", "/v1/erasures/")
 _TEXT: Final = {"type": "string", "minLength": 1}
 _WHO: Final = (
     ErrorCode.KEY_MISSING,
@@ -153,7 +154,7 @@ def _path_parameters(route: Route) -> list[Node]:
 def _path_schema(route: Route, name: str) -> Node:
     if name == "code":
         return {"type": "string", "enum": [code.value for code in ErrorCode]}
-    numbered = name == "id" and route.tag in {"Users", "Devices"}
+    numbered = name == "id" and route.path.startswith(_NUMBERED)
     return _DIGITS if numbered else _TEXT
 
 
@@ -201,10 +202,11 @@ def _responses(route: Route, known: dict[type[msgspec.Struct], Node]) -> Node:
         if content:
             answers[str(status)]["content"] = content
     for status, codes in _errors(route).items():
+        page = answers.get(str(status), {}).get("content", {})
         answers[str(status)] = {
             "description": "; ".join(f"`{c.value}`: {ERRORS[c].title}" for c in codes),
             "headers": _request_id(),
-            "content": {"application/problem+json": {"schema": known[ProblemView]}},
+            "content": {**page, "application/problem+json": {"schema": known[ProblemView]}},
         }
     return answers
 
@@ -237,6 +239,9 @@ def _reason(status: int) -> str:
         201: "Created",
         202: "Accepted",
         204: "Done; no body",
+        303: "Done; the page is at `Location`",
+        404: "A page that says so",
+        422: "The page again, with what is wrong",
         304: "What you have is what it is; no body",
     }[status]
 

@@ -64,8 +64,14 @@ class Wish:
     weekly: bool
 
 
-def wish(category: Category, bits: Bits, wanted: Frequency) -> Wish:
+def wish(category: Category, bits: Bits, wanted: Frequency, *, provisional: bool = False) -> Wish:
     """From what is to what is wanted; what is the same already is no new consent.
+
+    Args:
+        category: the category.
+        bits: what the person decided so far.
+        wanted: what the person wants now.
+        provisional: a yes waits for its confirmation; a no takes it back.
 
     Raises:
         PreferenceError: people can't opt out of the category, or it is never gathered.
@@ -74,7 +80,7 @@ def wish(category: Category, bits: Bits, wanted: Frequency) -> Wish:
     if wanted is Frequency.OFF:
         if not category.can_opt_out and now is not Frequency.OFF:
             raise PreferenceError(category.slug, "people can't opt out of this category")
-        asked = None if now is Frequency.OFF else Asked.WITHDRAWN
+        asked = Asked.WITHDRAWN if now is not Frequency.OFF or provisional else None
         return Wish(asked=asked, daily=False, weekly=False)
     if wanted is not Frequency.ALL and not category.gathers:
         raise PreferenceError(category.slug, "this category is never gathered into digests")

@@ -109,10 +109,14 @@ async def _change(
     unknown = ({*change.categories} | change.confirmed) - {*categories}
     if unknown:
         raise CategoryUnknownError(min(unknown))
+    sql = statements("preferences")
+    waiting = {
+        found["category_id"] for found in await connection.fetch(sql["waiting"], app, row["id"])
+    }
     bits, asked = _bits(row), []
     for slug, wanted in change.categories.items():
         category = categories[slug].draft.category
-        done = wish(category, bits, wanted)
+        done = wish(category, bits, wanted, provisional=categories[slug].id in waiting)
         bits = with_wish(bits, category, done)
         if done.asked is not None:
             asked.append((slug, done.asked))
@@ -130,7 +134,7 @@ async def _change(
         row["language"] if isinstance(change.language, Keep) else change.language,
     )
     if new != tuple(row[n] for n in ("daily", "weekly", "paused_until", "quiet_hours", "language")):
-        await connection.execute(statements("preferences")["write"], app, row["id"], *new, now)
+        await connection.execute(sql["write"], app, row["id"], *new, now)
     if asked:
         drafts = {slug: found.draft for slug, found in categories.items()}
         recorded = await record(connection, app, _rows(row["id"], asked, drafts, said, now), now)
