@@ -34,6 +34,8 @@ from clarion.adapters.system import SystemChance, SystemClock
 from clarion.api import ApiDependencies, ApiLimits, create_app
 from clarion.domain.ids import AppId, UserId
 from clarion.domain.network import Network
+from clarion.domain.segments.checking import SegmentAt
+from clarion.ports.audience import Audience, Reach
 from clarion.ports.erasure import Plain
 from clarion.ports.facts import Facts
 from clarion.ports.keys import Scope
@@ -107,6 +109,8 @@ async def world(database_url: str) -> AsyncIterator[World]:
         acceptor=PostgresJournal(pool),
         messages=PostgresMessages(pool),
         facts=_facts(),
+        audience=cast("Audience", None),
+        counts=EmptyColumns(),
         categories=PostgresCategories(pool),
         consents=PostgresConsents(pool),
         permissions=PostgresPermissions(pool),
@@ -151,6 +155,15 @@ class EmptyFacts:
         """Nothing was there."""
         del app, user, at_least_xid
         return {"outcome": 0}
+
+
+class EmptyColumns:
+    """Columns with nobody in them, as `ports.audience.AudienceCounts`."""
+
+    async def count(self, app: AppId, segment: SegmentAt | None, **of: object) -> Reach:
+        """Nobody is there."""
+        del app, segment, of
+        return Reach(people=0, people_reachable=0, rows=[], xid=0)
 
 
 def _facts() -> Facts:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from clarion.domain.ids import AppId
 from clarion.domain.network import Network
+from clarion.ports.audience import Audience, AudienceCounts
 from clarion.ports.categories import Categories
 from clarion.ports.consent import Consents, Permissions
 from clarion.ports.credentials import Credentials
@@ -68,6 +69,8 @@ class ApiDependencies:
     acceptor: Acceptor
     messages: Messages
     facts: Facts
+    audience: Audience
+    counts: AudienceCounts
     rulebook: Rulebook
     segments: Segments
     categories: Categories

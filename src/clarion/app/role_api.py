@@ -82,6 +82,8 @@ async def _api_dependencies(
         acceptor=urgent,
         messages=container.messages,
         facts=container.facts,
+        audience=container.facts,
+        counts=container.facts,
         categories=container.categories,
         consents=container.consents,
         permissions=container.permissions,

@@ -74,6 +74,17 @@ class Connection:
             )
             return _judged(answer)
 
+    async def download(self, path: str, query: Mapping[str, str]) -> AsyncIterator[bytes]:
+        """A long answer piece by piece. Raises `CommandError`."""
+        timeout = httpx.Timeout(30.0, read=None)
+        with self._failures():
+            async with self._client.stream("GET", path, params=query, timeout=timeout) as answer:
+                if answer.is_error:
+                    await answer.aread()
+                    _judged(answer)
+                async for piece in answer.aiter_bytes():
+                    yield piece
+
     async def events(self, path: str) -> AsyncIterator[Event]:
         """Server-sent events until the server ends the stream. Raises `CommandError`."""
         timeout = httpx.Timeout(30.0, read=60.0)

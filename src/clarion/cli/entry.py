@@ -20,6 +20,8 @@ _COMMANDS: Final = {
     "keys": ("clarion.cli.keys:app", _RUN, "Make, list, rotate and revoke API keys."),
     "doctor": ("clarion.cli.doctor:doctor", _RUN, "Check everything, and say what to do."),
     "import": ("clarion.cli.import_file:import_file", _USE, "Import people and devices."),
+    "events": ("clarion.cli.events:app", _USE, "Record what people did, from a file."),
+    "audience": ("clarion.cli.audience:app", _USE, "Export people; read the columns anew."),
     "send": ("clarion.cli.send:send", _USE, "Send a message."),
     "trace": ("clarion.cli.trace:trace", _USE, "Why did this person get it, or not?"),
     "simulate": ("clarion.cli.simulate:app", _TRY, "Run a push network on this machine."),

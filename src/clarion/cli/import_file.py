@@ -60,16 +60,10 @@ def import_file(
         key: API key with scope `send`.
         json: Write the API's answer as JSON.
     """
-    kind = format or _KINDS.get(file.suffix.lower())
-    if kind is None:
-        raise CommandError(
-            f"{file}: its name does not tell what it is; say --format csv, ndjson or parquet"
-        )
-    if not file.is_file():
-        raise CommandError(f"{file} is not a file")
+    source = kind_of(file, format)
     clock = SystemClock()
     started = clock.monotonic()
-    view = asyncio.run(_import(Connection(url, key), Source.of(file, kind)))
+    view = asyncio.run(sending(Connection(url, key), source, "/v1/imports"))
     if json:
         print_json(view)
     else:
@@ -97,18 +91,31 @@ class Source:
             raise CommandError(f"{path} can't be read as {kind}: {error}") from error
 
 
-async def _import(connection: Connection, source: Source) -> Json:
+def kind_of(file: Path, given: Kind | None) -> Source:
+    """A file and what it is. Raises `CommandError`."""
+    kind = given or _KINDS.get(file.suffix.lower())
+    if kind is None:
+        raise CommandError(
+            f"{file}: its name does not tell what it is; say --format csv, ndjson or parquet"
+        )
+    if not file.is_file():
+        raise CommandError(f"{file} is not a file")
+    return Source.of(file, kind)
+
+
+async def sending(connection: Connection, source: Source, path: str) -> Json:
+    """Send a file over a connection of its own; the API's answer. Raises `CommandError`."""
     async with connection:
-        return await upload(connection, source)
+        return await upload(connection, source, path)
 
 
-async def upload(connection: Connection, source: Source) -> Json:
+async def upload(connection: Connection, source: Source, path: str = "/v1/imports") -> Json:
     """Send a file with a live bar; the API's answer. Raises `CommandError`."""
     with _bar() as bar:
         task = bar.add_task("importing", total=source.octets, rows="0", rate="")
         pieces = _pieces(source, bar, task)
         kind = MEDIA_TYPES[source.kind]
-        return await connection.upload("/v1/imports", pieces, kind, source.octets)
+        return await connection.upload(path, pieces, kind, source.octets)
 
 
 async def _pieces(source: Source, bar: Progress, task: TaskID) -> AsyncIterator[bytes]:
@@ -147,6 +154,11 @@ def _report(view: Json, seconds: float) -> None:
         f"({seconds:.1f} s, {rate} rows/s); {number(view['rows_bad'])} bad",
         soft_wrap=True,
     )
+    report_bad(view)
+
+
+def report_bad(view: Json) -> None:
+    """The first bad rows of an answer, as a table."""
     if not view["bad"]:
         return
     table = Table("line", "field", "code", "what is wrong")

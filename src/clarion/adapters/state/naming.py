@@ -6,7 +6,7 @@ from typing import Final
 import asyncpg
 import polars as pl
 
-from clarion.adapters.state.registration import token_key
+from clarion.adapters.state.registration import FEW_ROWS, token_key
 from clarion.adapters.state.statements import statements
 from clarion.domain.ids import AppId
 
@@ -32,6 +32,8 @@ async def find_people(
         rows: with the columns of `clarion.domain.naming.NAMING`, networks as numbers.
         create: external ids that nobody has become people who were made then; None: they do not.
     """
+    if rows.height > FEW_ROWS:
+        await connection.execute(statements("naming")["plan_for_many"])
     named = await _find(connection, app, rows)
     if create is None:
         return named

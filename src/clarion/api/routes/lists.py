@@ -17,6 +17,7 @@ from clarion.api.shapes.lists import (
 from clarion.api.uploads import FORMATS
 from clarion.domain.attributes import MAX_TEXT_OCTETS
 from clarion.domain.errors import ErrorCode, FieldCode
+from clarion.domain.segments.expression import InList
 from clarion.ports.keys import Scope
 from clarion.ports.lists import ListRecord, OnList
 
@@ -47,7 +48,12 @@ async def read_one(api: Api, call: Exchange) -> Answer:
 
 
 async def delete(api: Api, call: Exchange) -> Answer:
-    """Remove a list. Its people stay; segments that name it are refused from now on."""
+    """Remove a list that no segment names. Its people stay."""
+    named = await api.deps.segments.naming(call.caller.app, InList(call.params["name"]))
+    if named:
+        raise ProblemError(
+            ErrorCode.STATE_CONFLICT, f"Segments name this list: {', '.join(named)}."
+        )
     if not await api.deps.lists.delete(call.caller.app, call.params["name"]):
         raise not_found("list")
     return Answer(204)
@@ -115,7 +121,7 @@ ROUTES: Final = (
         tag="Lists",
         scope=Scope.SEND,
         answers={204: None},
-        errors=_ONE,
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.STATE_CONFLICT),
     ),
     Route(
         method="POST",

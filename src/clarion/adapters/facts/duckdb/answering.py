@@ -72,15 +72,8 @@ async def serve_asker(
 
 
 async def _answer(owner: "Owner", question: Question, writer: asyncio.StreamWriter) -> None:
-    if question.what == "version":
-        await _tell(writer, {"registry": owner.version})
-        return
-    if question.what == "sizes":
-        await _tell(writer, await owner.threads.run(partial(queries.sizes, owner.store)))
-        return
-    if question.what == "rebuild":
-        await owner.rebuild()
-        await _tell(writer, {})
+    if question.what in {"version", "sizes", "rebuild", "rebuilding"}:
+        await _tell(writer, await _about_owner(owner, question.what))
         return
     if not await _reached(owner, question):
         why = (
@@ -96,6 +89,19 @@ async def _answer(owner: "Owner", question: Question, writer: asyncio.StreamWrit
         await _tell(writer, {"registry": owner.version, **await _counted(owner, question)})
         return
     await _tell(writer, await _asked(owner, question))
+
+
+async def _about_owner(owner: "Owner", what: str) -> Mapping[str, object]:
+    """What needs no change to be there first."""
+    if what == "version":
+        return {"registry": owner.version}
+    if what == "rebuild":
+        await owner.rebuild()
+        return {"rows": owner.registry.copied}
+    sizes = await owner.threads.run(partial(queries.sizes, owner.store))
+    if what == "sizes":
+        return sizes
+    return {"rows": owner.registry.copied, "there": sizes["users"] + sizes["device"]}
 
 
 async def _counted(owner: "Owner", question: Question) -> Mapping[str, object]:

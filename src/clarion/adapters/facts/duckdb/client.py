@@ -184,9 +184,17 @@ class FactsClient:
             {"what": "erase", "app": app, "user": user, "at_least": at_least_xid}
         )
 
-    async def rebuild(self) -> None:
-        """Have the audience read anew from the state store."""
-        await self._ask({"what": "rebuild"})
+    async def rebuild(self) -> int:
+        """Have the audience read anew from the state store; how many rows that were.
+
+        Askers see the old columns until the new ones are complete.
+        """
+        return int((await self._ask({"what": "rebuild"}))["rows"])
+
+    async def rebuilding(self) -> tuple[int, int]:
+        """Rows that a rebuild has read so far, and rows of users and devices that are shown."""
+        answer = await self._ask({"what": "rebuilding"})
+        return int(answer["rows"]), int(answer["there"])
 
     async def sizes(self) -> Mapping[str, int]:
         """Rows of users, device and outcome."""

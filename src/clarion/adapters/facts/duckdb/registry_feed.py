@@ -171,6 +171,8 @@ class RegistryFeed:
     place: Snapshot = field(init=False)
     loose: int = 0
     pages: int = 0
+    copied: int = 0
+    """Rows that the present pass has taken so far, or the last one took."""
 
     def __post_init__(self) -> None:
         self.place = self.store.place("registry")
@@ -183,6 +185,7 @@ class RegistryFeed:
         `anew` reads everything again. Until it is all in, askers see what was there before.
         """
         since = NOTHING if anew else self.place
+        self.copied = 0
         turn = await self.threads.run(partial(self._begin, since))
         try:
             for table in (*TABLES, *MEMBERS):
@@ -253,6 +256,7 @@ class RegistryFeed:
             page.unlink()
         rows = 0 if added is None else int(added[0])
         turn.rows += rows
+        self.copied += rows
         if rows < BULK_ROWS:
             turn.loose += rows
 

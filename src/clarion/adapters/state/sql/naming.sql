@@ -1,5 +1,11 @@
 -- From names to people, many at once.
 
+-- name: plan_for_many
+-- Until this unit of work ends, plans are made for the names that are really given, and look rows
+-- up: a plan from when the tables were small would read them whole, once for each name.
+select set_config('plan_cache_mode', 'force_custom_plan', true),
+    set_config('enable_seqscan', 'off', true);
+
 -- name: people
 -- Whom names mean; columns come as texts of their values with U+001F between them, which no value
 -- holds. A row tells the kind of name, its place in its column counted from 1, and who it is.
