@@ -19,11 +19,14 @@ from clarion.telemetry.names import LogEvent
 
 _log = logging.getLogger(__name__)
 
-CONNECTIONS = {"api": 12, "planner": 3, "sender": 4, "facts": 2}
+CONNECTIONS = {"api": 12, "planner": 3, "sender": 4, "facts": 2, "push": 6}
 """Roles, and the connections to the state store that each process of one may hold."""
 
 GARBAGE_THRESHOLDS = (20_000, 20, 50)
 """Objects made before a look at the young ones, and how many such looks before older ones."""
+
+PROMPT = frozenset({"api", "push"})
+"""Roles that somebody waits for."""
 
 BACKGROUND_NICENESS = 15
 """Bulk work yields the processor to the process that answers people: at this distance it gets what
@@ -64,6 +67,6 @@ def settled_garbage() -> Iterator[None]:
 
 
 def yield_processor(role: str) -> None:
-    """Lower this process's priority, unless it is the one that people wait for."""
-    if role != "api":
+    """Lower this process's priority, unless people or their devices wait for it."""
+    if role not in PROMPT:
         os.nice(BACKGROUND_NICENESS)

@@ -7,6 +7,8 @@ import msgspec
 from msgspec import Meta
 from typing_extensions import override
 
+from clarion.app.setting_push import Push
+
 
 class Secret:
     """A value that shows itself only when asked to."""
@@ -367,8 +369,7 @@ class Metrics(_Section, frozen=True):
         Path | None,
         Meta(
             description="Directory that the processes share their numbers in; by default "
-            "`metrics` in the "
-            "data directory."
+            "`metrics` in the data directory."
         ),
     ] = None
 
@@ -389,6 +390,7 @@ class Settings(_Section, frozen=True):
     apns: Apns = Apns()
     fcm: Fcm = Fcm()
     webpush: WebPush = WebPush()
+    push: Push = Push()
     identity: Identity = Identity()
     metrics: Metrics = Metrics()
 

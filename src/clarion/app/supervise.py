@@ -30,6 +30,7 @@ from clarion.adapters.system import SystemClock
 from clarion.app.address import port_held, url_of
 from clarion.app.container import Paths
 from clarion.app.first_start import FirstKey, first_key, make_operator_app
+from clarion.app.roles import PROMPT
 from clarion.app.settings import Secret, Settings, SettingsError
 from clarion.ports.messages import StoreUnavailableError
 from clarion.telemetry import metrics
@@ -133,7 +134,7 @@ async def _run(
 async def _lower_backends(settings: Settings, stop: asyncio.Event) -> None:
     """Let the server's processes that work for bulk roles yield the processor as these do."""
     url = settings.database.url
-    bulk = [role for role, _ in _plan(settings) if role != "api"]
+    bulk = [role for role, _ in _plan(settings) if role not in PROMPT]
     while url is not None and not stop.is_set():
         try:
             pool = await open_pool(url.reveal(), max_size=1)
@@ -286,6 +287,7 @@ def _plan(settings: Settings) -> Sequence[tuple[str, int]]:
         "facts": 1,
         "planner": workers.planners,
         "sender": senders,
+        "push": settings.push.processes,
         "api": settings.server.processes,
     }
     return [(role, n) for role, count in counts.items() for n in range(count)]
@@ -297,6 +299,7 @@ def _environment(settings: Settings, config: Path | None) -> Mapping[str, str]:
     if settings.database.url is not None:
         environment[_ADDRESS] = settings.database.url.reveal()
     environment["CLARION_SERVER_PORT"] = str(settings.server.port)
+    environment["CLARION_PUSH_PORT"] = str(settings.push.port)
     # A role is one core's worth of work: a pool of threads in each would cost memory and gain
     # nothing. The library reads this once, when it is imported.
     environment.setdefault("POLARS_MAX_THREADS", "1")

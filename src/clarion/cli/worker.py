@@ -14,7 +14,7 @@ from clarion.cli.reading_settings import read_settings
 from clarion.cli.running import ends_with_parent, engine_failures, run_loop, stop_on_signals
 from clarion.telemetry.logs import start_logging
 
-Role = Literal["api", "planner", "sender", "facts"]
+Role = Literal["api", "planner", "sender", "facts", "push"]
 
 
 def worker(

@@ -91,8 +91,6 @@ class Attached:
 
     device: DeviceNumber
     channels: Mapping[bytes, SubscriptionNumber]
-    pushes: Sequence[Push]
-    """The oldest ones that wait for it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +111,7 @@ class PushDevices(Protocol):
     """Devices and what they subscribe to."""
 
     async def attach(
-        self, names: Sequence[bytes], node: NodeNumber, now: datetime, *, window: int
+        self, names: Sequence[bytes], node: NodeNumber, now: datetime
     ) -> Mapping[bytes, Attached]:
         """Devices by name (16 octets) are connected to `node` from now on; unknown ones are absent.
 
@@ -155,7 +153,7 @@ class PushMessages(Protocol):
     async def store(
         self,
         pushes: Sequence[Push],
-        delivered: Sequence[Push],
+        settled: Sequence[tuple[Push, ReceiptStatus]],
         node: NodeNumber,
         now: datetime,
     ) -> Sequence[Stored]:
@@ -167,13 +165,25 @@ class PushMessages(Protocol):
         ...
 
     async def waiting(
-        self, devices: Sequence[DeviceNumber], now: datetime, *, window: int
+        self,
+        devices: Sequence[DeviceNumber],
+        floors: Sequence[PushUrgency],
+        now: datetime,
+        *,
+        window: int,
     ) -> Sequence[Push]:
-        """The oldest messages of each device, `window` at most, in order."""
+        """The oldest messages of each device, `window` at most, in order.
+
+        Those that are less urgent than the device's floor wait on (RFC 8030 section 5.3).
+        """
         ...
 
     async def acknowledge(
-        self, devices: Sequence[DeviceNumber], ids: Sequence[PushId], now: datetime
+        self,
+        devices: Sequence[DeviceNumber],
+        ids: Sequence[PushId],
+        statuses: Sequence[ReceiptStatus],
+        now: datetime,
     ) -> None:
         """Messages have arrived: they are deleted, and receipts written where one was asked for."""
         ...

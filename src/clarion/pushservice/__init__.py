@@ -1,1 +1,1 @@
-"""Our own push service (RFC 8030). It is not built yet."""
+"""Our own push service: RFC 8030 for senders; the browser's protocol and streams for devices."""

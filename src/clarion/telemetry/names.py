@@ -30,6 +30,7 @@ class LogEvent(StrEnum):
     KEY_CREATED = "key.created"
     KEY_REVOKED = "key.revoked"
     IMPORT_FINISHED = "import.finished"
+    PUSH_CROWDED = "push.crowded"
     HANDLER_FAILED = "stage.handler_failed"
 
 
@@ -68,6 +69,9 @@ class Metric(StrEnum):
     IMPORT_ROWS = "clarion_import_rows_total"
     EVENTS = "clarion_events_total"
     AUDIENCE_LAG_SECONDS = "clarion_audience_lag_seconds"
+    PUSH_REQUESTS = "clarion_push_requests_total"
+    PUSH_DELIVERED = "clarion_push_delivered_total"
+    PUSH_CONNECTIONS = "clarion_push_connections"
     HANDLER_FAILURES = "clarion_handler_failures_total"
 
 
@@ -91,13 +95,21 @@ COUNTERS: Final[dict[Metric, MetricSpec]] = {
     Metric.TOKENS_REAPED: MetricSpec("Dead tokens made tombstones.", ("network",)),
     Metric.IMPORT_ROWS: MetricSpec("Rows imported or refused.", ("result",)),
     Metric.EVENTS: MetricSpec("Events recorded, repeated or refused.", ("result",)),
+    Metric.PUSH_REQUESTS: MetricSpec(
+        "Requests to our own push service: messages, and refusals by status.", ("kind",)
+    ),
+    Metric.PUSH_DELIVERED: MetricSpec(
+        "What became of messages of our own push service.", ("result",)
+    ),
     Metric.HANDLER_FAILURES: MetricSpec("Handlers that raised.", ("stage",)),
 }
 HISTOGRAMS: Final[dict[Metric, MetricSpec]] = {
     Metric.HTTP_SECONDS: MetricSpec("From request to answer.", ("route",), _FAST),
     Metric.SEND_SECONDS: MetricSpec("From a chunk's first byte to its commit.", ("lane",), _FAST),
     Metric.ACCEPT_TO_WIRE_SECONDS: MetricSpec(
-        "From an accepted urgent message to its handing to a connection.", ("lane",), _FAST
+        "From an urgent message's arrival to its first bytes' handing to a socket.",
+        ("lane",),
+        _FAST,
     ),
 }
 GAUGES: Final[dict[Metric, MetricSpec]] = {
@@ -107,5 +119,6 @@ GAUGES: Final[dict[Metric, MetricSpec]] = {
         "Age that a change had, at most, before the audience's columns showed it."
     ),
     Metric.SHARDS_HELD: MetricSpec("Shards that wait for a version that can read them."),
+    Metric.PUSH_CONNECTIONS: MetricSpec("Devices connected to our own push service."),
     Metric.CREDENTIALS_QUARANTINED: MetricSpec("Credentials in quarantine.", ("network",)),
 }

@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import groupby
 
 import asyncpg
 
 from clarion.adapters.state.pool import reading, unit_of_work
-from clarion.adapters.state.push_rows import octets_of, push_of, uuid_of
+from clarion.adapters.state.push_rows import octets_of, uuid_of
 from clarion.adapters.state.statements import statements
 from clarion.ports.pushservice import (
     Attached,
     DeviceNumber,
     NodeNumber,
-    Push,
     Registered,
     SubscriptionNumber,
     TooManySubscriptionsError,
@@ -30,7 +28,7 @@ class PostgresPushDevices:
         self._most = subscriptions_per_device
 
     async def attach(
-        self, names: Sequence[bytes], node: NodeNumber, now: datetime, *, window: int
+        self, names: Sequence[bytes], node: NodeNumber, now: datetime
     ) -> Mapping[bytes, Attached]:
         """See the port."""
 
@@ -55,7 +53,6 @@ class PostgresPushDevices:
         # Read after the commit: a sender that did not see `node` yet has committed its message.
         async with reading(self._pool) as connection:
             channels = await connection.fetch(_SQL["channels"], numbers)
-            waiting = await connection.fetch(_SQL["waiting"], numbers, now, window)
         subscribed = {
             row["device_id"]: {
                 octets_of(channel): SubscriptionNumber(number)
@@ -63,15 +60,10 @@ class PostgresPushDevices:
             }
             for row in channels
         }
-        pushes: dict[int, list[Push]] = {
-            device: list(map(push_of, found))
-            for device, found in groupby(waiting, lambda row: row["device_id"])
-        }
         return {
             octets_of(row["name"]): Attached(
                 device=DeviceNumber(row["id"]),
                 channels=subscribed.get(row["id"], {}),
-                pushes=pushes.get(row["id"], ()),
             )
             for row in rows
         }

@@ -14,6 +14,7 @@ from clarion.ports.pushservice import (
     Push,
     PushId,
     PushReceipt,
+    PushUrgency,
     ReceiptCursor,
     ReceiptStatus,
     Stored,
@@ -31,7 +32,11 @@ class PostgresPushMessages:
         self._most = waiting_per_subscription
 
     async def store(
-        self, pushes: Sequence[Push], delivered: Sequence[Push], node: NodeNumber, now: datetime
+        self,
+        pushes: Sequence[Push],
+        settled: Sequence[tuple[Push, ReceiptStatus]],
+        node: NodeNumber,
+        now: datetime,
     ) -> Sequence[Stored]:
         """See the port."""
         newest = {  # a statement can't replace a row twice: of one topic the last one counts
@@ -40,12 +45,13 @@ class PostgresPushMessages:
         kept = list(newest.values())
 
         async def work(connection: asyncpg.Connection) -> list[asyncpg.Record]:
-            if delivered:
+            if settled:
                 await connection.execute(
                     _SQL["write_receipts"],
-                    [uuid_of(push.receipt) for push in delivered if push.receipt is not None],
-                    [push.id for push in delivered if push.receipt is not None],
-                    [push.subscription for push in delivered if push.receipt is not None],
+                    [uuid_of(push.receipt or b"") for push, _ in settled],
+                    [push.id for push, _ in settled],
+                    [push.subscription for push, _ in settled],
+                    [int(status) for _, status in settled],
                     now,
                 )
             if not kept:
@@ -66,19 +72,32 @@ class PostgresPushMessages:
         return [became[newest[push.subscription, push.topic or push.id].id] for push in pushes]
 
     async def waiting(
-        self, devices: Sequence[DeviceNumber], now: datetime, *, window: int
+        self,
+        devices: Sequence[DeviceNumber],
+        floors: Sequence[PushUrgency],
+        now: datetime,
+        *,
+        window: int,
     ) -> Sequence[Push]:
         """See the port."""
         async with reading(self._pool) as connection:
-            rows = await connection.fetch(_SQL["waiting"], list(devices), now, window)
+            rows = await connection.fetch(
+                _SQL["waiting"], list(devices), list(map(int, floors)), now, window
+            )
         return [push_of(row) for row in rows]
 
     async def acknowledge(
-        self, devices: Sequence[DeviceNumber], ids: Sequence[PushId], now: datetime
+        self,
+        devices: Sequence[DeviceNumber],
+        ids: Sequence[PushId],
+        statuses: Sequence[ReceiptStatus],
+        now: datetime,
     ) -> None:
         """See the port."""
         async with reading(self._pool) as connection:
-            await connection.execute(_SQL["acknowledge"], list(devices), list(ids), now)
+            await connection.execute(
+                _SQL["acknowledge"], list(devices), list(ids), list(map(int, statuses)), now
+            )
 
     async def cancel(self, subscription: SubscriptionNumber, push: PushId) -> bool:
         """See the port."""

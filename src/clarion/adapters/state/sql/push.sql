@@ -1,7 +1,7 @@
 -- Our own push service. Groups are columns of equal length.
 
 -- name: attach
--- Connected devices $1 are held by node $2 from now on; $4 is how many messages each gets at most.
+-- Connected devices $1 are held by node $2 from now on.
 -- Locked in one order, so that two nodes that take the same ones over don't lock each other out.
 with known as (
     select id, name, node from push_device where name = any($1::uuid[]) order by id for update
@@ -16,13 +16,14 @@ select device_id, array_agg(id) as ids, array_agg(channel::text) as channels
 from push_subscription where device_id = any($1::bigint[]) group by device_id
 
 -- name: waiting
--- The oldest messages of devices $1 that are good at $2, $3 of each at most.
+-- The oldest messages of devices $1, at least as urgent as $2, good at $3, $4 of each at most.
 select m.device_id, m.id, m.subscription_id, s.channel, m.topic, m.urgency, m.expires_at, m.receipt,
        m.coding, m.encryption, m.crypto_key, m.body
-from unnest($1::bigint[]) as device (id)
+from unnest($1::bigint[], $2::smallint[]) as device (id, floor)
 cross join lateral (
     select * from push_message
-    where device_id = device.id and expires_at > $2 order by id limit $3
+    where device_id = device.id and urgency >= device.floor and expires_at > $3
+    order by id limit $4
 ) m
 join push_subscription s on s.id = m.subscription_id
 order by m.device_id, m.id
@@ -128,18 +129,20 @@ from given g left join known k using (id) left join written w using (id)
 -- name: write_receipts
 -- Receipts of messages that arrived before they were stored.
 insert into push_receipt (reader, message_id, subscription_id, status, at)
-select reader, message_id, subscription_id, 204, $4
-from unnest($1::uuid[], $2::bigint[], $3::bigint[]) as g (reader, message_id, subscription_id)
+select reader, message_id, subscription_id, status, $5
+from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::smallint[])
+    as g (reader, message_id, subscription_id, status)
 
 -- name: acknowledge
 -- Messages have arrived.
 with arrived as (
-    delete from push_message m using unnest($1::bigint[], $2::bigint[]) as g (device_id, id)
+    delete from push_message m
+    using unnest($1::bigint[], $2::bigint[], $3::smallint[]) as g (device_id, id, status)
     where m.device_id = g.device_id and m.id = g.id
-    returning m.id, m.subscription_id, m.receipt
+    returning m.id, m.subscription_id, m.receipt, g.status
 )
 insert into push_receipt (reader, message_id, subscription_id, status, at)
-select receipt, id, subscription_id, 204, $3 from arrived where receipt is not null
+select receipt, id, subscription_id, status, $4 from arrived where receipt is not null
 
 -- name: cancel
 -- A sender withdraws a message.

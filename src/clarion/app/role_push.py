@@ -1,0 +1,72 @@
+"""The push service's process: connections of devices, and what senders post."""
+
+import asyncio
+import resource
+import socket
+from dataclasses import replace
+
+from clarion.adapters.state.push_devices import PostgresPushDevices
+from clarion.adapters.state.push_messages import PostgresPushMessages, PostgresPushReceipts
+from clarion.adapters.state.push_nodes import PostgresPushNodes
+from clarion.app.address import push_origin
+from clarion.app.container import Container
+from clarion.app.setting_push import Push
+from clarion.pushservice.limits import PushLimits
+from clarion.pushservice.node import NodePorts, NodeSettings, serve_node
+
+SPARE_FILES = 256
+"""File descriptors besides connections: the store's, logs."""
+
+
+async def run_push(container: Container, owner: str, stop: asyncio.Event) -> None:
+    """Serve as one node of the push service."""
+    settings = container.settings
+    push, pool = settings.push, container.pool
+    ports = NodePorts(
+        clock=container.clock,
+        chance=container.chance,
+        devices=PostgresPushDevices(pool, subscriptions_per_device=push.subscriptions),
+        messages=PostgresPushMessages(pool, waiting_per_subscription=push.waiting),
+        receipts=PostgresPushReceipts(pool),
+        nodes=PostgresPushNodes(pool),
+        metrics=container.metrics,
+        master_key=container.master_key,
+    )
+    node = NodeSettings(
+        owner=owner,
+        origin=push_origin(settings),
+        limits=_limits(push),
+        most_connections=min(push.connections, _file_limit() - SPARE_FILES),
+        trusted_proxies=frozenset(settings.server.trusted_proxies),
+    )
+    await serve_node(ports, node, _listener(push), stop)
+
+
+def _limits(push: Push) -> PushLimits:
+    return replace(
+        PushLimits(),
+        max_body=push.max_body,
+        max_ttl_s=push.max_ttl_s,
+        commit_every_s=push.commit_every_s,
+        subscription_per_s=push.rate_subscription_per_s,
+        subscription_burst=max(1, int(10 * push.rate_subscription_per_s)),
+        origin_per_s=push.rate_sender_per_s,
+        origin_burst=max(1, int(2 * push.rate_sender_per_s)),
+    )
+
+
+def _listener(push: Push) -> socket.socket:
+    family = socket.AF_INET6 if ":" in push.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if push.processes > 1:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((push.host, push.port))
+    return listener
+
+
+def _file_limit() -> int:
+    """As many open files as the system lets this process have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard if hard != resource.RLIM_INFINITY else 1 << 20

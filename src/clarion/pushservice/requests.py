@@ -1,0 +1,160 @@
+"""Requests and answers, as HTTP/1.1 carries them (RFC 9112)."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
+
+import httptools
+
+from clarion.pushservice.refusals import Refusal, RefusedError
+
+Fields = Sequence[tuple[bytes, bytes]]
+
+_BREAK: Final = re.compile(rb"[\x00\r\n]")
+_NO_BODY: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+_PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+
+@dataclass(slots=True)
+class Request:
+    """One request, whole.
+
+    Attributes:
+        fields: names in lower case, repeated ones joined with a comma.
+        peer: the client's address, as far as it can be known.
+        keep_alive: the client wants the connection to stay.
+    """
+
+    method: str
+    path: str
+    query: str
+    fields: dict[str, str]
+    body: bytes
+    peer: str
+    keep_alive: bool = True
+    upgrade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered."""
+
+    status: int
+    fields: Fields = ()
+    body: bytes = b""
+    close: bool = field(default=False, kw_only=True)
+
+    def encode(self, *, keep_alive: bool, head: bool = False) -> bytes:
+        """The octets.
+
+        Raises:
+            ValueError: a field has a line break.
+        """
+        parts = [b"HTTP/1.1 %d %b\r\n" % (self.status, _PHRASES[self.status])]
+        for name, value in self.fields:
+            if _BREAK.search(value):
+                raise ValueError("a header field has a line break")
+            parts.append(b"%b: %b\r\n" % (name, value))
+        if self.status not in _NO_BODY:
+            parts.append(b"content-length: %d\r\n" % len(self.body))
+        if not keep_alive or self.close:
+            parts.append(b"connection: close\r\n")
+        parts.append(b"\r\n" if head else b"\r\n" + self.body)
+        return b"".join(parts)
+
+
+class RequestReader:
+    """Reads one connection's requests; callbacks are the parser's."""
+
+    __slots__ = (
+        "_body", "_body_octets", "_fields", "_head_octets", "_max_body", "_max_head", "_parser",
+        "_peer", "_target", "begun", "done", "in_head",
+    )  # fmt: skip
+
+    def __init__(self, peer: str, *, max_head: int, max_body: int) -> None:
+        self._peer = peer
+        self._max_head, self._max_body = max_head, max_body
+        self._parser = httptools.HttpRequestParser(self)
+        self.begun = False
+        """Some of a request is here, and not all of it."""
+        self.in_head = False
+        self.done: list[Request] = []
+        """Whole requests; the reader's owner takes them out."""
+        self._begin()
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Take octets, cut anywhere; returns those after an upgrade, None where there is none.
+
+        Raises:
+            RefusedError: the request can't be read, or is too large; nothing after it can be read.
+        """
+        try:
+            self._parser.feed_data(data)
+            if self.in_head:  # the parser gathers a field until it is whole
+                self._count(len(data))
+        except httptools.HttpParserUpgrade as upgrade:
+            self.done[-1].upgrade = True
+            return data[upgrade.args[0] :]
+        except httptools.HttpParserCallbackError as error:
+            raise (error.__context__ or error) from None  # the parser only wraps it
+        except httptools.HttpParserError as error:
+            raise RefusedError(Refusal.BAD_REQUEST, str(error)) from error
+        return None
+
+    def _begin(self) -> None:
+        self._target = b""
+        self._fields: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._body_octets = self._head_octets = 0
+
+    def on_message_begin(self) -> None:
+        """A request starts."""
+        self.begun = self.in_head = True
+        self._begin()
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of its target."""
+        self._count(len(url))
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field."""
+        self._count(len(name) + len(value) + 4)
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        self._fields[key] = f"{self._fields[key]}, {text}" if key in self._fields else text
+
+    def on_headers_complete(self) -> None:
+        """The head is here: what is too large is refused before it is read."""
+        self.in_head = False
+        length = self._fields.get("content-length", "0")
+        if length.isdecimal() and int(length) > self._max_body:
+            raise RefusedError(Refusal.TOO_LARGE)
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+        self._body_octets += len(data)
+        if self._body_octets > self._max_body:
+            raise RefusedError(Refusal.TOO_LARGE)
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        path, _, query = self._target.decode("latin-1").partition("?")
+        request = Request(
+            method=self._parser.get_method().decode("ascii"),
+            path=path,
+            query=query,
+            fields=self._fields,
+            body=self._body[0] if len(self._body) == 1 else b"".join(self._body),
+            peer=self._peer,
+            keep_alive=self._parser.should_keep_alive(),
+        )
+        self.done.append(request)
+        self.begun = False
+
+    def _count(self, octets: int) -> None:
+        self._head_octets += octets
+        if self._head_octets > self._max_head:
+            raise RefusedError(Refusal.HEAD_TOO_LARGE)
