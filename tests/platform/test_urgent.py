@@ -52,6 +52,25 @@ async def post(platform: Platform, user: int, key: str | None = None) -> httpx.R
     return await platform.http.post("/v1/messages", json=body, headers=headers)
 
 
+async def waits_told(platform: Platform) -> float:
+    """Of how many urgent messages the metrics know when their bytes went to a socket."""
+    name = 'clarion_accept_to_wire_seconds_count{lane="transactional"}'
+    lines = (await platform.http.get("/metrics")).text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+
+async def test_the_wait_for_the_wire_is_told_once_a_message_that_got_there(
+    platform: Platform,
+) -> None:
+    """Each message counts with its first bytes; one that reaches nobody has none."""
+    await ready(platform, 3)
+    for user in range(3):
+        await platform.finished((await post(platform, user)).json()["id"])
+    await platform.finished((await post(platform, 99)).json()["id"])
+
+    assert await waits_told(platform) == 3
+
+
 async def test_a_key_in_another_process_stops_its_message_and_no_neighbour(
     platform: Platform, pool: Pool
 ) -> None:

@@ -1,6 +1,6 @@
 """What a delivery network offers us: payload checks, and sending a batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -59,6 +59,8 @@ class SendRequest:
     recipients: Recipients
     urgent: bool
     now: datetime
+    on_wire: Callable[[], None] | None = None
+    """Called each time the bytes of some of the requests are handed to a connection's socket."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

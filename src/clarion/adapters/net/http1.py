@@ -138,6 +138,8 @@ class Http1Host:
         batch.left = len(indexes)
         start_by = self._clock.monotonic() + batch.deadline_s
         waiting = iter(indexes)
+        if batch.on_written is not None:
+            batch.on_written()  # httpx does not tell when it writes: at once, or after connecting
         async with asyncio.TaskGroup() as workers:
             for _ in range(min(len(indexes), self._limits.connections)):
                 workers.create_task(self._work(batch, waiting, start_by))

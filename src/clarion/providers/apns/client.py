@@ -244,6 +244,7 @@ class ApnsProvider:
             certificate=session.certificate,
             partition=f"{session.name}#{session.generation}{suspect}",
         )
+        batch.on_written = job.request.on_wire
         try:
             await self._transport.send(origin, batch, urgent=job.request.urgent)
         except TransportError as error:  # the certificate can't be used

@@ -232,6 +232,7 @@ class FcmProvider:
             bodies=_bodies(job, rows),
             keep_bodies=job.request.urgent,  # a campaign's ids would cost memory for each device
         )
+        batch.on_written = job.request.on_wire
         try:
             await self._transport.send(self._origin, batch, urgent=job.request.urgent)
         except TransportError as error:  # the settings forbid the base URL

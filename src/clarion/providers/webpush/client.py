@@ -291,6 +291,7 @@ class WebPushProvider:
     async def _exchange(
         self, gate: asyncio.Semaphore, run: _Run, group: _Group, rows: list[int], batch: Batch
     ) -> None:
+        batch.on_written = run.request.on_wire
         async with gate:
             try:
                 await self._transport.send(group.origin, batch, urgent=run.request.urgent)

@@ -188,10 +188,12 @@ async def send_chunk(
     credential: Credential | None,
     reasons: UInt16s,
     canceled: Collection[MessageId] = (),
+    on_wire: Callable[[], None] | None = None,
 ) -> ChunkCommit:
     """Send what may be sent of a chunk; what is to be recorded of it.
 
-    `reasons` says who may no longer be sent to, and is completed in place.
+    `reasons` says who may no longer be sent to, and is completed in place. `on_wire` is called as
+    bytes go to a connection (`clarion.ports.provider.SendRequest`).
     """
     batch, recipients = chunk.batch, chunk.recipients
     deadline_us = deadlines_us(batch, recipients, chunk.now)
@@ -201,7 +203,7 @@ async def send_chunk(
     index = np.flatnonzero(reasons == 0)
     if credential is None or not len(index):
         return commit_of(chunk, reasons, None, ports.clock.now())
-    sent = await _send_rows(ports, chunk, credential, index, deadline_us)
+    sent = await _send_rows(ports, chunk, credential, index, deadline_us, on_wire)
     return commit_of(chunk, reasons, sent, ports.clock.now())
 
 
@@ -211,6 +213,7 @@ async def _send_rows(
     credential: Credential,
     index: Int64s,
     deadline_us: Int64s,
+    on_wire: Callable[[], None] | None,
 ) -> Sent:
     batch, recipients = chunk.batch, chunk.recipients
     everybody = len(index) == len(recipients)
@@ -221,6 +224,7 @@ async def _send_rows(
         recipients=rows,
         urgent=batch.lane.urgent,
         now=ports.clock.now(),
+        on_wire=on_wire,
     )
     answers = await ports.providers[batch.network].send(request)
     diagnosis = ports.health.judge(

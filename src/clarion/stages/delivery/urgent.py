@@ -16,7 +16,7 @@ from functools import partial
 
 import numpy as np
 
-from clarion.domain.ids import AppId, CredentialId
+from clarion.domain.ids import AppId, CredentialId, MessageId
 from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
 from clarion.ports.journal import CredentialGoneError, Journal, JournalEntry, Looked
 from clarion.ports.messages import (
@@ -182,8 +182,7 @@ class UrgentPath:
             lease_s=LEASE_S,
         )
         written = asyncio.create_task(self._write(entry, now))
-        self._send(plan, written, now)
-        self._tell_waits(group)
+        self._send(plan, written, {w.new.message.id: w.since for w in group}, now)
         on_wire.set_result(None)
         await asyncio.shield(written)
         for waiting in group:
@@ -206,13 +205,17 @@ class UrgentPath:
                 return gone
 
     def _send(
-        self, plan: UrgentPlan, written: asyncio.Task[Collection[CredentialId]], now: datetime
+        self,
+        plan: UrgentPlan,
+        written: asyncio.Task[Collection[CredentialId]],
+        since: dict[MessageId, float],
+        now: datetime,
     ) -> None:
         for batch, leased in zip(plan.batches, plan.leased, strict=True):
             if leased:
                 chunk = Chunk(batch=batch, low=0, high=len(batch.recipients), now=now)
                 self._unrecorded += len(batch.recipients)
-                send = asyncio.create_task(self._send_chunk(chunk, written))
+                send = asyncio.create_task(self._send_chunk(chunk, written, since))
                 self._sends.add(send)
                 send.add_done_callback(partial(self._send_ended, len(batch.recipients)))
 
@@ -224,16 +227,19 @@ class UrgentPath:
             log(_log, logging.ERROR, LogEvent.HANDLER_FAILED, error=error)
         self._start_groups()
 
-    def _tell_waits(self, group: Sequence[_Waiting]) -> None:
+    def _tell_waits(self, chunk: Chunk, since: dict[MessageId, float]) -> None:
+        """The bytes of a chunk go to a connection: of each message the first ones count."""
         present = self.delivery.clock.monotonic()
-        for waiting in group:
-            lane = waiting.new.message.lane.name.lower()
-            self.delivery.metrics.observe(
-                Metric.ACCEPT_TO_WIRE_SECONDS, present - waiting.since, lane
-            )
+        lane = chunk.batch.lane.name.lower()
+        for message in chunk.batch.messages:
+            if (began := since.pop(message.id, None)) is not None:
+                self.delivery.metrics.observe(Metric.ACCEPT_TO_WIRE_SECONDS, present - began, lane)
 
     async def _send_chunk(
-        self, chunk: Chunk, written: asyncio.Task[Collection[CredentialId]]
+        self,
+        chunk: Chunk,
+        written: asyncio.Task[Collection[CredentialId]],
+        since: dict[MessageId, float],
     ) -> None:
         """Send beside the commit, record after it; without the commit there is no record.
 
@@ -251,7 +257,13 @@ class UrgentPath:
             await patiently(ports.clock, lambda: ports.line.release(chunk.batch, later))
             return
         nobody_left_out = np.zeros(len(chunk.batch.recipients), np.uint16)
-        commit = await send_chunk(ports, chunk, credential, nobody_left_out)
+        commit = await send_chunk(
+            ports,
+            chunk,
+            credential,
+            nobody_left_out,
+            on_wire=lambda: self._tell_waits(chunk, since),
+        )
         await asyncio.wait([written])
         error = written.exception()
         if isinstance(error, StoreUnavailableError) or (

@@ -99,6 +99,7 @@ class Batch:
         left: Requests not ended yet.
         claimed: Requests already taken by a connection; those above wait.
         on_done: Called once with the batch when the last request has ended.
+        on_written: Called once, as the octets of the last request's HEADERS go to the host.
 
     Raises:
         ValueError: Columns of different length, or both or neither of `body` and `bodies`.
@@ -107,7 +108,7 @@ class Batch:
     __slots__ = (
         "_extra", "answers", "bodies", "body", "body_octets", "claimed", "deadline_s",
         "extra_matrix", "extra_octets", "failures", "headers", "keep_bodies", "left", "on_done",
-        "path_octets", "paths", "queued_at", "statuses",
+        "on_written", "path_octets", "paths", "queued_at", "statuses",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - one argument per column; a record would only move them
@@ -144,6 +145,7 @@ class Batch:
         self.claimed = 0
         self.queued_at = 0.0
         self.on_done: Callable[[Batch], None] | None = None
+        self.on_written: Callable[[], None] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)

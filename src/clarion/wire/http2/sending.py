@@ -95,6 +95,8 @@ class Sender:
         self.queued -= written
         self._turn_left -= written
         if batch.claimed == len(batch):
+            if batch.on_written is not None:
+                batch.on_written()
             self._queue.popleft()
             self._turn_left = 0
         elif self._turn_left <= 0:
