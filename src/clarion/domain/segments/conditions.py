@@ -24,7 +24,7 @@ from clarion.domain.segments.expression import (
     Window,
 )
 from clarion.domain.segments.fields import Field, Kind, nearest
-from clarion.domain.segments.problems import MAX_VALUE_OCTETS, MAX_VALUES, SegmentFault
+from clarion.domain.segments.problems import MAX_VALUE_OCTETS, MAX_VALUES, SegmentFault, unstorable
 from clarion.domain.segments.versions import version_key
 
 MAX_AGE: Final = timedelta(days=36_500)
@@ -280,7 +280,7 @@ def _any(value: Value, place: int) -> Value:
 
 
 def _text(value: str, place: int) -> str:
-    if any("\ud800" <= letter <= "\udfff" or letter == "\0" for letter in value):
+    if unstorable(value):
         raise SegmentFault("the text is not valid Unicode", part="value", place=place)
     if len(value.encode()) > MAX_VALUE_OCTETS:
         raise SegmentFault(

@@ -35,8 +35,10 @@ from clarion.domain.segments.problems import (
     MAX_DEPTH,
     SegmentFault,
     SegmentFormError,
+    not_unicode,
     too_deep,
     too_large,
+    unstorable,
 )
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
@@ -272,13 +274,18 @@ def _op(members: Mapping[str, Json], at: str, known: tuple[str, ...]) -> str:
 def _text(form: Json, at: str) -> str:
     if not isinstance(form, str) or not form:
         raise _wrong("a text that is not empty", at)
+    if unstorable(form):
+        raise SegmentFormError(not_unicode(), at)
     return form
 
 
 def _number(form: Json, at: str) -> float:
     if isinstance(form, bool) or not isinstance(form, int | float):
         raise _wrong("a number", at)
-    return float(form)
+    try:
+        return float(form)
+    except OverflowError:
+        raise _wrong("a number", at) from None
 
 
 def _count(form: Json, at: str) -> int:

@@ -72,6 +72,16 @@ class SegmentFormError(ValueError):
         super().__init__(f"{pointer or '(the whole)'}: {fault.sentence}")
 
 
+def unstorable(text: str) -> bool:
+    """Whether a text has what nothing that is stored has: U+0000, or half of a surrogate pair."""
+    return any("\ud800" <= letter <= "\udfff" or letter == "\0" for letter in text)
+
+
+def not_unicode() -> SegmentFault:
+    """The fault of a text that nothing that is stored can be like."""
+    return SegmentFault("the text is not valid Unicode", part="value")
+
+
 def too_deep() -> SegmentFault:
     """The fault of a tree that is too deep."""
     return SegmentFault(f"a segment nests up to {MAX_DEPTH} levels deep")

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from clarion.domain.segments.problems import MAX_TEXT, SegmentFault, SegmentTextError
+from clarion.domain.segments.problems import (
+    MAX_TEXT,
+    SegmentFault,
+    SegmentTextError,
+    not_unicode,
+    unstorable,
+)
 
 
 class TokenKind(Enum):
@@ -103,9 +109,12 @@ def _opened(raw: str, text: str, at: int) -> str:
     if raw[0] == "'":
         body = re.sub(r'\\.|"', lambda one: {"\\'": "'", '"': '\\"'}.get(one[0], one[0]), body)
     try:
-        return str(json.loads(f'"{body}"', strict=False))
+        found = str(json.loads(f'"{body}"', strict=False))
     except ValueError as error:
         fault = SegmentFault(
             "an escape in the text is none of JSON's", expected='\\", \\\\, \\n or \\uXXXX'
         )
         raise SegmentTextError(fault, text, at, len(raw)) from error
+    if unstorable(found):
+        raise SegmentTextError(not_unicode(), text, at, len(raw))
+    return found
