@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from tests.line.conftest import Store
 
+from clarion.adapters.content.graphemes import clusters
+from clarion.adapters.content.liquid import LiquidEngine
 from clarion.adapters.facts.duckdb.client import FactsClient
 from clarion.adapters.state.frequency import PostgresFrequencyBook
 from clarion.adapters.state.journal import PostgresJournal
@@ -26,12 +28,14 @@ from clarion.domain.decision_row import Action
 from clarion.domain.outcome import Reason
 from clarion.domain.send_time import AtLocal, instant_us
 from clarion.ports.messages import NewMessage, Target
+from clarion.stages.authoring.preparing import Renderer, Tools
 from clarion.stages.planning.plan import plan_next
 from clarion.stages.planning.ports import PlanningPorts
 from clarion.telemetry.metrics import Metrics
 from clarion.testing.clock import ManualClock
 
 PEOPLE = 200
+TOOLS = Tools(engine=LiquidEngine(), clusters=clusters, providers={})
 CAMPAIGNS = 10
 CAP = 3
 LATER = AtLocal(clock=time(18))
@@ -46,6 +50,7 @@ def ports(store: Store, pool: object = None, now: datetime | None = None) -> Pla
         audience=FactsClient("nobody.sock", clock),  # type: ignore[arg-type]  # nobody asks it
         frequency=PostgresFrequencyBook(pool),
         segments=PostgresSegments(pool),
+        words=Renderer(TOOLS),
         clock=clock,
         metrics=Metrics(),
     )

@@ -11,6 +11,8 @@ from tests.line.conftest import Store
 from tests.line.test_plan_line import accept
 from tests.line.test_send_line import state_of
 
+from clarion.adapters.content.graphemes import clusters
+from clarion.adapters.content.liquid import LiquidEngine
 from clarion.adapters.facts.duckdb.client import FactsClient
 from clarion.adapters.state.frequency import PostgresFrequencyBook
 from clarion.adapters.state.messages import PostgresMessages
@@ -22,6 +24,7 @@ from clarion.domain.campaign import MessageInput, MessageState
 from clarion.domain.lanes import Lane
 from clarion.ports.audience import AUDIENCE_SCHEMA, AudiencePiece, AudienceScan
 from clarion.ports.messages import Target
+from clarion.stages.authoring.preparing import Renderer, Tools
 from clarion.stages.planning.plan import plan_next
 from clarion.stages.planning.ports import PlanningPorts
 from clarion.telemetry.metrics import Metrics
@@ -35,6 +38,9 @@ select id || ':0:0', app_id, 2, 1, (select min(id) from credential), array[id], 
 from message
 """
 """Takes the key of the batch that planning would make."""
+
+
+TOOLS = Tools(engine=LiquidEngine(), clusters=clusters, providers={})
 
 
 @pytest.fixture
@@ -57,6 +63,7 @@ class Planner:
             audience=self.facts,
             frequency=PostgresFrequencyBook(store.pool),
             segments=PostgresSegments(store.pool),
+            words=Renderer(TOOLS),
             clock=self.clock,
             metrics=Metrics(),
         )

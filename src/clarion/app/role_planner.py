@@ -12,6 +12,7 @@ from clarion.adapters.state.frequency import PostgresFrequencyBook
 from clarion.adapters.state.upkeep import PostgresUpkeep
 from clarion.app.container import Container
 from clarion.app.retention import Retention
+from clarion.app.words import renderer
 from clarion.ports.messages import StoreUnavailableError
 from clarion.stages.planning.expand import expand_due
 from clarion.stages.planning.plan import plan_next
@@ -27,23 +28,29 @@ IDLE_FIRST_S = 0.01
 IDLE_LONGEST_S = 0.1
 STORE_PAUSE_S = 0.5
 UNTANGLED_AT_ONCE = 100
+SORTED_AT_ONCE = 5000
 
 
 async def run_planner(container: Container, owner: str, stop: asyncio.Event) -> None:
     """Expand messages that are due and plan their shards; give back dead processes' work."""
     due, clock, upkeep = asyncio.Event(), container.clock, PostgresUpkeep(container.pool)
+    ports = _ports(container)
     retention = Retention(upkeep, container.facts, container.settings.retention, container.metrics)
 
     async def retain() -> None:
         await retention.drop_some(clock.now())
 
+    async def sweep() -> None:
+        await _sweep(container, upkeep)
+        await ports.frequency.sort_in(clock.now(), at_once=SORTED_AT_ONCE)
+
     async with asyncio.TaskGroup() as group:
         kept = [
-            group.create_task(_every(SWEEP_EVERY_S, container, lambda: _sweep(container, upkeep))),
+            group.create_task(_every(SWEEP_EVERY_S, container, sweep)),
             group.create_task(_every(RETAIN_EVERY_S, container, retain)),
         ]
-        named = group.create_task(_plan_named(container, f"{owner}/named", stop, due))
-        await _plan_everybody(container, f"{owner}/all", stop, due)
+        named = group.create_task(_plan_named(container, ports, f"{owner}/named", stop, due))
+        await _plan_everybody(container, ports, f"{owner}/all", stop, due)
         await named
         for task in kept:
             task.cancel()
@@ -55,16 +62,16 @@ def _ports(container: Container) -> PlanningPorts:
         audience=container.facts,
         frequency=PostgresFrequencyBook(container.pool),
         segments=container.segments,
+        words=renderer(container),
         clock=container.clock,
         metrics=container.metrics,
     )
 
 
 async def _plan_named(
-    container: Container, owner: str, stop: asyncio.Event, due: asyncio.Event
+    container: Container, ports: PlanningPorts, owner: str, stop: asyncio.Event, due: asyncio.Event
 ) -> None:
-    ports, clock = _ports(container), container.clock
-    line = ports.line
+    line, clock = ports.line, container.clock
 
     async def turn() -> bool:
         busy = await expand_due(line, clock.now()) > 0
@@ -77,9 +84,8 @@ async def _plan_named(
 
 
 async def _plan_everybody(
-    container: Container, owner: str, stop: asyncio.Event, due: asyncio.Event
+    container: Container, ports: PlanningPorts, owner: str, stop: asyncio.Event, due: asyncio.Event
 ) -> None:
-    ports = _ports(container)
     readmitted = False
 
     async def turn() -> bool:

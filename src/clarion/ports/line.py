@@ -143,8 +143,11 @@ class PlanLine(Protocol):
         """Make ready again what could not be read, for a planner that may be newer; how many."""
         ...
 
-    async def resolve(self, app: AppId, target: Target) -> Resolved:
-        """The rows of named users, aliases and devices."""
+    async def resolve(self, app: AppId, target: Target, fields: Sequence[str] = ()) -> Resolved:
+        """The rows of named users, aliases and devices.
+
+        `fields` are more columns, as `AudienceScan.fields` names and writes them.
+        """
         ...
 
     async def credentials(self, app: AppId) -> Mapping[Network, CredentialId]:

@@ -14,6 +14,7 @@ from clarion.adapters.state.envelopes import (
     encode_messages,
 )
 from clarion.adapters.state.failures import store_failures
+from clarion.adapters.state.field_columns import with_fields
 from clarion.adapters.state.policies import PostgresRulebook
 from clarion.adapters.state.pool import reading, transaction
 from clarion.adapters.state.recipient_columns import encode_frame
@@ -180,12 +181,15 @@ class PostgresPlanLine:
             elif await connection.fetchval(_SQL["finish_shard"], *of) is not None:
                 await connection.execute(_SQL["count_plan"], mine.message, 0, 0, now)
 
-    async def resolve(self, app: AppId, target: Target) -> Resolved:
+    async def resolve(self, app: AppId, target: Target, fields: Sequence[str] = ()) -> Resolved:
         """See the port."""
         with store_failures():
             async with self._pool.acquire() as connection:
                 group = await resolve(connection, [(app, target)])
-        return Resolved(xid=group.xid, rows=frame(group.rows), unknown=group.unknown[0])
+                rows = frame(group.rows)
+                if fields:
+                    rows = await with_fields(connection, rows, fields)
+        return Resolved(xid=group.xid, rows=rows, unknown=group.unknown[0])
 
     async def credentials(self, app: AppId) -> Mapping[Network, CredentialId]:
         """See the port."""

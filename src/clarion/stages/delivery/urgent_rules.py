@@ -44,7 +44,7 @@ class GroupRulings:
 
 
 def waits(new: NewMessage, looked: Looked) -> bool:
-    """Whether rules may hold a message, gather it or count before it: planning decides then."""
+    """Whether planning decides: rules may hold the message, or its words differ by person."""
     policy = _policy(new, looked)
     category = policy.category
     return bool(
@@ -53,6 +53,7 @@ def waits(new: NewMessage, looked: Looked) -> bool:
         or category.hushed
         or category.gathers
         or policy.binding_caps
+        or new.message.wording is not None
     )
 
 

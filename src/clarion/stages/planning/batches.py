@@ -1,10 +1,11 @@
 """From decisions to batches: one network, one instant and one loudness each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
+from clarion.domain.content import Message
 from clarion.domain.decision_row import Action, Decisions
 from clarion.domain.handoffs import Int64s
 from clarion.domain.ids import CredentialId
@@ -15,6 +16,7 @@ from clarion.domain.send_time import instant
 from clarion.domain.silence import silenced
 from clarion.domain.zones import MINUTE_US
 from clarion.ports.line import ClaimedShard, PlannedBatch
+from clarion.stages.planning.writing import Written
 
 BATCH_RECIPIENTS = {lane: 4 * CHUNK_RECIPIENTS[lane] for lane in Lane}
 """A batch is four chunks: small enough to share among senders, large enough to amortise."""
@@ -22,18 +24,16 @@ BATCH_RECIPIENTS = {lane: 4 * CHUNK_RECIPIENTS[lane] for lane in Lane}
 
 def cut(
     claimed: ClaimedShard,
-    rows: pl.DataFrame,
+    written: Written,
     said: Decisions,
     credentials: Mapping[Network, CredentialId],
     xid: int,
 ) -> list[PlannedBatch]:
     """The batches of those who are sent to, now or later."""
-    going = np.flatnonzero((said.action == Action.SEND) | (said.action == Action.HOLD))
+    going = written.place
     if not len(going):
         return []
-    whole = len(going) == len(rows)
-    chosen = rows if whole else rows[going]
-    keyed = chosen.with_columns(
+    keyed = written.rows.with_columns(
         pl.Series("run_us", _run_us(said, going)),
         pl.Series("silent", said.silent[going]),
     )
@@ -51,10 +51,18 @@ def cut(
                     planned_xid=xid,
                     rows=part.slice(start, size),
                     run_at=run_at,
-                    content=[silenced(claimed.message)] if silent else None,
+                    content=_content(claimed.message, written.variants, silent=silent),
                 )
             )
     return batches
+
+
+def _content(
+    message: Message, variants: Sequence[Message] | None, *, silent: bool
+) -> Sequence[Message] | None:
+    if not silent:
+        return variants
+    return [silenced(variant) for variant in variants or (message,)]
 
 
 def _run_us(said: Decisions, going: Int64s) -> Int64s:

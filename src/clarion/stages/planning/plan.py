@@ -123,11 +123,12 @@ async def _keep_lease(line: PlanLine, clock: Clock, claimed: ClaimedShard) -> No
 async def _plan_shard(ports: PlanningPorts, claimed: ClaimedShard) -> None:
     """Decide and commit; again, at once, when other messages to the same people were faster."""
     credentials = await ports.line.credentials(claimed.shard.app)
-    people = await people_of(ports, claimed)
+    words = ports.words.prepare(claimed.message)
+    people = await people_of(ports, claimed, () if words is None else words.fields)
     for left in reversed(range(OVERTAKEN_TRIES)):
         now = ports.clock.now()
         usage = await usage_of(ports, claimed, now)
-        plan = plan_shard(claimed, people, usage, credentials, now)
+        plan = plan_shard(claimed, people, usage, credentials, now, words)
         try:
             mine = await ports.line.commit_shard(
                 claimed, plan.batches, plan.skipped, ports.clock.now(), plan.rulings

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from clarion.ports.audience import Audience
 from clarion.ports.frequency import FrequencyBook
 from clarion.ports.line import PlanLine
+from clarion.ports.rendering import ContentRenderer
 from clarion.ports.segments import Segments
 from clarion.ports.system import Clock
 from clarion.telemetry.metrics import Metrics
@@ -18,5 +19,6 @@ class PlanningPorts:
     audience: Audience
     frequency: FrequencyBook
     segments: Segments
+    words: ContentRenderer
     clock: Clock
     metrics: Metrics

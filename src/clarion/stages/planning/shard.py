@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from clarion.domain.decided import Decided
 from clarion.domain.decision import decide, ledger_of
-from clarion.domain.decision_row import Action, Decisions, Inputs, inputs, record
+from clarion.domain.decision_row import Action, Inputs, inputs, record
 from clarion.domain.frequency import Ledger
 from clarion.domain.handoffs import BatchSent, ChunkKind, Int64s
 from clarion.domain.ids import CredentialId, MessageId
@@ -23,8 +24,10 @@ from clarion.domain.suppression import OutcomeRows, left_out, unknown
 from clarion.ports.audience import AudienceScan
 from clarion.ports.frequency import Eviction, Usage
 from clarion.ports.line import ClaimedShard, PlannedBatch, Rulings
+from clarion.ports.rendering import PreparedContent
 from clarion.stages.planning.batches import cut
 from clarion.stages.planning.ports import PlanningPorts
+from clarion.stages.planning.writing import write
 
 LOOKS_BACK = timedelta(days=32)
 """Past the longest window of any cap, a calendar month among them."""
@@ -49,14 +52,16 @@ class ShardPlan:
     rulings: Rulings = field(default_factory=Rulings)
 
 
-async def people_of(ports: PlanningPorts, claimed: ClaimedShard) -> People:
+async def people_of(
+    ports: PlanningPorts, claimed: ClaimedShard, fields: Sequence[str] = ()
+) -> People:
     """Read a shard's people: all devices of a person are together, for they are decided about so.
 
     A shard has some 50,000 people at the most, whatever the size of the audience.
     """
     shard = claimed.shard
     if not claimed.target.scanned:
-        resolved = await ports.line.resolve(shard.app, claimed.target)
+        resolved = await ports.line.resolve(shard.app, claimed.target, fields)
         return People(rows=resolved.rows, xid=resolved.xid, unknown=resolved.unknown)
     scan = AudienceScan(
         app=shard.app,
@@ -64,6 +69,7 @@ async def people_of(ports: PlanningPorts, claimed: ClaimedShard) -> People:
         high=shard.high,
         at_least_xid=claimed.at_least_xid,
         segment=await _segment(ports, claimed),
+        fields=tuple(fields),
     )
     pieces, xid = [], 0
     async for piece in ports.audience.scan(scan):
@@ -95,6 +101,7 @@ def plan_shard(
     usage: Usage | None,
     credentials: Mapping[Network, CredentialId],
     now: datetime,
+    words: PreparedContent | None = None,
 ) -> ShardPlan:
     """Decide about all people of a shard, and make what follows of it."""
     plan = ShardPlan()
@@ -113,15 +120,16 @@ def plan_shard(
     )
     ledger = Ledger.empty() if usage is None else usage.ledger
     said = decide(read, claimed.policy, now_us=now_us, usage=ledger)
+    written = write(people.rows, read, said, words, now)
     stays = np.flatnonzero((said.action == Action.SKIP) | (said.action == Action.DIGEST))
     if len(stays):
         facts = left_out(
             read.device[stays], read.user[stays], read.network[stays], said.reason[stays], now
         )
         plan.skipped.append(_skips(claimed, facts))
-    plan.batches = cut(claimed, people.rows, said, credentials, people.xid)
+    plan.batches = cut(claimed, written, said, credentials, people.xid)
     plan.rulings = Rulings(
-        decided=_decided(claimed, read, said, now_us),
+        decided=_decided(claimed, record(read, said, now_us, written.variant), read, words),
         sent=ledger_of(read, said, claimed.policy) if claimed.counted else None,
         usage=usage,
         evictions=[] if usage is None else _evictions(usage, said.evicted),
@@ -143,8 +151,12 @@ def _skips(
     )
 
 
-def _decided(claimed: ClaimedShard, read: Inputs, said: Decisions, now_us: int) -> list[Decided]:
-    rows = record(read, said, now_us)
+def _decided(
+    claimed: ClaimedShard,
+    rows: npt.NDArray[np.void],
+    read: Inputs,
+    words: PreparedContent | None,
+) -> list[Decided]:
     policy = to_json(claimed.policy)
     return [
         Decided(
@@ -155,6 +167,7 @@ def _decided(claimed: ClaimedShard, read: Inputs, said: Decisions, now_us: int) 
             policy=policy,
             zones=read.zone_names,
             persons=read.persons,
+            languages=() if words is None else tuple(words.languages),
         )
         for low in range(0, len(rows), DECISIONS_PER_CHUNK)
     ]

@@ -1,0 +1,78 @@
+"""What those who are sent to read: variants and merge columns, once it is decided who they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from clarion.domain.content import Message
+from clarion.domain.decision_row import Action, Decisions, Inputs
+from clarion.domain.handoffs import Int64s, UInt16s
+from clarion.domain.intervals import NEVER
+from clarion.domain.outcome import Reason
+from clarion.ports.rendering import Moment, PreparedContent, RenderedContent
+
+
+class WordsMissingError(Exception):
+    """People have no value for what a message prints, and the message is not to be sent then."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """Rows that are sent to, with the words they get."""
+
+    rows: pl.DataFrame
+    """Columns of the audience; `message` and merge columns where the words differ."""
+    place: Int64s
+    """Of each row, its place among the rows that were decided about."""
+    variants: Sequence[Message] | None
+    """None: everybody gets the message as it was accepted."""
+    variant: UInt16s
+    """Of each row that was decided about, an index into `variants`."""
+
+
+def write(
+    rows: pl.DataFrame,
+    read: Inputs,
+    said: Decisions,
+    words: PreparedContent | None,
+    now: datetime,
+) -> Written:
+    """Render for whoever is sent to; `said` leaves out, in place, whom the words fail.
+
+    Raises:
+        WordsMissingError: a variable is missing for somebody, and the message minds.
+    """
+    going = _going(said)
+    variant = np.zeros(len(rows), np.uint16)
+    chosen = rows if len(going) == len(rows) else rows[going]
+    if words is None or not len(going):
+        return Written(rows=chosen, place=going, variants=None, variant=variant)
+    moment = Moment(now=now, zone=read.zone[going], zones=read.zone_names)
+    rendered = words.render(chosen, moment)
+    if words.refuses_missing and rendered.missing.any():
+        raise WordsMissingError(_told(rendered))
+    variant[going] = rendered.rows["message"].to_numpy()
+    _leave_out(said, going[rendered.missing], Reason.VARIABLE_MISSING)
+    _leave_out(said, going[rendered.failed & ~rendered.missing], Reason.TEMPLATE_FAILED)
+    fine = ~(rendered.missing | rendered.failed)
+    kept = rendered.rows if fine.all() else rendered.rows.filter(fine)
+    return Written(rows=kept, place=going[fine], variants=words.variants, variant=variant)
+
+
+def _going(said: Decisions) -> Int64s:
+    return np.flatnonzero((said.action == Action.SEND) | (said.action == Action.HOLD))
+
+
+def _leave_out(said: Decisions, rows: Int64s, why: Reason) -> None:
+    said.action[rows] = Action.SKIP
+    said.reason[rows] = why
+    said.silent[rows] = False
+    said.open_until_us[rows] = NEVER
+
+
+def _told(rendered: RenderedContent) -> str:
+    names = ", ".join(f"`{name}` ({count})" for name, count in rendered.missing_by.items())
+    return f"{int(rendered.missing.sum())} recipients have no value for {names}"
