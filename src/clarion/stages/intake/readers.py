@@ -215,7 +215,8 @@ class NdjsonReader:
             if isinstance(row, BadRow):
                 bad.append(row)
                 continue
-            names |= dict.fromkeys(row)
+            if not row.keys() <= names.keys():
+                names |= dict.fromkeys(row)
             rows.append(row)
             starts.append(number)
         self.line += len(lines)
@@ -240,6 +241,22 @@ def flattened(
     found: Mapping[str, object], number: int, layout: Layout
 ) -> dict[str, object] | BadRow:
     """A JSON object as flat columns; objects that stay objects are JSON text."""
+    if found.keys() <= layout.columns.keys():  # the usual case
+        flat = dict(found)
+    else:
+        nested = _unnested(found, number, layout)
+        if isinstance(nested, BadRow):
+            return nested
+        flat = nested
+    for name in layout.objects:
+        if flat.get(name) is not None:
+            flat[name] = orjson.dumps(flat[name]).decode()
+    return flat
+
+
+def _unnested(
+    found: Mapping[str, object], number: int, layout: Layout
+) -> dict[str, object] | BadRow:
     flat: dict[str, object] = {}
     for name, value in found.items():
         inner = layout.nested.get(name)
@@ -252,9 +269,6 @@ def flattened(
             return BadRow(
                 line=number, field=name, code="field_unknown", detail=f"unknown field: {wrong}"
             )
-    for name in layout.objects:
-        if flat.get(name) is not None:
-            flat[name] = orjson.dumps(flat[name]).decode()
     return flat
 
 

@@ -4,8 +4,9 @@ A row that can't be read is reported by its line and the reading goes on; what b
 file (no header, not Parquet, a quote that never closes) ends it with the line where it broke.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -127,7 +128,8 @@ def typed_frame(
         if text and all(type(v) is str or v is None for v in values):
             made.append(pl.Series(name, values, pl.String()))
             continue
-        typed = [_typed(kind, value) for value in values]
+        reads = _reader_of(kind)
+        typed = [None if value is None else reads(value) for value in values]
         for row, (value, given) in enumerate(zip(typed, values, strict=True)):
             if value is None and given is not None:
                 broken.add(row)
@@ -145,17 +147,30 @@ def typed_frame(
     return frame[good], [lines[row] for row in good], bad
 
 
-def _typed(kind: pl.DataType, value: object) -> object:
-    """The value as the column takes it; None where it can't be."""
-    if value is None:
-        return None
+def _reader_of(kind: pl.DataType) -> Callable[[object], object]:
+    """What makes a value of a column's type, or None where it can't be; asked once a column."""
     if kind == pl.String():
-        return value if isinstance(value, str) else None
+        return lambda value: value if isinstance(value, str) else None
     if kind == INSTANT:
-        return parse_time(value) if isinstance(value, str) else None
+        return _Instants().read
     if kind == pl.Boolean():
-        return to_truth(value)
-    return to_number(value, whole=kind == pl.Int64())
+        return to_truth
+    return to_whole if kind == pl.Int64() else to_fraction
+
+
+class _Instants:
+    """Understands each different text once: many rows of a file are of one instant."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, datetime | None] = {}
+
+    def read(self, value: object) -> datetime | None:
+        """The instant, or None."""
+        if not isinstance(value, str):
+            return None
+        if value not in self._known:
+            self._known[value] = parse_time(value)
+        return self._known[value]
 
 
 def to_truth(value: object) -> bool | None:
@@ -177,6 +192,16 @@ def to_number(value: object, *, whole: bool) -> int | float | None:
     if whole and (isinstance(number, float) or abs(number) >= _INT64):
         return None
     return number
+
+
+def to_whole(value: object) -> int | float | None:
+    """An integer, also as text."""
+    return value if type(value) is int and abs(value) < _INT64 else to_number(value, whole=True)
+
+
+def to_fraction(value: object) -> int | float | None:
+    """A number, also as text."""
+    return value if type(value) is float else to_number(value, whole=False)
 
 
 _INT64: Final = 2**63

@@ -112,7 +112,8 @@ def gather(
 
 def _plain(layout: Layout, name: str, column: Cells) -> Cells:
     given = name in layout.objects or layout.columns[name] == INSTANT
-    if isinstance(column, pl.Series) or not given:
+    plain = isinstance(column, pl.Series) or not given
+    if plain or all(type(value) is str for value in column):
         return column
     return [value_of(value) for value in column]
 
