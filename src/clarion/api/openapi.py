@@ -154,6 +154,8 @@ def _path_parameters(route: Route) -> list[Node]:
 def _path_schema(route: Route, name: str) -> Node:
     if name == "code":
         return {"type": "string", "enum": [code.value for code in ErrorCode]}
+    if name == "token":
+        return {"type": "string", "pattern": "^[A-Za-z0-9_-]{67}$"}
     numbered = name == "id" and route.path.startswith(_NUMBERED)
     return _DIGITS if numbered else _TEXT
 
