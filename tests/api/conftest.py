@@ -10,6 +10,8 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from clarion.adapters.content.graphemes import clusters
+from clarion.adapters.content.liquid import LiquidEngine
 from clarion.adapters.net.transport import NetTransport, TransportSettings
 from clarion.adapters.state.categories import PostgresCategories
 from clarion.adapters.state.consent import PostgresConsents
@@ -30,6 +32,7 @@ from clarion.adapters.state.registry_people import PostgresPeople
 from clarion.adapters.state.sealing import Seal
 from clarion.adapters.state.segments import PostgresSegments
 from clarion.adapters.state.suppression import PostgresSuppressions
+from clarion.adapters.state.templates import PostgresPartials, PostgresTemplates
 from clarion.adapters.system import SystemChance, SystemClock
 from clarion.api import ApiDependencies, ApiLimits, create_app
 from clarion.domain.ids import AppId, UserId
@@ -39,9 +42,11 @@ from clarion.ports.audience import Audience, Reach
 from clarion.ports.erasure import Plain
 from clarion.ports.facts import Facts
 from clarion.ports.keys import Scope
+from clarion.ports.provider import Provider
 from clarion.providers.apns.client import ApnsProvider
 from clarion.providers.fcm.client import FcmProvider
 from clarion.providers.webpush.client import WebPushProvider
+from clarion.stages.authoring.preparing import Links, Tools
 from clarion.stages.intake.register import Rules
 from clarion.telemetry.metrics import Metrics
 from clarion.wire.endpoint import NOBODY
@@ -96,6 +101,11 @@ async def world(database_url: str) -> AsyncIterator[World]:
         first.id, Scope.ADMIN, "old", expires_at=now - timedelta(days=1), now=now
     )
     texts["expired"] = old.text
+    providers: Mapping[Network, Provider] = {
+        Network.APNS: ApnsProvider(transport=transport, tokens=tokens, clock=CLOCK, chance=chance),
+        Network.FCM: FcmProvider(transport=transport, tokens=tokens, clock=CLOCK),
+        Network.WEBPUSH: WebPushProvider(transport, CLOCK, chance),
+    }
     deps = ApiDependencies(
         clock=CLOCK,
         chance=chance,
@@ -117,17 +127,19 @@ async def world(database_url: str) -> AsyncIterator[World]:
         preferences=PostgresPreferences(pool),
         links=PostgresPreferenceLinks(pool, seal),
         suppressions=PostgresSuppressions(pool),
+        templates=PostgresTemplates(pool),
+        partials=PostgresPartials(pool),
+        words=Tools(
+            engine=LiquidEngine(),
+            clusters=clusters,
+            providers=providers,
+            links=Links(base="https://push.example", keys={1: bytes(range(32))}),
+        ),
         erasures=PostgresErasures(pool, chance),
         person_facts=EmptyFacts(),
         rulebook=PostgresRulebook(pool),
         segments=PostgresSegments(pool),
-        providers={
-            Network.APNS: ApnsProvider(
-                transport=transport, tokens=tokens, clock=CLOCK, chance=chance
-            ),
-            Network.FCM: FcmProvider(transport=transport, tokens=tokens, clock=CLOCK),
-            Network.WEBPUSH: WebPushProvider(transport, CLOCK, chance),
-        },
+        providers=providers,
         metrics=Metrics(),
         cursor_key=bytes(32),
         rules=Rules(zones=ZONES, allow=NOBODY),

@@ -1,25 +1,26 @@
 """From the JSON of `POST /v1/messages` to a checked message."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from clarion.api.decoding import free_form, refuse, utc
+from clarion.api.decoding import refuse, utc
 from clarion.api.exchange import Exchange
 from clarion.api.problems import FieldProblem, ProblemError, field_problem
 from clarion.api.routing import Api
-from clarion.api.shapes.messages import NO_OVERRIDES, MessageBody
+from clarion.api.shapes.messages import MessageBody
 from clarion.api.targeting import target_of, target_problems
 from clarion.api.timing import begins_at, moment_of
+from clarion.api.wording import free_problems, prepared, says_nothing, worded
 from clarion.domain.app_rules import Moment
 from clarion.domain.category import CALLS
-from clarion.domain.content import Action, Content, Json, Message, Priority, PushType
+from clarion.domain.content import Message, Priority, PushType
 from clarion.domain.errors import ErrorCode, FieldCode
 from clarion.domain.ids import AppId, MessageId
 from clarion.domain.lanes import Lane
-from clarion.domain.network import NETWORK_BY_LABEL, Network
+from clarion.domain.network import NETWORK_BY_LABEL
 from clarion.ports.messages import Target
 
 MAX_URGENT: Final = 10
@@ -55,7 +56,11 @@ async def check(
 ) -> Checked:
     """Everything that can be known before acceptance; raises `ProblemError` (422)."""
     most = api.deps.limits.max_recipients
-    refuse([*target_problems(body.to, most), *_content_problems(body), *_free_values(body)])
+    refuse([*target_problems(body.to, most), *free_problems(body)])
+    content, wording = await worded(api, app, body)
+    if says_nothing(content):
+        detail = "Say something: `title`, `body`, `data`, `badge`, `overrides` or `template`."
+        refuse([_combined("", detail)])
     category = await _category(api, app, body, now)
     moment = moment_of(body)
     send_at = begins_at(moment, now) if body.send_at is None else utc(body.send_at, "/send_at")
@@ -67,7 +72,7 @@ async def check(
         id=ids.message,
         app=app,
         lane=_lane(body, scheduled=scheduled),
-        content=_content(body),
+        content=content,
         push_type=_PUSH_TYPES[body.push_type],
         priority=_PRIORITIES[body.priority],
         ttl=None if body.ttl is None else timedelta(seconds=body.ttl),
@@ -75,6 +80,7 @@ async def check(
         collapse_id=body.collapse_id,
         retry_id=ids.retry,
         category=category,
+        wording=wording,
     )
     target = await target_of(api, app, body.to, now)
     await _ask_networks(api, app, made, body, max(send_at, now))
@@ -119,49 +125,6 @@ async def _category(api: Api, app: AppId, body: MessageBody, now: datetime) -> s
     )
 
 
-def _content_problems(body: MessageBody) -> Iterator[FieldProblem]:
-    said = (body.title, body.body, body.subtitle, body.badge, body.sound)
-    if not body.data and body.overrides == NO_OVERRIDES and all(part is None for part in said):
-        yield _combined("", "Say something: `title`, `body`, `data`, `badge` or `overrides`.")
-
-
-def _free_values(body: MessageBody) -> Iterator[FieldProblem]:
-    if body.data:
-        yield from free_form(body.data, "/data")
-    if body.overrides is NO_OVERRIDES:
-        return
-    for label in NETWORK_BY_LABEL:
-        members: object = getattr(body.overrides, label)
-        if members is not None:
-            yield from free_form(members, f"/overrides/{label}")
-
-
-def _content(body: MessageBody) -> Content:
-    overrides: dict[Network, Mapping[str, Json]] = {}
-    if body.overrides is not NO_OVERRIDES:
-        for label, network in NETWORK_BY_LABEL.items():
-            members = getattr(body.overrides, label)
-            if members is not None:
-                overrides[network] = members
-    return Content(
-        title=body.title,
-        subtitle=body.subtitle,
-        body=body.body,
-        image=body.image,
-        icon=body.icon,
-        actions=tuple(
-            Action(id=a.id, title=a.title, icon=a.icon, link=a.link) for a in body.actions
-        ),
-        link=body.link,
-        sound=body.sound,
-        badge=body.badge,
-        data=body.data,
-        action_set=body.action_set,
-        thread=body.thread,
-        overrides=overrides,
-    )
-
-
 async def _ask_networks(
     api: Api, app: AppId, message: Message, body: MessageBody, now: datetime
 ) -> None:
@@ -174,12 +137,17 @@ async def _ask_networks(
     wanted = named or api.deps.providers.keys()
     chosen = (wanted & await api.networks.of(app)) or wanted
     networks = sorted(chosen & api.deps.providers.keys())
-    if api.plain.fine(message, networks, now):
-        return
+    if message.wording is None:
+        variants: Sequence[Message] = (message,)
+        if api.plain.fine(message, networks, now):
+            return
+    else:
+        variants = prepared(api, message, message.wording).variants
     errors = [
         field_problem(p.path, p.code, p.detail)
+        for variant in variants
         for network in networks
-        for p in api.deps.providers[network].check_message(message, now)
+        for p in api.deps.providers[network].check_message(variant, now)
     ]
     if errors:
         raise ProblemError(

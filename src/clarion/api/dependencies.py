@@ -23,6 +23,8 @@ from clarion.ports.registry import Apps, Devices, People
 from clarion.ports.segments import Segments
 from clarion.ports.suppression import Suppressions
 from clarion.ports.system import Chance, Clock
+from clarion.ports.templates import Partials, Templates
+from clarion.stages.authoring.preparing import Tools
 from clarion.stages.intake.register import Rules
 from clarion.telemetry.metrics import Metrics
 
@@ -79,6 +81,10 @@ class ApiDependencies:
     preferences: PreferenceBook
     links: PreferenceLinks
     suppressions: Suppressions
+    templates: Templates
+    partials: Partials
+    words: Tools
+    """What renders templates, here for checks and previews."""
     erasures: Erasures
     person_facts: PersonFacts
     providers: Mapping[Network, Provider]

@@ -8,11 +8,13 @@ from hashlib import sha256
 
 import uvicorn
 
+from clarion.adapters.state.templates import PostgresPartials, PostgresTemplates
 from clarion.api.dependencies import ApiDependencies, ApiLimits
 from clarion.api.server import create_app
 from clarion.app.container import Container, allow_list, zone_names
 from clarion.app.http_protocol import LeanHttp
 from clarion.app.settings import Settings
+from clarion.app.words import tools
 from clarion.stages.delivery.urgent import UrgentPath
 from clarion.stages.intake.register import Rules
 
@@ -90,6 +92,9 @@ async def _api_dependencies(
         preferences=container.preferences,
         links=container.links,
         suppressions=container.suppressions,
+        templates=PostgresTemplates(container.pool),
+        partials=PostgresPartials(container.pool),
+        words=tools(container),
         erasures=container.erasures,
         person_facts=container.facts,
         rulebook=container.rulebook,

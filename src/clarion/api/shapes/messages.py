@@ -1,12 +1,13 @@
 """Messages, as JSON."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from clarion.api.shapes.content import WordedBody
 from clarion.api.shapes.people import Network
-from clarion.api.shapes.text import Id, Instant, Line, Link, Name, Text
+from clarion.api.shapes.text import Id, Instant, Name
 
 CollapseId = Annotated[
     str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^(?![\s\S]*[^ -~])")
@@ -68,46 +69,10 @@ class LocalTimeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     grace_s: Annotated[int, msgspec.Meta(ge=0, le=7 * 86_400)] = 0
 
 
-class ActionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A button under the notification."""
-
-    id: Name
-    title: Line
-    icon: Link | None = None
-    link: Link | None = None
-
-
-class Overrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Per network, what is merged over the payload that the server would build."""
-
-    apns: Members | None = None
-    fcm: Members | None = None
-    webpush: Members | None = None
-
-
-NO_OVERRIDES: Final = Overrides()
-
-
-class MessageBody(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
-):
+class MessageBody(WordedBody, frozen=True, kw_only=True, omit_defaults=True):
     """A message to send."""
 
     to: ToBody
-    title: Line | None = None
-    subtitle: Line | None = None
-    body: Text | None = None
-    image: Link | None = None
-    icon: Link | None = None
-    actions: Annotated[list[ActionBody], msgspec.Meta(max_length=10)] = []
-    link: Link | None = None
-    sound: Name | None = None
-    badge: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
-    data: Members = {}
-    """Free-form values for the app; at most 16 levels deep."""
-    action_set: Name | None = None
-    """Set of buttons that the app has registered; left out: named after the buttons' ids."""
-    thread: Name | None = None
     push_type: Literal[
         "alert",
         "background",
@@ -144,7 +109,6 @@ class MessageBody(
     """Messages with the same id replace each other on the device."""
     lane: LaneName | None = None
     """Left out: transactional for at most 10 named recipients sent now, else campaign."""
-    overrides: Overrides = NO_OVERRIDES
 
 
 class AcceptedView(msgspec.Struct, frozen=True):
