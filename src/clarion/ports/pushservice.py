@@ -3,7 +3,7 @@
 Everything that happens often takes a group and is one transaction, so that its cost is shared.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -227,11 +227,16 @@ class PushNodes(Protocol):
         ...
 
     async def listen(
-        self, node: NodeNumber, heard: Callable[[str, Sequence[int]], None]
-    ) -> Callable[[], Awaitable[bool]]:
-        """Hear from other nodes: `wake` and `close`, each with device numbers.
+        self,
+        node: NodeNumber,
+        heard: Callable[[str, Sequence[int]], None],
+        standing: Callable[[], None],
+    ) -> None:
+        """Hear from other nodes, until cancelled: `wake` and `close`, each with device numbers.
 
-        Returns:
-            A question: does the line still stand? Asking closes a dead one.
+        `standing` is called once nothing that is said from then on can be missed.
+
+        Raises:
+            StoreUnavailableError: the line broke, or could not be had.
         """
         ...

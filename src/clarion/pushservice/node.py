@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -219,17 +219,15 @@ class _Taking:
 
 async def _listen(ports: NodePorts, parts: Parts, ok: asyncio.Event) -> None:
     """Hear other nodes; after silence, look whether anything was missed."""
+
+    def standing() -> None:
+        sessions = parts.connections.sessions()
+        parts.connections.wake([session.device for session in sessions if session.device])
+        ok.set()
+
     while True:
         try:
-            stands: Callable[[], Awaitable[bool]] = await ports.nodes.listen(
-                parts.node, hearing(parts.connections)
-            )
-            parts.connections.wake(
-                [session.device for session in parts.connections.sessions() if session.device]
-            )
-            ok.set()
-            while await stands():
-                await ports.clock.sleep(BEAT_EVERY_S)
+            await ports.nodes.listen(parts.node, hearing(parts.connections), standing)
         except StoreUnavailableError as error:
             log(_log, logging.WARNING, LogEvent.STORE_UNAVAILABLE, cause=str(error))
         ok.clear()

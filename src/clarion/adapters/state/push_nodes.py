@@ -1,18 +1,18 @@
 """Nodes of our own push service, and how they tell each other. Implements `PushNodes`."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 import asyncpg
 
-from clarion.adapters.state.failures import store_failures
 from clarion.adapters.state.pool import reading
 from clarion.adapters.state.statements import statements
-from clarion.ports.messages import StoreUnavailableError
 from clarion.ports.pushservice import NodeNumber
 
 DEAD_AFTER: Final = timedelta(seconds=60)
+LOOK_EVERY_S: Final = 5.0
 
 _SQL = statements("push")
 
@@ -42,30 +42,25 @@ class PostgresPushNodes:
             await connection.execute(_SQL["leave_node"], node, owner, now)
 
     async def listen(
-        self, node: NodeNumber, heard: Callable[[str, Sequence[int]], None]
-    ) -> Callable[[], Awaitable[bool]]:
+        self,
+        node: NodeNumber,
+        heard: Callable[[str, Sequence[int]], None],
+        standing: Callable[[], None],
+    ) -> None:
         """See the port."""
-        pool, channel = self._pool, f"clarion_push_{node}"
+        channel = f"clarion_push_{node}"
 
         def hear(_connection: object, _pid: int, _channel: str, payload: str) -> None:
             what, _, numbers = payload.partition(" ")
             heard(what, [int(number) for number in numbers.split(",")])
 
-        with store_failures():
-            connection = await pool.acquire()
+        async with reading(self._pool) as connection:
+            await connection.add_listener(channel, hear)
             try:
-                await connection.add_listener(channel, hear)
-            except BaseException:
-                await pool.release(connection)
-                raise
-
-        async def stands() -> bool:
-            try:
-                with store_failures():
-                    await connection.fetchval("select 1")
-            except StoreUnavailableError:
-                await pool.release(connection)
-                return False
-            return True
-
-        return stands
+                standing()
+                while True:
+                    await asyncio.sleep(LOOK_EVERY_S)
+                    await connection.fetchval("select 1")  # a dead line is silent otherwise
+            finally:
+                if not connection.is_closed():
+                    await connection.remove_listener(channel, hear)
