@@ -10,12 +10,14 @@ from tests.state.conftest import NOW
 
 from clarion.adapters.state.consent import PostgresConsents
 from clarion.adapters.state.pool import Pool
+from clarion.adapters.state.registry_devices import PostgresDevices
 from clarion.adapters.state.registry_people import PostgresPeople
 from clarion.adapters.state.suppression import PostgresSuppressions
 from clarion.domain.consent import Change, How
 from clarion.domain.consent_intake import Refusal
 from clarion.domain.ids import AppId, UserId
 from clarion.domain.person import PersonChange
+from clarion.domain.registration import check
 from clarion.ports.consent import CONSENT_COLUMNS
 from clarion.ports.registry import ByExternalId
 
@@ -225,3 +227,58 @@ async def test_a_user_of_another_app_is_unknown(pool: Pool, app: AppId) -> None:
     )
     assert [refused.why for refused in done.refused] == [Refusal.USER_UNKNOWN]
     assert await PostgresConsents(pool).history(app, UserId(stranger.id)) == []
+
+
+async def test_what_an_anonymous_person_decided_goes_with_the_login(pool: Pool, app: AppId) -> None:
+    """Where the known person decided nothing; the ledger says where it came from."""
+    ledger, people = PostgresConsents(pool), PostgresPeople(pool)
+    await pool.execute(
+        "insert into category (app_id, slug, name, kind, slot, can_opt_out, default_state, "
+        "caps_apply, quiet_applies, created_at) "
+        "values ($1, 'news', 'News', 3, 5, true, 2, true, true, $2)",
+        app,
+        NOW,
+    )
+    stranger = await people.create_anonymous(app, PersonChange(), NOW)
+    mine = int(stranger.id)
+    rows = consents((mine, "marketing", "granted", 0), (mine, "news", "granted", 0))
+    await ledger.record(app, rows, NOW)
+    await ledger.record(app, consents(("ann", "news", "withdrawn", 0)), NOW)
+    known = await people.login(app, stranger.id, "ann", NOW)
+    assert known is not None
+    assert await bits(pool, "ann") == (4, 32, False)
+    last = (await ledger.history(app, known.id))[-1]
+    assert (last.category, last.evidence) == ("marketing", {"merged_from": str(mine)})
+    assert await ledger.drifted(app, limit=5) == []
+    assert (await ledger.verify(app)).broken_at is None
+
+
+async def test_no_suppressed_name_slips_in_while_a_list_changes(pool: Pool, app: AppId) -> None:
+    """People and lists that are made at the same moment see each other."""
+    lists, people = PostgresSuppressions(pool), PostgresPeople(pool)
+    await lists.put(app, "l", "", NOW)
+    names = [f"n{number}" for number in range(30)]
+    await asyncio.gather(
+        *(people.put(app, name, PersonChange(), NOW) for name in names),
+        *(lists.add(app, "l", [name], "", NOW) for name in names),
+    )
+    assert await pool.fetchval("select count(*) from users where suppressed") == len(names)
+
+
+async def test_a_registrations_opt_out_is_in_the_ledger(pool: Pool, app: AppId) -> None:
+    """Of a person who is made by it, and of one whose switch it turns; not of one it leaves."""
+    rows = pl.DataFrame({"external_id": ["ann", "bob"], "user_opted_out": [True, False]})
+    devices = PostgresDevices(pool)
+    for wanted in (rows, rows, rows.with_columns(user_opted_out=~pl.col("user_opted_out"))):
+        checked = check(wanted, zones=frozenset(), now=NOW)
+        await devices.register(app, checked.rows, NOW)
+    ledger = await pool.fetch(
+        "select u.external_id, l.change from consent_ledger l join users u on u.id = l.user_id "
+        "order by u.external_id, l.number"
+    )
+    assert [tuple(row) for row in ledger] == [
+        ("ann", Change.WITHDRAWN),
+        ("ann", Change.GRANTED),
+        ("bob", Change.WITHDRAWN),
+    ]
+    assert (await PostgresConsents(pool).verify(app)).broken_at is None

@@ -168,6 +168,47 @@ class _Ledger:
         return change
 
 
+async def inherit(
+    connection: asyncpg.Connection,
+    app: AppId,
+    stranger: UserId,
+    known: tuple[UserId, str],
+    now: datetime,
+) -> None:
+    """What an anonymous person decided becomes the word of who they turn out to be.
+
+    Only where that person decided nothing about a category; both are locked by the caller. The
+    global switch is not looked at here.
+    """
+    sql = statements("consent")
+    user, external = known
+    await connection.execute(sql["inherit"], app, stranger, user)
+    standing = await connection.fetch(sql["standing"], app, [stranger, user])
+    decided = {row["category"] for row in standing if row["user_id"] == user}
+    slots = {row["id"]: row["slot"] for row in await connection.fetch(sql["categories"], app)}
+    effect, lines = Effect(), []
+    for row in standing:
+        category = row["category"]
+        if row["user_id"] != stranger or category in {ALL_CATEGORIES, *decided}:
+            continue
+        change = Change(row["change"])
+        effect.take(change, slots[category])
+        lines.append(
+            NewLine(
+                user=user,
+                external=external,
+                category=category,
+                change=change,
+                how=How.API,
+                at_us=row["at_us"],
+                evidence={"merged_from": str(stranger)},
+            )
+        )
+    if lines:
+        await append(connection, app, lines, now)
+        await apply(connection, app, {user: effect}, now)
+
+
 async def apply(
     connection: asyncpg.Connection, app: AppId, effects: Mapping[UserId, Effect], now: datetime
 ) -> None:

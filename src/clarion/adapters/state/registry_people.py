@@ -8,6 +8,7 @@ from typing import Final, assert_never
 import asyncpg
 import orjson
 
+from clarion.adapters.state.consent import inherit
 from clarion.adapters.state.consent_ledger import append_switch
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.statements import statements
@@ -121,6 +122,7 @@ class PostgresPeople:
                 await connection.execute(self._sql["name_person"], app, anonymous, external_id, now)
                 return await self._read(connection, app, anonymous)
             await self._write(connection, _merged(stranger, known), known, now)
+            await inherit(connection, app, anonymous, (known.id, external_id), now)
             await connection.execute(self._sql["move_belongings"], app, anonymous, known.id, now)
             await connection.execute(self._sql["delete_person"], app, anonymous)
             return await self._read(connection, app, known.id)
