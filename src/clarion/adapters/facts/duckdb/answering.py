@@ -13,7 +13,12 @@ import msgspec
 import orjson
 import pyarrow as pa
 
-from clarion.adapters.facts.duckdb import audience_queries, person_queries, queries
+from clarion.adapters.facts.duckdb import (
+    audience_queries,
+    decision_queries,
+    person_queries,
+    queries,
+)
 from clarion.adapters.facts.duckdb.framing import Kind, read_frame, write_frame
 from clarion.domain.category import Category
 from clarion.domain.segments.checking import SegmentAt
@@ -82,7 +87,7 @@ async def _answer(owner: "Owner", question: Question, writer: asyncio.StreamWrit
         )
         await write_frame(writer, Kind.REFUSED, orjson.dumps({"why": why}))
         return
-    if question.what == "scan":
+    if question.what in {"scan", "decisions"}:
         await _stream(owner, question, writer)
         return
     if question.what == "count":
@@ -158,6 +163,8 @@ async def _asked(owner: "Owner", question: Question) -> Mapping[str, object]:
             rows = await owner.threads.run(
                 partial(queries.trace, owner.store, **of, user=question.user)  # type: ignore[arg-type]  # as above
             )
+        case "decision_metas":
+            rows = await owner.threads.run(partial(decision_queries.metas, owner.store, **of))  # type: ignore[arg-type]  # as above
         case "rate":
             rows = await owner.threads.run(partial(queries.rate, owner.store, **of))  # type: ignore[arg-type]  # as above
         case "doubled":
@@ -174,14 +181,17 @@ async def _stream(owner: "Owner", question: Question, writer: asyncio.StreamWrit
     """
     version = orjson.dumps({"registry": owner.version})
     await write_frame(writer, Kind.VERSION, version)
-    pieces = audience_queries.scan(
-        owner.store,
-        app=question.app,
-        low=question.low,
-        high=question.high,
-        segment=_segment(question),
-        fields=question.fields,
-    )
+    if question.what == "decisions":
+        pieces = decision_queries.rows(owner.store, app=question.app, message=question.message)
+    else:
+        pieces = audience_queries.scan(
+            owner.store,
+            app=question.app,
+            low=question.low,
+            high=question.high,
+            segment=_segment(question),
+            fields=question.fields,
+        )
     try:
         while (piece := await owner.threads.run(partial(_next_piece, pieces))) is not None:
             await write_frame(writer, Kind.ROWS, piece)

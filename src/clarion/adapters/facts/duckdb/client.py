@@ -12,8 +12,10 @@ import msgspec
 import orjson
 import polars as pl
 
+from clarion.adapters.facts.duckdb.decision_reading import pieces
 from clarion.adapters.facts.duckdb.framing import Kind, read_frame, write_frame
 from clarion.domain.category import Category
+from clarion.domain.decided import Decided
 from clarion.domain.ids import AppId, DeviceId, MessageId, UserId
 from clarion.domain.network import Network
 from clarion.domain.outcome import Outcome, Reason
@@ -160,6 +162,22 @@ class FactsClient:
             }
         )
         return [_attempt(row) for row in answer["rows"]]
+
+    async def decided(
+        self, app: AppId, message: MessageId, *, at_least_xid: int
+    ) -> AsyncIterator[Decided]:
+        """See `ports.decisions.RecordedDecisions.decided`."""
+        of = {"app": app, "message": message, "at_least": at_least_xid}
+        answer = await self._ask({"what": "decision_metas", **of})
+        metas = {int(number): text for number, text in answer["rows"]}
+        try:
+            async with contextlib.aclosing(self._frames({"what": "decisions", **of})) as frames:
+                async for kind, payload in frames:
+                    if kind is Kind.ROWS:
+                        for piece in pieces(app, message, metas, payload):
+                            yield piece
+        except (_RefusedError, OSError, asyncio.IncompleteReadError) as error:
+            raise FactsUnavailableError(_sentence(error)) from error
 
     async def rate(self, app: AppId, message: MessageId) -> Sequence[tuple[datetime, int]]:
         """See `ports.facts.Facts.rate`."""
