@@ -110,7 +110,11 @@ class Owner:
                 self.tell_lag(looked_at)
                 return False
             self._check_age(now)
-            changed = await self.registry.follow(connection, now, anew=anew > self.rebuilds_done)
+            changed = 0
+            if anew > self.rebuilds_done or await self._registry_has_changed(connection):
+                changed = await self.registry.follow(
+                    connection, now, anew=anew > self.rebuilds_done
+                )
             async with self.advanced:
                 self.registry_seen, self.rebuilds_done = now, anew
                 self.advanced.notify_all()
@@ -125,6 +129,16 @@ class Owner:
                 self.outcomes_seen, self.outcomes_at = now, looked_at
                 self.advanced.notify_all()
         return bool(changed or events or chunks)
+
+    async def _registry_has_changed(self, connection: asyncpg.Connection) -> bool:
+        """Whether a look at every table could find anything; mostly one look at some indexes says.
+
+        Where the last look left out running transactions, one of them may have ended since.
+        """
+        place = self.registry.place
+        if self.registry_seen is None or place.running:
+            return True
+        return int(await connection.fetchval(FEED["last_change"])) >= place.xmax
 
     def tell_lag(self, looked_at: float | None = None) -> None:
         """How old the oldest change may be that the audience does not show.
