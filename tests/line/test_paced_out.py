@@ -9,6 +9,7 @@ from tests.line.test_send_line import ALL_LANES, planned, state_of
 
 from clarion.adapters.state.journal import PostgresJournal
 from clarion.adapters.state.messages import PostgresMessages
+from clarion.adapters.state.policies import PostgresRulebook
 from clarion.adapters.state.send_line import PostgresSendLine
 from clarion.adapters.system import SystemChance
 from clarion.domain.campaign import MessageInput, MessageState
@@ -46,6 +47,7 @@ def ports_of(store: Store, clock: ManualClock, tmp_path: Path) -> DeliveryPorts:
         chance=SystemChance(),
         health=CredentialHealth(policy=FaultPolicy()),
         overlay=Overlay(line),
+        rulebook=PostgresRulebook(store.pool),
         pacer=Pacer(line=line, clock=clock),
         metrics=Metrics(tmp_path),
     )

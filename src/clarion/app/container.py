@@ -153,6 +153,7 @@ async def open_container(settings: Settings, *, connections: int) -> AsyncIterat
         facts = FactsClient(paths.facts_socket, clock)
         stack.push_async_callback(facts.close)
         credentials = PostgresCredentials(pool, seal)
+        rulebook = PostgresRulebook(pool)
         send_line = PostgresSendLine(pool, {Network.FCM: settings.fcm.per_minute})
         yield Container(
             settings=settings,
@@ -170,7 +171,7 @@ async def open_container(settings: Settings, *, connections: int) -> AsyncIterat
             messages=PostgresMessages(pool),
             journal=PostgresJournal(pool),
             plan_line=PostgresPlanLine(pool),
-            rulebook=PostgresRulebook(pool),
+            rulebook=rulebook,
             segments=PostgresSegments(pool),
             housekeeping=PostgresHousekeeping(pool),
             facts=facts,
@@ -191,6 +192,7 @@ async def open_container(settings: Settings, *, connections: int) -> AsyncIterat
                 chance=chance,
                 health=CredentialHealth(policy=_fault_policy(settings)),
                 overlay=Overlay(send_line),
+                rulebook=rulebook,
                 pacer=Pacer(line=send_line, clock=clock),
                 metrics=metrics,
             ),

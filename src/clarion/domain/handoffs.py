@@ -60,6 +60,8 @@ class Recipients:
     """Web Push only: the user agent's public key (65 bytes) followed by its auth secret (16)."""
     message: UInt16s | None = None
     """Index into the batch's messages; None means that all rows belong to message 0."""
+    quiet: UInt16s | None = None
+    """Index into `BatchToSend.lateness`'s kinds; None where nobody has quiet hours."""
     merge: Sequence[Sequence[str]] | None = None
     """k columns of one text a row, for the markers of `domain.merge`; None: nothing is merged."""
 
@@ -76,6 +78,7 @@ class Recipients:
             tokens=self.tokens[low:high],
             keys=None if self.keys is None else self.keys[low:high],
             message=None if self.message is None else self.message[low:high],
+            quiet=None if self.quiet is None else self.quiet[low:high],
             merge=None if self.merge is None else [column[low:high] for column in self.merge],
         )
 
@@ -90,6 +93,7 @@ class Recipients:
             tokens=[self.tokens[i] for i in chosen],
             keys=None if self.keys is None else [self.keys[i] for i in chosen],
             message=None if self.message is None else self.message[index],
+            quiet=None if self.quiet is None else self.quiet[index],
             merge=None
             if self.merge is None
             else [[column[i] for i in chosen] for column in self.merge],
@@ -120,6 +124,22 @@ class BatchToSend:
     """The registry version that the recipients were read at: newer changes win at dispatch."""
     variants: bool = False
     """`messages` are the variants of one message, and are kept with the batch."""
+    lateness: "Lateness | None" = None
+    """How the batch is judged when it is sent later than it was planned for; None: nobody has
+    quiet hours."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lateness:
+    """The quiet hours that bind a batch's recipients."""
+
+    open_until: datetime
+    """Before this instant it is quiet for none of them."""
+    owners: Sequence[Mapping[str, object]]
+    """The quiet hours of the app and the category, as JSON values."""
+    kinds: Sequence[tuple[str | None, str | None]]
+    """The distinct pairs of a time zone (None: not known) and the text of a person's own windows
+    (None: no such)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,15 @@ import polars as pl
 from clarion.domain.content import Message
 from clarion.domain.decided import Decided
 from clarion.domain.frequency import Ledger
-from clarion.domain.handoffs import BatchSent, BatchToSend, Int64s, Recipients, ShardToPlan, UInt16s
+from clarion.domain.handoffs import (
+    BatchSent,
+    BatchToSend,
+    Int64s,
+    Lateness,
+    Recipients,
+    ShardToPlan,
+    UInt16s,
+)
 from clarion.domain.ids import AppId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
@@ -64,6 +72,8 @@ class PlannedBatch:
     """Columns of the audience: device, user, registered_us, environment, token, keys."""
     run_at: datetime | None = None
     """Not before this instant; None: at once."""
+    lateness: Lateness | None = None
+    """How `rows`, by their column `quiet`, are judged when it comes late."""
     content: Sequence[Message] | None = None
     """The variants that `rows` names by its column `message`; None: the message as accepted."""
 
@@ -165,6 +175,10 @@ class RetryBatch:
     attempt: int
     spent_s: float = 0.0
     """The patience that is spent when it is tried again (`clarion.domain.attempt`)."""
+    open_until: datetime | None = None
+    """When the first of their quiet hours begin; None: as it was with the batch."""
+    silenced: bool = False
+    """`message` is not as it was with the batch: it is kept with the new one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,6 +223,8 @@ class ClaimedBatch:
     canceled: frozenset[MessageId]
     paused: bool
     """Its message is paused: give it back unsent, and it will be held."""
+    gave_way: Int64s
+    """People whose part gave way to a more important message."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -222,6 +238,10 @@ class RegistryChanges:
     """Whose the device is now; 0 when it was removed."""
     reason: UInt16s
     """Why nothing may be sent to the device any more (`Reason`), 0 where it may."""
+    granted: Int64s
+    """What the device's user said to the categories, a bit each, as it is now."""
+    denied: Int64s
+    paused_until_us: Int64s
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

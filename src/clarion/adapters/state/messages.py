@@ -123,6 +123,8 @@ async def _cut_out(
             encode_recipients(recipients),
             None,
             batch["spent_s"],
+            None,
+            None,
         )
 
 

@@ -26,6 +26,7 @@ from clarion.domain.campaign import MessageState
 from clarion.domain.handoffs import BatchSent, ShardToPlan
 from clarion.domain.ids import BUCKETS, AppId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
+from clarion.domain.lateness import to_json as lateness_json
 from clarion.domain.network import Network
 from clarion.domain.send_time import instant_us
 from clarion.ports.line import (
@@ -59,6 +60,8 @@ _BATCH_COLUMNS = (
     "planned_xid",
     "recipients",
     "content",
+    "quiet",
+    "open_until",
 )
 
 
@@ -251,6 +254,8 @@ def _batch_record(shard: ShardToPlan, batch: PlannedBatch, now: datetime) -> tup
         batch.planned_xid,
         encode_frame(batch.rows),
         None if batch.content is None else encode_messages(batch.content),
+        None if batch.lateness is None else orjson.dumps(lateness_json(batch.lateness)),
+        None if batch.lateness is None else batch.lateness.open_until,
     )
 
 

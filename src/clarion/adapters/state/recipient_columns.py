@@ -8,7 +8,7 @@ import polars as pl
 
 from clarion.domain.handoffs import Recipients, merge_column
 
-COLUMNS = ("device", "user", "registered_us", "environment", "token", "keys", "message")
+COLUMNS = ("device", "user", "registered_us", "environment", "token", "keys", "message", "quiet")
 
 
 def encode_frame(rows: pl.DataFrame) -> bytes:
@@ -74,6 +74,8 @@ def frame_of(recipients: Recipients) -> pl.DataFrame:
         columns["keys"] = pl.Series("keys", recipients.keys, dtype=pl.Binary)
     if recipients.message is not None:
         columns["message"] = pl.Series("message", recipients.message)
+    if recipients.quiet is not None:
+        columns["quiet"] = pl.Series("quiet", recipients.quiet)
     for number, texts in enumerate(recipients.merge or ()):
         name = merge_column(number)
         columns[name] = _packed(pl.Series(name, texts, dtype=pl.String))
@@ -96,5 +98,6 @@ def recipients_of(rows: pl.DataFrame) -> Recipients:
         tokens=rows["token"].to_list(),
         keys=rows["keys"].to_list() if "keys" in rows.columns else None,
         message=rows["message"].to_numpy() if "message" in rows.columns else None,
+        quiet=rows["quiet"].to_numpy() if "quiet" in rows.columns else None,
         merge=merge or None,
     )

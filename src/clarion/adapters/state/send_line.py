@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import asyncpg
 import numpy as np
+import orjson
 
 from clarion.adapters.state.envelopes import decode_message, decode_messages, encode_messages
 from clarion.adapters.state.failures import store_failures
@@ -19,6 +20,7 @@ from clarion.domain.content import Message
 from clarion.domain.handoffs import BatchToSend, Int64s, Recipients
 from clarion.domain.ids import AppId, BatchId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
+from clarion.domain.lateness import lateness_from, to_json
 from clarion.domain.network import DEFAULT_PER_MINUTE, Network
 from clarion.ports.line import (
     Backlog,
@@ -160,6 +162,9 @@ def _changes(rows: Sequence[asyncpg.Record]) -> RegistryChanges:
         device=np.array([row[1] for row in changed], np.int64),
         user=np.array([row[2] for row in changed], np.int64),
         reason=np.array([row[3] for row in changed], np.uint16),
+        granted=np.array([row[4] for row in changed], np.int64),
+        denied=np.array([row[5] for row in changed], np.int64),
+        paused_until_us=np.array([row[6] for row in changed], np.int64),
     )
 
 
@@ -167,15 +172,18 @@ def _looked(row: asyncpg.Record) -> RegistryChanges | None:
     """The look that came with a commit's answer; None when there was none, or too much to see."""
     if row["xid"] is None:
         return None
-    columns = row["changes"] or [[], [], []]
+    columns = row["changes"] or [[], [], [], [], [], []]
     if len(columns[0]) > MANY_CHANGES:
         return None
-    device, user, reason = columns
+    device, user, reason, granted, denied, paused_until_us = columns
     return RegistryChanges(
         xid=row["xid"],
         device=np.array(device, np.int64),
         user=np.array(user, np.int64),
         reason=np.array(reason, np.uint16),
+        granted=np.array(granted, np.int64),
+        denied=np.array(denied, np.int64),
+        paused_until_us=np.array(paused_until_us, np.int64),
     )
 
 
@@ -198,8 +206,17 @@ def _claimed(row: asyncpg.Record) -> ClaimedBatch:
         first_attempt_at=row["first_attempt_at"],
         fence=row["fence"],
         planned_xid=row["planned_xid"],
+        lateness=None
+        if row["quiet"] is None
+        else lateness_from(orjson.loads(row["quiet"]), row["open_until"]),
     )
-    return ClaimedBatch(batch=batch, claims=row["claims"], canceled=canceled, paused=row["paused"])
+    return ClaimedBatch(
+        batch=batch,
+        claims=row["claims"],
+        canceled=canceled,
+        paused=row["paused"],
+        gave_way=np.frombuffer(b"".join(row["gave_way"]), "<i8"),
+    )
 
 
 def _is_plain(chunk: ChunkCommit) -> bool:
@@ -259,8 +276,9 @@ async def _spread(connection: asyncpg.Connection, chunk: ChunkCommit, now: datet
             key=f"{batch.id}:{batch.cursor}/{number}",
             messages=[retry.message.id],
             recipients=retry.recipients,
-            content=[retry.message] if batch.variants else None,
+            content=[retry.message] if batch.variants or retry.silenced else None,
             spent_s=retry.spent_s,
+            open_until=retry.open_until,
         )
         await _insert(connection, batch, new, retry.run_at, retry.attempt)
     if chunk.burial is not None:
@@ -296,6 +314,7 @@ class _New:
     recipients: Recipients
     spent_s: float
     content: Sequence[Message] | None = None
+    open_until: datetime | None = None
 
 
 async def _insert(
@@ -317,6 +336,10 @@ async def _insert(
         encode_recipients(new.recipients),
         None if new.content is None else encode_messages(new.content),
         new.spent_s,
+        None if parent.lateness is None else orjson.dumps(to_json(parent.lateness)).decode(),
+        new.open_until
+        if parent.lateness is None or new.open_until is not None
+        else parent.lateness.open_until,
     )
 
 

@@ -91,6 +91,7 @@ def withheld_outcomes(reasons: UInt16s) -> np.ndarray[tuple[int], np.dtype[np.ui
     outcome[np.isin(reasons, TOO_LATE)] = Outcome.EXPIRED
     outcome[reasons == Reason.CANCELED_BY_SENDER] = Outcome.CANCELED
     outcome[reasons == Reason.BATCH_POISONED] = Outcome.FAILED
+    outcome[reasons == Reason.HELD_FOR_QUIET_HOURS] = 0
     return outcome
 
 

@@ -1,15 +1,21 @@
 """What changed since the plan: an opt-out newer than the scan wins at dispatch."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
-from clarion.domain.handoffs import Recipients, UInt16s
+from clarion.domain.category import Category
+from clarion.domain.consent import bit, sendable
+from clarion.domain.handoffs import Int64s, Recipients, UInt16s
 from clarion.domain.outcome import Reason
 from clarion.ports.line import RegistryChanges, SendLine
 
 KEPT_CHANGES = 50_000
+
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -22,6 +28,15 @@ class _Known:
 
     def size(self) -> int:
         return sum(len(piece.device) for piece in self.pieces)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asking:
+    """What is about to be sent."""
+
+    categories: Sequence[Category | None]
+    """Of each message of the batch; None where the app has no such any more."""
+    now_us: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,9 +59,16 @@ class Overlay:
         """Beginnings and ends of looks so far: whoever counts the same twice was alone between."""
 
     async def reasons(
-        self, recipients: Recipients, planned_xid: int, *, looked: bool = False
+        self,
+        recipients: Recipients,
+        planned_xid: int,
+        *,
+        looked: bool = False,
+        asking: Asking | None = None,
     ) -> UInt16s:
         """Why each recipient may no longer be sent to; 0 where it may.
+
+        `asking` is what for: then what people said to the category counts too.
 
         Asks the registry: what was committed before the call binds. With `looked`, what `learn`
         has just taken in binds instead.
@@ -62,7 +84,7 @@ class Overlay:
                 self._looks += 1
         for changes in pieces:
             if len(changes.device):
-                _apply(changes, recipients, reasons)
+                _apply(changes, recipients, reasons, asking)
         return reasons
 
     def look(self) -> Look | None:
@@ -108,7 +130,9 @@ class Overlay:
         return list(known.pieces)
 
 
-def _apply(changes: RegistryChanges, recipients: Recipients, reasons: UInt16s) -> None:
+def _apply(
+    changes: RegistryChanges, recipients: Recipients, reasons: UInt16s, asking: Asking | None
+) -> None:
     """Later pieces overrule earlier ones: a device may have opted out and in again."""
     order = np.argsort(changes.device, kind="stable")
     sorted_ids = changes.device[order]
@@ -117,4 +141,37 @@ def _apply(changes: RegistryChanges, recipients: Recipients, reasons: UInt16s) -
     rows = order[at[hit]]
     moved = changes.user[rows] != recipients.user[hit]
     gone = (changes.reason[rows] == 0) & moved
-    reasons[hit] = np.where(gone, np.uint16(Reason.DEVICE_MOVED), changes.reason[rows])
+    found = np.where(gone, np.uint16(Reason.DEVICE_MOVED), changes.reason[rows])
+    if asking is not None:
+        _consent(changes, rows, found, asking, recipients.message, hit)
+    reasons[hit] = found
+
+
+def _consent(
+    changes: RegistryChanges,
+    rows: Int64s,
+    found: UInt16s,
+    asking: Asking,
+    message: UInt16s | None,
+    hit: Mask,
+) -> None:
+    """What people say to the categories now, where nothing else forbids sending."""
+    index = np.zeros(len(rows), np.uint16) if message is None else message[hit]
+    for place, category in enumerate(asking.categories):
+        mine = (index == place) & (found == 0)
+        if category is None or not mine.any():
+            continue
+        denied = bit(changes.denied[rows], category.slot)
+        willing = sendable(
+            category.kind,
+            category.default_state,
+            can_opt_out=category.can_opt_out,
+            granted=bit(changes.granted[rows], category.slot),
+            denied=denied,
+        )
+        refusing = denied & category.can_opt_out
+        found[mine & ~willing & refusing] = Reason.CATEGORY_OPTED_OUT
+        found[mine & ~willing & ~refusing] = Reason.CONSENT_MISSING
+        if category.gathers:
+            paused = changes.paused_until_us[rows] > asking.now_us
+            found[mine & willing & paused] = Reason.PAUSED_BY_PERSON

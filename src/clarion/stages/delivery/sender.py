@@ -23,6 +23,7 @@ from clarion.domain.network import Network
 from clarion.domain.outcome import Reason
 from clarion.ports.line import ChunkAck, ChunkCommit, ClaimedBatch, SendLine
 from clarion.ports.messages import StoreUnavailableError
+from clarion.ports.policies import Rulebook
 from clarion.ports.provider import Credential, Provider, SendRequest
 from clarion.ports.system import Chance, Clock
 from clarion.stages.delivery.chunk import (
@@ -30,11 +31,13 @@ from clarion.stages.delivery.chunk import (
     Sent,
     commit_of,
     deadlines_us,
+    microseconds,
     settle_chunk,
     withhold,
 )
 from clarion.stages.delivery.health import CredentialHealth
-from clarion.stages.delivery.overlay import Overlay
+from clarion.stages.delivery.lateness import give_way, put_off, with_put_off
+from clarion.stages.delivery.overlay import Asking, Overlay
 from clarion.stages.delivery.pacing import PacedOutError, Pacer
 from clarion.stages.delivery.telling import tell_claimed, tell_failed, tell_poison, tell_recorded
 from clarion.telemetry.logs import log
@@ -68,6 +71,7 @@ class DeliveryPorts:
     chance: Chance
     health: CredentialHealth
     overlay: Overlay
+    rulebook: Rulebook
     pacer: Pacer
     metrics: Metrics
 
@@ -142,9 +146,15 @@ async def _send_batch(
         started = ports.clock.monotonic()
         chunk = Chunk(batch=batch, low=low, high=high, now=ports.clock.now())
         changed = await ports.overlay.reasons(
-            chunk.recipients, batch.planned_xid, looked=started - seen_at < LOOK_KEEPS_S
+            chunk.recipients,
+            batch.planned_xid,
+            looked=started - seen_at < LOOK_KEEPS_S,
+            asking=await _asking(ports, chunk),
         )
+        give_way(chunk, claimed.gave_way, changed)
+        late = put_off(chunk, changed, canceled)
         commit = await send_chunk(ports, chunk, credential, changed, canceled)
+        commit = with_put_off(commit, late)
         if high == len(batch.recipients):
             await record(ports, commit, started)
             return
@@ -158,6 +168,15 @@ async def _send_batch(
             return
         canceled = ack.canceled
         batch = replace(batch, cursor=high)
+
+
+async def _asking(ports: DeliveryPorts, chunk: Chunk) -> Asking:
+    batch = chunk.batch
+    rules = await ports.rulebook.of(batch.app, chunk.now)
+    return Asking(
+        categories=[rules.categories.get(message.category) for message in batch.messages],
+        now_us=microseconds(chunk.now),
+    )
 
 
 async def _record_and_look(

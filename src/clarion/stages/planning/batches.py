@@ -6,10 +6,12 @@ import numpy as np
 import polars as pl
 
 from clarion.domain.content import Message
-from clarion.domain.decision_row import Action, Decisions
-from clarion.domain.handoffs import Int64s
+from clarion.domain.decision_row import Action, Decisions, Inputs
+from clarion.domain.handoffs import Int64s, Lateness
 from clarion.domain.ids import CredentialId
+from clarion.domain.intervals import NEVER
 from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
+from clarion.domain.lateness import lateness_of
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason
 from clarion.domain.send_time import instant
@@ -25,6 +27,7 @@ BATCH_RECIPIENTS = {lane: 4 * CHUNK_RECIPIENTS[lane] for lane in Lane}
 def cut(
     claimed: ClaimedShard,
     written: Written,
+    read: Inputs,
     said: Decisions,
     credentials: Mapping[Network, CredentialId],
     xid: int,
@@ -37,24 +40,50 @@ def cut(
         pl.Series("run_us", _run_us(said, going)),
         pl.Series("silent", said.silent[going]),
     )
+    bound = bool((said.open_until_us[going] != NEVER).any())
+    if bound:
+        keyed = keyed.with_columns(
+            pl.Series("zone", read.zone[going]),
+            pl.Series("windows", read.quiet[going]),
+            pl.Series("open_until_us", said.open_until_us[going]),
+        )
     batches: list[PlannedBatch] = []
     kinds = keyed.partition_by("network", "run_us", "silent", as_dict=True, maintain_order=True)
     for (code, run_us, silent), part in kinds.items():
         network, run_at = Network(code), instant(run_us) if run_us else None
         size = BATCH_RECIPIENTS[claimed.shard.lane]
         for start in range(0, len(part), size):
+            rows = part.slice(start, size)
+            lateness = None
+            if bound:
+                lateness, rows = _bound(claimed, read, rows)
             batches.append(
                 PlannedBatch(
                     key=f"{claimed.shard.message}:{claimed.shard.low}:{len(batches)}",
                     network=network,
                     credential=credentials[network],
                     planned_xid=xid,
-                    rows=part.slice(start, size),
+                    rows=rows,
+                    lateness=lateness,
                     run_at=run_at,
                     content=_content(claimed.message, written.variants, silent=silent),
                 )
             )
     return batches
+
+
+def _bound(
+    claimed: ClaimedShard, read: Inputs, rows: pl.DataFrame
+) -> tuple[Lateness, pl.DataFrame]:
+    """How rows with quiet hours are judged when they come late."""
+    lateness, kind = lateness_of(
+        claimed.policy,
+        read.zone_names,
+        read.persons,
+        (rows["zone"].to_numpy(), rows["windows"].to_numpy()),
+        rows["open_until_us"].to_numpy(),
+    )
+    return lateness, rows.with_columns(pl.Series("quiet", kind))
 
 
 def _content(

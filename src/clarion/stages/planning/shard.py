@@ -127,7 +127,7 @@ def plan_shard(
             read.device[stays], read.user[stays], read.network[stays], said.reason[stays], now
         )
         plan.skipped.append(_skips(claimed, facts))
-    plan.batches = cut(claimed, written, said, credentials, people.xid)
+    plan.batches = cut(claimed, written, read, said, credentials, people.xid)
     plan.rulings = Rulings(
         decided=_decided(claimed, record(read, said, now_us, written.variant), read, words),
         sent=ledger_of(read, said, claimed.policy) if claimed.counted else None,

@@ -138,7 +138,9 @@ set state = 2, owner = $1, leased_until = $4, fence = b.fence + 1, claims = b.cl
 from pick where b.id = pick.id
 returning b.id, b.app_id, b.lane, b.network, b.credential_id, b.message_ids::text[] as message_ids,
           b.cursor, b.size, b.attempt, b.first_attempt_at, b.fence, b.claims, b.planned_xid,
-          b.recipients, b.content, b.spent_s,
+          b.recipients, b.content, b.spent_s, b.quiet::text as quiet, b.open_until,
+          array(select g.people from gave_way g where g.message_id = any (b.message_ids))
+              as gave_way,
           array(select m.envelope from unnest(b.message_ids) with ordinality as o (id, n)
                 join message m on m.id = o.id order by o.n) as envelopes,
           array(select m.id::text from message m
@@ -177,13 +179,15 @@ with moved as (
     where m.id = d.id
 ), looked as (
     select d.id, d.user_id,
-           case when u.opted_out then 101 when d.state <> 1 then 103
-                when d.opted_out then 102 else 0 end as reason
-    from (select id, user_id, state, opted_out from device
+           case when u.opted_out then 101 when u.suppressed then 113 when d.state <> 1 then 103
+                when d.opted_out then 102 when d.permission in (2, 5) then 114 else 0 end as reason,
+           u.granted, u.denied,
+           coalesce((extract(epoch from u.paused_until) * 1000000)::bigint, 0) as paused_until_us
+    from (select id, user_id, state, opted_out, permission from device
           where xid >= $15::text::xid8 order by xid limit $16) d
     join users u on u.id = d.user_id
     union all
-    select id, 0, 108
+    select id, 0, 108, 0, 0, 0
     from (select id, kind from removal where xid >= $15::text::xid8 order by xid limit $16) r
     where kind = 2
 )
@@ -195,14 +199,17 @@ select exists (select from moved)
        exists (select from message where id = any ($8::text[]::uuid[]) and state = 3) as paused,
        case when $15 is not null then pg_snapshot_xmin(pg_current_snapshot())::text::bigint end
            as xid,
-       (select array[array_agg(id), array_agg(user_id), array_agg(reason::bigint)] from looked)
+       (select array[array_agg(id), array_agg(user_id), array_agg(reason::bigint),
+                     array_agg(granted), array_agg(denied), array_agg(paused_until_us)] from looked)
            as changes
 
 -- name: insert_retry
 -- Recipients that are tried again are a batch of their own.
 insert into batch (key, app_id, lane, network, credential_id, message_ids, run_at, size, attempt,
-                   first_attempt_at, planned_xid, recipients, content, spent_s)
-values ($1, $2, $3, $4, $5, $6::text[]::uuid[], $7, $8, $9, $10, $11, $12, $13, $14)
+                   first_attempt_at, planned_xid, recipients, content, spent_s, quiet,
+                   open_until)
+values ($1, $2, $3, $4, $5, $6::text[]::uuid[], $7, $8, $9, $10, $11, $12, $13, $14,
+        $15::text::jsonb, $16)
 on conflict (key) do nothing
 
 -- name: bury
@@ -290,33 +297,37 @@ returning greatest(0, -pace_level / (coalesce(per_minute, $4)::float8 / 60.0)) a
 -- Ordered by xid inside, so that the plan is a look at the end of one small index whatever the
 -- statistics say. One row more than allowed means: too many. The version comes from the same
 -- snapshot as the rows, in a row of its own when there are none.
-select h.xid, c.id, c.user_id, c.reason
+select h.xid, c.id, c.user_id, c.reason, c.granted, c.denied, c.paused_until_us
 from (select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xid) h
 left join lateral (
     select d.id, d.user_id,
-           case when u.opted_out then 101 when d.state <> 1 then 103
-                when d.opted_out then 102 else 0 end as reason
-    from (select id, user_id, state, opted_out from device
+           case when u.opted_out then 101 when u.suppressed then 113 when d.state <> 1 then 103
+                when d.opted_out then 102 when d.permission in (2, 5) then 114 else 0 end as reason,
+           u.granted, u.denied,
+           coalesce((extract(epoch from u.paused_until) * 1000000)::bigint, 0) as paused_until_us
+    from (select id, user_id, state, opted_out, permission from device
           where xid >= $1::text::xid8 order by xid limit $2) d
     join users u on u.id = d.user_id
     union all
-    select id, 0, 108
+    select id, 0, 108, 0, 0, 0
     from (select id, kind from removal where xid >= $1::text::xid8 order by xid limit $2) r
     where kind = 2
 ) c on true
 
 -- name: changes_among
 -- The same, of some devices only.
-select h.xid, c.id, c.user_id, c.reason
+select h.xid, c.id, c.user_id, c.reason, c.granted, c.denied, c.paused_until_us
 from (select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xid) h
 left join lateral (
     select d.id, d.user_id,
-           case when u.opted_out then 101 when d.state <> 1 then 103
-                when d.opted_out then 102 else 0 end as reason
+           case when u.opted_out then 101 when u.suppressed then 113 when d.state <> 1 then 103
+                when d.opted_out then 102 when d.permission in (2, 5) then 114 else 0 end as reason,
+           u.granted, u.denied,
+           coalesce((extract(epoch from u.paused_until) * 1000000)::bigint, 0) as paused_until_us
     from device d join users u on u.id = d.user_id
     where d.id = any ($1::bigint[]) and d.xid >= $2::text::xid8
     union all
-    select id, 0, 108 from removal
+    select id, 0, 108, 0, 0, 0 from removal
     where kind = 2 and id = any ($1::bigint[]) and xid >= $2::text::xid8
 ) c on true
 
