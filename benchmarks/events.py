@@ -51,7 +51,7 @@ class Sizes:
 
 
 FULL: Final = Sizes(a_round=1_000_000, rounds=3)
-QUICK: Final = Sizes(a_round=100_000, rounds=2)
+QUICK: Final = Sizes(a_round=100_000, rounds=1)
 
 
 def events(count: int, seed: int) -> pl.DataFrame:
@@ -231,9 +231,7 @@ async def run(sizes: Sizes) -> tuple[dict[str, float], dict[str, float]]:
 def main() -> None:
     """Measure, and print the line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="files of 100,000 events, not 1,000,000"
-    )
+    parser.add_argument("--quick", action="store_true", help="one round of 100,000 events a file")
     parser.add_argument("--json", action="store_true", help="the last line is JSON in any case")
     sizes = QUICK if parser.parse_args().quick else FULL
     figures, ratios = asyncio.run(run(sizes))
