@@ -13,7 +13,9 @@ from clarion.adapters.state.upkeep import PostgresUpkeep
 from clarion.app.container import Container
 from clarion.app.retention import Retention
 from clarion.app.words import renderer
+from clarion.ports.facts import FactsUnavailableError
 from clarion.ports.messages import StoreUnavailableError
+from clarion.stages.intake.erasure import finish_all
 from clarion.stages.planning.expand import expand_due
 from clarion.stages.planning.plan import plan_next
 from clarion.stages.planning.ports import PlanningPorts
@@ -39,6 +41,10 @@ async def run_planner(container: Container, owner: str, stop: asyncio.Event) -> 
 
     async def retain() -> None:
         await retention.drop_some(clock.now())
+        try:
+            await finish_all(container.erasures, container.facts, clock)
+        except FactsUnavailableError as error:
+            log(_log, logging.WARNING, LogEvent.FACTS_UNAVAILABLE, cause=str(error))
 
     async def sweep() -> None:
         await _sweep(container, upkeep)

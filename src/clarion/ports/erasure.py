@@ -51,8 +51,8 @@ class Erasures(Protocol):
         """The facts are gone too: complete the proof, and forget the person's number."""
         ...
 
-    async def unfinished(self, limit: int) -> Sequence[OpenErasure]:
-        """Erasures of all apps whose facts are still there, oldest first."""
+    async def unfinished(self, before: datetime, limit: int) -> Sequence[OpenErasure]:
+        """Erasures of all apps from before an instant whose facts are still there, oldest first."""
         ...
 
     async def get(self, app: AppId, erasure: int) -> Erasure | None:

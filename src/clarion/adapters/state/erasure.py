@@ -80,10 +80,10 @@ class PostgresErasures:
 
         return await unit_of_work(self._pool, work)
 
-    async def unfinished(self, limit: int) -> Sequence[OpenErasure]:
+    async def unfinished(self, before: datetime, limit: int) -> Sequence[OpenErasure]:
         """See `ports.erasure.Erasures.unfinished`."""
         async with reading(self._pool) as connection:
-            rows = await connection.fetch(self._sql["unfinished"], limit)
+            rows = await connection.fetch(self._sql["unfinished"], limit, before)
             xid = await connection.fetchval(self._sql["now_xid"]) if rows else 0
         return [
             OpenErasure(

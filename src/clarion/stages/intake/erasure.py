@@ -1,11 +1,14 @@
 """Finishes erasures: when a person is gone from the state, the facts go too."""
 
+from datetime import timedelta
 from typing import Final
 
 from clarion.ports.erasure import Erasure, Erasures, OpenErasure, PersonFacts
 from clarion.ports.system import Clock
 
 AT_ONCE: Final = 100
+LEFT_BEHIND: Final = timedelta(minutes=1)
+"""Younger ones are still in the hands of whoever began them."""
 
 
 async def finish(
@@ -21,12 +24,12 @@ async def finish(
 
 
 async def finish_all(erasures: Erasures, facts: PersonFacts, clock: Clock) -> int:
-    """Finish what is open, oldest first; how many were.
+    """Finish what was left open, oldest first; how many were.
 
     Raises:
         FactsUnavailableError: the rest stays open.
     """
-    waiting = await erasures.unfinished(AT_ONCE)
+    waiting = await erasures.unfinished(clock.now() - LEFT_BEHIND, AT_ONCE)
     for each in waiting:
         await finish(erasures, facts, each, clock)
     return len(waiting)

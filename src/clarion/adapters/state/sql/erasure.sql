@@ -56,8 +56,9 @@ insert into erasure (app_id, user_id, requested_at, proof)
 values ($1, $2, $3, $4) returning id, pg_current_xact_id()::text::bigint as xid;
 
 -- name: unfinished
--- Erasures whose facts are still there.
-select id, app_id, user_id from erasure where done_at is null order by id limit $1;
+-- Erasures from before an instant whose facts are still there.
+select id, app_id, user_id from erasure where done_at is null and requested_at < $2
+order by id limit $1;
 
 -- name: now_xid
 -- Everything that was committed before this is below it, or is seen with it.
