@@ -10,11 +10,12 @@ import pytest
 
 from clarion.adapters.state.pool import open_pool
 from clarion.adapters.state.send_line import MANY_CHANGES, PostgresSendLine
+from clarion.domain.category import Category, Kind
 from clarion.domain.handoffs import Recipients
 from clarion.domain.ids import AppId
 from clarion.domain.outcome import Reason
 from clarion.ports.line import RegistryChanges
-from clarion.stages.delivery.overlay import Overlay
+from clarion.stages.delivery.overlay import Asking, Overlay
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -200,3 +201,32 @@ async def test_before_anything_is_known_no_look_is_brought_along(pool: asyncpg.P
     registry = await registry_of(pool, 3)
     assert registry.overlay.look() is None
     assert not registry.overlay.learn(None, None)
+
+
+MARKETING = Category(slug="marketing", kind=Kind.MARKETING, slot=2)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("granted = 4", 0),
+        ("granted = 0", Reason.CONSENT_MISSING),
+        ("granted = 4, denied = 4", Reason.CATEGORY_OPTED_OUT),
+        ("granted = 4, paused_until = '2100-01-01'", Reason.PAUSED_BY_PERSON),
+        ("granted = 4, suppressed = true", Reason.SUPPRESSION_LIST),
+    ],
+)
+async def test_what_a_person_says_after_the_plan_wins(
+    pool: asyncpg.Pool, change: str, reason: int
+) -> None:
+    """Consent is what it is when the bytes go, not when the columns were read."""
+    registry = await registry_of(pool, 2)
+    user = int(registry.planned.user[0])
+    await pool.execute(f"update users set {change} where id = $1", user)  # noqa: S608  a test's own text
+    await registry.device(0, "opted_out = false")  # whatever changes a person touches the devices
+
+    found = await registry.overlay.reasons(
+        registry.planned, registry.xid, asking=Asking(categories=[MARKETING], now_us=0)
+    )
+
+    assert found.tolist() == [reason, 0]
