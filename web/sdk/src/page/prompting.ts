@@ -15,7 +15,7 @@ export type Step =
   | "block";
 
 interface Taken {
-  step: Step;
+  what: Step;
   at: string;
 }
 
@@ -32,7 +32,7 @@ export function step(what: Step): Promise<unknown> {
   const at = new Date().toISOString();
   return (last = last.then(async () => {
     const taken = (await read<Taken[]>("steps")) ?? [];
-    await write("steps", [...taken, { step: what, at }].slice(-MOST));
+    await write("steps", [...taken, { what, at }].slice(-MOST));
   }));
 }
 

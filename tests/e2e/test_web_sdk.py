@@ -1,0 +1,594 @@
+"""The SDK and its worker in stock Chromium, before a whole platform on a real database."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, expect
+from tests.conftest import database_named
+from tests.e2e.browser_world import Browser, browser, key_of, needs_browser
+from tests.e2e.notification_desk import PATIENCE_S
+from tests.e2e.platform_processes import platform_processes
+
+from clarion.adapters.state.embedded import EmbeddedPostgres
+from clarion.adapters.system import SystemChance, SystemClock
+from clarion.app.demo_processes import free_port
+from clarion.domain.content import Action, Content, Message
+from clarion.domain.event import fresh_ids
+from clarion.domain.ids import AppId, MessageId
+from clarion.domain.lanes import Lane
+from clarion.providers.webpush.payload import render
+
+pytestmark = [
+    needs_browser,
+    pytest.mark.timeout(180),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+START = """async ([url, key, vapid, more]) => {
+  window.heard = [];
+  window.clarion = await Clarion.init({ api: url, key, vapid, ...more });
+  for (const name of ["push", "click", "state"])
+    clarion.on(name, (event) => heard.push([name, event]));
+}"""
+
+
+@dataclass(kw_only=True)
+class Platform:
+    """A running platform, its keys, and a look into its database."""
+
+    url: str
+    keys: Mapping[str, str]
+    vapid: str
+    database: asyncpg.Connection
+
+    async def events(self, message: str | None = None) -> list[tuple[str, str | None]]:
+        """Names and actions of the recorded events about a message, or about none."""
+        rows = await self.database.fetch(
+            "select name, properties::text as more from event "
+            "where message_id is not distinct from $1::uuid order by at, name",
+            message,
+        )
+        found = []
+        for row in rows:
+            properties = json.loads(row["more"] or "{}")
+            found.append((row["name"].removeprefix("clarion."), properties.get("action")))
+        return found
+
+    async def until(self, message: str | None, *wanted: str) -> list[tuple[str, str | None]]:
+        """The same, once they have all these names."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                found = await self.events(message)
+                if {name for name, _ in found} >= set(wanted):
+                    return found
+                await asyncio.sleep(0.05)
+
+    async def devices(self) -> list[asyncpg.Record]:
+        """Living browsers with their people, oldest first."""
+        found: list[asyncpg.Record] = await self.database.fetch(
+            "select d.token, p.external_id, d.permission, d.attributes::text as tags "
+            "from device d join person p on p.app_id = d.app_id and p.user_id = d.user_id "
+            "order by d.device_id"
+        )
+        return found
+
+    async def start(self, page: Page, **more: object) -> None:
+        """Start the SDK in a page."""
+        await page.evaluate(START, [self.url, self.keys["device"], self.vapid, more])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def platform(
+    postgres_server: EmbeddedPostgres,
+    migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Platform]:
+    """One platform for the tests of this file."""
+    dsn = database_named(postgres_server.dsn, "web_sdk")
+    owner = await asyncpg.connect(postgres_server.dsn)
+    await owner.execute("drop database if exists web_sdk with (force)")
+    await owner.execute(f"create database web_sdk template {migrated_template} strategy file_copy")
+    folder = tmp_path_factory.mktemp("web-sdk")
+    url = f"http://127.0.0.1:{free_port()}"
+    environment = {
+        "CLARION_DATA_DIR": str(folder / "data"),
+        "CLARION_DATABASE_URL": dsn,
+        "CLARION_SERVER_PORT": url.rpartition(":")[2],
+        "CLARION_PUSH_PORT": str(free_port()),
+        "CLARION_WORKERS_SENDERS": "1",
+    }
+    async with platform_processes(folder, environment) as processes:
+        headers = {"authorization": f"Bearer {processes.key}"}
+        async with httpx.AsyncClient(base_url=url, headers=headers) as http:
+            made = await http.post(
+                "/v1/credentials/webpush:generate", json={"subject": "mailto:a@example.com"}
+            )
+            keys = {"admin": processes.key, "device": await key_of(http, "device")}
+        vapid = made.json()["public"]["public_key"]
+        database = await asyncpg.connect(dsn)
+        yield Platform(url=url, keys=keys, vapid=vapid, database=database)
+        await database.close()
+    await owner.execute("drop database web_sdk with (force)")
+    await owner.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def chromium(platform: Platform) -> AsyncIterator[Browser]:
+    """A new profile; what earlier tests left in the database is gone."""
+    await platform.database.execute("delete from event")
+    await platform.database.execute("delete from device")
+    async with browser(platform.url) as opened:
+        yield opened
+
+
+def message(**content: Any) -> tuple[str, Mapping[str, Any]]:
+    """Id and payload of a message, as the Web Push provider writes it."""
+    name = fresh_ids(1, SystemClock().now(), SystemChance().token(10))[0]
+    made = Message(
+        id=MessageId(name),
+        app=AppId(1),
+        lane=Lane.TRANSACTIONAL,
+        content=Content(**content),
+    )
+    return name, json.loads(render(made, "https://shop.example/"))
+
+
+async def ready(platform: Platform, chromium: Browser, **more: object) -> Page:
+    """A tab in which the SDK runs, registered."""
+    page = await chromium.open("/try")
+    await platform.start(page, **more)
+    await subscribed(page)
+    return page
+
+
+async def subscribed(page: Page) -> None:
+    """Wait until the platform knows the browser."""
+    await page.wait_for_function("async () => (await clarion.state()).subscribed")
+
+
+async def test_a_browser_with_permission_registers_by_itself(
+    platform: Platform, chromium: Browser
+) -> None:
+    """Permission, language, zone and tags; a second page of the same day registers nothing."""
+    page = await ready(platform, chromium)
+    await page.evaluate("clarion.tag({ plan: 'pro', beta: true })")
+    (device,) = await platform.devices()
+    assert device["token"].startswith("https://push.example.net/")
+    assert device["external_id"] is None
+    assert device["permission"] == 4
+    assert json.loads(device["tags"]) == {"plan": "pro", "beta": True}
+
+    calls: list[str] = []
+    second = await chromium.context.new_page()
+    second.on("request", lambda request: calls.append(request.url))
+    await second.goto(f"{platform.url}/try")
+    await platform.start(second)
+    await subscribed(second)
+    assert [url for url in calls if "/v1/devices" in url] == []
+
+
+async def test_a_login_moves_the_browser_and_a_logout_makes_it_nobodys(
+    platform: Platform, chromium: Browser
+) -> None:
+    """The same subscription goes from nobody to Ada, to Ben, and to nobody again."""
+    page = await ready(platform, chromium)
+    seen = []
+    for step in ("login('ada')", "login('ben')", "logout()"):
+        await page.evaluate(f"clarion.{step}")
+        seen.append([device["external_id"] for device in await platform.devices()])
+    assert seen == [["ada"], ["ben"], [None]]
+
+
+async def test_what_a_person_did_before_a_logout_stays_that_persons(
+    platform: Platform, chromium: Browser
+) -> None:
+    """Events that waited leave before the browser changes hands."""
+    page = await ready(platform, chromium)
+    await page.evaluate("clarion.login('ada')")
+    await chromium.context.set_offline(True)
+    await page.evaluate("clarion.track('purchase', { sku: 'x' }, 9.5)")
+    await chromium.context.set_offline(False)
+    await page.evaluate("clarion.logout()")
+    await platform.until(None, "purchase")
+    whose = await platform.database.fetchval(
+        "select external_id from event join person using (app_id, user_id)"
+    )
+    assert whose == "ada"
+
+
+async def test_a_push_is_shown_with_everything_it_says(
+    platform: Platform, chromium: Browser
+) -> None:
+    """Title, body, buttons and persistence reach the desktop; both facts reach the API."""
+    await ready(platform, chromium)
+    name, payload = message(
+        title="Parcel",
+        body="It is <b>here</b> & now",
+        actions=[Action(id="later", title="Later"), Action(id="track", title="Track")],
+        link=f"{platform.url}/try?parcel",
+    )
+    payload["notification"]["requireInteraction"] = True
+    await chromium.push(payload)
+    note = await chromium.desk.shown("Parcel")
+    assert "&lt;b&gt;here&lt;/b&gt; &amp; now" in note.body
+    assert [*note.actions.values()][:2] == ["Later", "Track"]
+    assert await platform.until(name, "displayed") == [("displayed", None), ("received", None)]
+
+
+async def test_a_click_opens_the_link_and_is_counted_once(
+    platform: Platform, chromium: Browser
+) -> None:
+    """A window is opened; the page that is open is told."""
+    page = await ready(platform, chromium)
+    name, payload = message(title="Open me", link=f"{platform.url}/try?opened")
+    await chromium.push(payload)
+    note = await chromium.desk.shown("Open me")
+    async with chromium.context.expect_page() as opening:
+        await chromium.desk.click(note)
+    opened = await opening.value
+    await opened.wait_for_url("**/try?opened")
+    await chromium.desk.gone(note.number)
+    found = await platform.until(name, "opened")
+    assert sorted(found) == [("displayed", None), ("opened", None), ("received", None)]
+    assert page.url.endswith("/try")
+
+
+async def test_a_click_focuses_the_window_that_shows_the_link(
+    platform: Platform, chromium: Browser
+) -> None:
+    """No second window with the same page."""
+    page = await ready(platform, chromium)
+    name, payload = message(title="Again", link=f"{platform.url}/try")
+    await chromium.push(payload)
+    count = len(chromium.context.pages)
+    await chromium.desk.click(await chromium.desk.shown("Again"))
+    await platform.until(name, "opened")
+    await page.wait_for_function("heard.some(([name]) => name === 'click')")
+    assert len(chromium.context.pages) == count
+
+
+async def test_a_button_opens_its_own_link_and_names_itself(
+    platform: Platform, chromium: Browser
+) -> None:
+    """`clicked` with the action's id."""
+    await ready(platform, chromium)
+    buttons = [Action(id="track", title="Track", link=f"{platform.url}/try?track")]
+    name, payload = message(title="Buttons", actions=buttons, link=f"{platform.url}/try?body")
+    await chromium.push(payload)
+    note = await chromium.desk.shown("Buttons")
+    async with chromium.context.expect_page() as opening:
+        await chromium.desk.click(note, "Track")
+    await (await opening.value).wait_for_url("**/try?track")
+    assert ("clicked", "track") in await platform.until(name, "clicked")
+    assert ("opened", None) not in await platform.events(name)
+
+
+async def test_a_dismissal_is_reported(platform: Platform, chromium: Browser) -> None:
+    """Wiped away is not opened."""
+    await ready(platform, chromium)
+    name, payload = message(title="Wipe me")
+    await chromium.push(payload)
+    await chromium.desk.dismiss(await chromium.desk.shown("Wipe me"))
+    found = await platform.until(name, "dismissed")
+    assert {what for what, _ in found} == {"received", "displayed", "dismissed"}
+
+
+async def test_a_push_that_comes_twice_replaces_itself_and_counts_once(
+    platform: Platform, chromium: Browser
+) -> None:
+    """At-least-once on the way, exactly once in the facts; also over several tabs."""
+    for _ in range(3):
+        await ready(platform, chromium)
+    name, payload = message(title="Twice")
+    for _ in range(3):
+        await chromium.push(payload)
+    await platform.until(name, "displayed")
+    worker = await chromium.worker()
+    shown = await worker.evaluate(
+        "async () => (await self.registration.getNotifications()).map((one) => one.tag)"
+    )
+    assert len(shown) == 1
+    await asyncio.sleep(0.5)  # what would be counted twice would be on its way
+    assert sorted(await platform.events(name)) == [("displayed", None), ("received", None)]
+
+
+async def test_an_offline_gap_loses_nothing_and_counts_nothing_twice(
+    platform: Platform, chromium: Browser
+) -> None:
+    """Pushes, a click and page events of three tabs wait, and are told when the network is back."""
+    pages = [await ready(platform, chromium) for _ in range(3)]
+    await chromium.context.set_offline(True)
+    names = []
+    for number in range(3):
+        name, payload = message(title=f"Gap {number}")
+        names.append(name)
+        await chromium.push(payload)
+        await chromium.desk.shown(f"Gap {number}")
+    await chromium.desk.dismiss(await chromium.desk.shown("Gap 0"))
+    for place, page in enumerate(pages):
+        await page.evaluate(f"clarion.track('seen', {{ tab: {place} }})")
+    assert await platform.events(names[0]) == []
+    await chromium.context.set_offline(False)
+    async with asyncio.timeout(PATIENCE_S):
+        while len(await platform.events(None)) < 3 or ("dismissed", None) not in (
+            await platform.events(names[0])
+        ):
+            await asyncio.sleep(0.05)
+    waiting = "indexedDB.open('clarion').onsuccess = ({target}) => " \
+        "target.result.transaction('events').objectStore('events').count()" \
+        ".onsuccess = ({target}) => done(target.result)"
+    assert await pages[0].evaluate(f"() => new Promise((done) => {{ {waiting} }})") == 0
+    for name in names:
+        assert sorted({what for what, _ in await platform.events(name)} - {"dismissed"}) == [
+            "displayed",
+            "received",
+        ]
+        assert len(await platform.events(name)) == (3 if name == names[0] else 2)
+    assert len(await platform.events(None)) == 3
+
+
+async def test_an_answer_that_is_lost_does_not_count_an_event_twice(
+    platform: Platform, chromium: Browser
+) -> None:
+    """The platform recorded it, the browser never heard so: the repeat changes nothing."""
+    page = await ready(platform, chromium)
+    lost = 0
+
+    async def lose(route: Any) -> None:
+        nonlocal lost
+        lost += 1
+        await route.fetch()
+        await route.abort()
+
+    await page.route("**/v1/events", lose)
+    await page.evaluate("clarion.track('paid')")
+    await platform.until(None, "paid")
+    await page.unroute("**/v1/events")
+    async with page.expect_response("**/v1/events") as answering:
+        await page.evaluate("dispatchEvent(new Event('online'))")
+    answer = await (await answering.value).json()
+    assert lost >= 1
+    assert (answer["rows_in"], answer["rows_repeated"]) == (0, 1)
+    assert await platform.events(None) == [("paid", None)]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "",
+        "no JSON",
+        "[1]",
+        '{"notification": 3}',
+        '{"notification": {"title": ""}}',
+        '{"data": {"message": 5}}',
+    ],
+)
+async def test_a_push_that_says_nothing_still_shows_something(
+    platform: Platform, chromium: Browser, payload: str
+) -> None:
+    """`userVisibleOnly` was promised; browsers that see it broken take the permission away."""
+    page = await ready(
+        platform, chromium, fallback={"de": {"title": "Neu"}, "en": {"title": "News", "body": "!"}}
+    )
+    await page.close()
+    for tab in chromium.context.pages[1:]:
+        await tab.close()
+    await chromium.context.pages[0].goto("about:blank")
+    await chromium.push(payload)
+    assert "!" in (await chromium.desk.shown("News")).body
+
+
+async def test_hostile_addresses_open_nothing(platform: Platform, chromium: Browser) -> None:
+    """`javascript:` and `data:` links are no links; the click goes to the site itself."""
+    await ready(platform, chromium)
+    name, payload = message(title="Evil")
+    payload["notification"] |= {
+        "navigate": "javascript:alert(1)",
+        "icon": "javascript:alert(1)",
+        "actions": [{"action": "x", "title": "X", "navigate": "data:text/html,x"}],
+    }
+    payload["notification"]["data"]["link"] = "javascript:alert(1)"
+    await chromium.push(payload)
+    await chromium.desk.click(await chromium.desk.shown("Evil"))
+    await platform.until(name, "opened")
+    urls = [page.url for page in chromium.context.pages]
+    assert [url for url in urls if not url.startswith((platform.url, "about:blank"))] == []
+
+
+async def test_a_changed_key_makes_a_new_subscription_and_forgets_the_old(
+    platform: Platform, chromium: Browser
+) -> None:
+    """The person and the tags come along."""
+    page = await ready(platform, chromium)
+    await page.evaluate("clarion.login('ada')")
+    await page.evaluate("clarion.tag({ plan: 'pro' })")
+    (before,) = await platform.devices()
+    await page.evaluate("""() => {
+      const kept = JSON.parse(localStorage.getItem("stand-in-subscription"));
+      kept.key[5] ^= 1;
+      localStorage.setItem("stand-in-subscription", JSON.stringify(kept));
+    }""")
+    await page.evaluate("clarion.ask()")
+    (after,) = await platform.devices()
+    assert after["token"] != before["token"]
+    assert (after["external_id"], json.loads(after["tags"])) == ("ada", {"plan": "pro"})
+
+
+async def test_a_subscription_that_the_push_service_ends_is_made_anew_by_the_worker(
+    platform: Platform, chromium: Browser
+) -> None:
+    """No page needs to be open. The event itself is made here: no command of DevTools sends it."""
+    page = await ready(platform, chromium)
+    (before,) = await platform.devices()
+    worker = await chromium.worker()
+    keys = await page.evaluate(
+        "async () => (await (await navigator.serviceWorker.ready)"
+        ".pushManager.getSubscription()).toJSON().keys"
+    )
+    await worker.evaluate(
+        """async (keys) => {
+          PushManager.prototype.getSubscription = async () => null;
+          PushManager.prototype.subscribe = async () => ({
+            endpoint: "https://push.example.net/renewed", toJSON: () => ({ keys }),
+          });
+          const event = new ExtendableEvent("pushsubscriptionchange");
+          await new Promise((done) => {
+            event.waitUntil = (work) => work.then(done);
+            self.dispatchEvent(event);
+          });
+        }""",
+        keys,
+    )
+    (after,) = await platform.devices()
+    assert before["token"] != after["token"] == "https://push.example.net/renewed"
+
+
+async def test_unsubscribing_makes_the_platform_forget_the_browser(
+    platform: Platform, chromium: Browser
+) -> None:
+    """And it stays so when the next page starts."""
+    page = await ready(platform, chromium)
+    await page.evaluate("clarion.unsubscribe()")
+    await page.reload()
+    await platform.start(page)
+    await page.evaluate("clarion.track('x')")
+    assert await platform.devices() == []
+    assert await page.evaluate("clarion.state().then((state) => state.subscribed)") is False
+
+
+async def test_preferences_are_read_and_changed(platform: Platform, chromium: Browser) -> None:
+    """The words that the person saw go into the ledger."""
+    page = await ready(platform, chromium)
+    await page.evaluate("clarion.login('ada')")
+    changed = await page.evaluate(
+        "clarion.prefer({ categories: { marketing: 'all' }, "
+        "shown: { text: 'Offers?', language: 'en' } })"
+    )
+    assert frequencies(changed)["marketing"] == "all"
+    assert frequencies(await page.evaluate("clarion.preferences()"))["marketing"] == "all"
+
+
+def frequencies(preferences: Mapping[str, Any]) -> Mapping[str, str]:
+    """Category -> how often."""
+    return {each["slug"]: each["frequency"] for each in preferences["categories"]}
+
+
+PRIMER = {
+    "en": {
+        "title": "<img src=x onerror=alert(1)>",
+        "allow": "Yes please",
+        "later": "Not now",
+        "categories": {"marketing": "Offers", "transactional": "Orders"},
+    },
+    "de": {"title": "Fragen?", "allow": "Ja", "later": "Nein"},
+}
+"""English words with a title that would do harm where it became markup."""
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def undecided(platform: Platform) -> AsyncIterator[Browser]:
+    """A browser that was not asked yet, and a hand that allows what it is asked."""
+    await platform.database.execute("delete from event")
+    await platform.database.execute("delete from device")
+    async with browser(platform.url, allowed=False) as opened:
+
+        async def allow() -> None:
+            await opened.context.grant_permissions(["notifications"], origin=platform.url)
+
+        await opened.context.expose_function("allowNow", allow)
+        await opened.context.add_init_script(
+            "let permission = 'default';"
+            "Object.defineProperty(Notification, 'permission', { get: () => permission });"
+            "Notification.requestPermission = async () => {"
+            "  window.asked = navigator.userActivation.isActive;"
+            "  await allowNow(); return permission = 'granted'; };"
+        )
+        yield opened
+
+
+async def test_the_primer_comes_first_and_its_ticks_are_consent(
+    platform: Platform, undecided: Browser
+) -> None:
+    """Words in the person's language, as text; steps and ticked categories reach the platform."""
+    page = await undecided.open("/try")
+    await platform.start(page, primer=PRIMER)
+    assert await platform.devices() == []
+    answering = asyncio.ensure_future(page.evaluate("clarion.ask()"))
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("<img src=x")
+    await dialog.get_by_label("Offers").check()
+    await dialog.get_by_role("button", name="Yes please").click()
+    assert await answering == "granted"
+    assert await page.evaluate("window.asked") is True
+    (device,) = await platform.devices()
+    assert device["permission"] == 4
+    told = frequencies(await page.evaluate("clarion.preferences()"))
+    assert told["marketing"] == "all"
+    steps = await platform.database.fetch(
+        "select what from prompt_step join device using (app_id, device_id) order by at"
+    )
+    assert len(steps) >= 3
+
+
+async def test_not_now_backs_off_and_a_button_of_the_site_may_still_ask(
+    platform: Platform, undecided: Browser
+) -> None:
+    """A day, then a week; `force` is for a click on the site's own button."""
+    page = await undecided.open("/try")
+    await platform.start(page, primer=PRIMER)
+    pauses = []
+    for force in ("false", "true"):
+        answering = asyncio.ensure_future(page.evaluate(f"clarion.ask({{ force: {force} }})"))
+        await page.get_by_role("dialog").press("Escape")
+        assert await answering == "later"
+        state = await page.evaluate("clarion.state()")
+        pauses.append(round((state["later"] - await page.evaluate("Date.now()")) / 86_400_000))
+        assert await page.evaluate("clarion.ask()") == "later"
+    assert pauses == [1, 7]
+    assert await platform.devices() == []
+
+
+async def test_the_sample_site_needs_two_clicks(platform: Platform, undecided: Browser) -> None:
+    """Allow, send: the platform takes the message; its policy refuses nothing that it needs."""
+    page = await undecided.context.new_page()
+    trouble: list[str] = []
+    page.on("console", lambda said: trouble.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    await page.goto(f"{platform.url}/try#key={platform.keys['admin']}")
+    await page.get_by_role("button", name="Allow", exact=True).click()
+    await page.get_by_role("button", name="Go on").click()
+    await page.get_by_role("button", name="Send").click()
+    await expect(page.locator("#log")).to_contain_text("The platform took it")
+    assert "key=" not in page.url
+    assert trouble == []
+    (device,) = await platform.devices()
+    assert device["external_id"].startswith("try-")
+
+
+async def test_the_inbox_shows_what_was_pushed_and_what_is_unread_in_every_tab(
+    platform: Platform, chromium: Browser
+) -> None:
+    """Hostile text is text, hostile links are none; reading in one tab is reading in all."""
+    first, second = [await ready(platform, chromium) for _ in range(2)]
+    for title in ("One", "<script>alert(1)</script>"):
+        _, payload = message(title=title, body="<img src=x onerror=alert(2)>")
+        payload["notification"] |= {"navigate": "javascript:alert(3)"}
+        await chromium.push(payload)
+    for page in (first, second):
+        await expect(page.get_by_role("button", name="Notifications: 2 unread")).to_be_visible()
+    await first.get_by_role("button", name="Notifications: 2 unread").click()
+    items = first.locator("clarion-inbox [part~=item]")
+    await expect(items.first).to_contain_text("<script>alert(1)</script>")
+    assert await first.locator("clarion-inbox a, clarion-inbox img").count() == 0
+    await first.get_by_role("button", name="Mark all as read").click()
+    for page in (first, second):
+        await expect(page.get_by_role("button", name="Notifications", exact=True)).to_be_visible()
+
+
