@@ -20,6 +20,7 @@ from clarion.api.routes import (
     segments,
     suppressions,
     system,
+    templates,
     topics,
     users,
 )
@@ -27,6 +28,7 @@ from clarion.api.routing import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
     *messages.ROUTES,
+    *templates.ROUTES,
     *devices.ROUTES,
     *users.ROUTES,
     *imports.ROUTES,

@@ -55,6 +55,8 @@ class ContentPlan:
     """`message.NAME` -> value, the same for everybody."""
     body: int | None
     """The column that may be shortened; None where the body may not."""
+    reads: frozenset[str] = frozenset()
+    """Every variable, those of the message too."""
 
 
 def is_template(text: str) -> bool:
@@ -223,7 +225,12 @@ class _Compiler:
 
 
 def compile_content(
-    content: Content, wording: Wording, engine: TemplateEngine, partials: Mapping[str, str]
+    content: Content,
+    wording: Wording,
+    engine: TemplateEngine,
+    partials: Mapping[str, str],
+    *,
+    declared: bool = True,
 ) -> ContentPlan:
     """The plan of a content in one language.
 
@@ -233,6 +240,7 @@ def compile_content(
             over the content first: `domain.localisation.localized`).
         engine: Compiles.
         partials: Every partial that any text renders, directly or not.
+        declared: The message's variables are given, and no other may be read.
 
     Raises:
         ContentRefusedError: With a problem for each text that is not a template, or that reads a
@@ -256,7 +264,7 @@ def compile_content(
         for network, over in content.overrides.items()
     }
     constants = {f"message.{name}": value for name, value in wording.variables.items()}
-    problems = [*compiler.problems, *_undeclared(compiler, constants)]
+    problems = [*compiler.problems, *(_undeclared(compiler, constants) if declared else ())]
     if problems:
         raise ContentRefusedError(problems)
     return ContentPlan(
@@ -267,6 +275,7 @@ def compile_content(
         fallbacks=wording.fallbacks,
         constants=constants,
         body=compiler.body,
+        reads=frozenset(compiler.fields),
     )
 
 

@@ -83,11 +83,31 @@ def prepare(message: Message, wording: Wording, tools: Tools) -> "Prepared":
     """
     if wording.track_links and tools.links is None:
         raise ContentRefusedError([_no_address()])
+    plans = compiled(message.content, wording, tools.engine)
+    return Prepared(message, wording, plans, tools)
+
+
+def compiled(
+    content: Content, wording: Wording, engine: TemplateEngine, *, declared: bool = True
+) -> list[ContentPlan]:
+    """The plan of each variant, the message's own first.
+
+    Args:
+        content: The message's own.
+        wording: With every partial.
+        engine: Compiles.
+        declared: See `compile_content`.
+
+    Raises:
+        ContentRefusedError: A text is not a template, or reads what nobody has.
+    """
     plans: list[ContentPlan] = []
     problems: list[PayloadProblem] = []
-    for tag, content in contents_of(message.content, wording):
+    for tag, variant in contents_of(content, wording):
         try:
-            plans.append(compile_content(content, wording, tools.engine, wording.partials))
+            plans.append(
+                compile_content(variant, wording, engine, wording.partials, declared=declared)
+            )
         except ContentRefusedError as error:
             known = {(p.path, p.detail) for p in problems}
             where = f"/localized/{tag}" if tag is not None else ""
@@ -108,7 +128,7 @@ def prepare(message: Message, wording: Wording, tools: Tools) -> "Prepared":
     ]
     if problems:
         raise ContentRefusedError(problems)
-    return Prepared(message, wording, plans, tools)
+    return plans
 
 
 def contents_of(content: Content, wording: Wording) -> list[tuple[str | None, Content]]:
