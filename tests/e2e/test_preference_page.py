@@ -35,7 +35,7 @@ OFFERS = {
     "name": "Offers <b>&",
     "description": "What is cheap this week",
     "names": {
-        "de": {"name": "Angebote", "description": "Was diese Woche günstig ist"},
+        "de": {"name": "Angebote", "description": "Diese Woche besonders preiswert"},
         "ar": {"name": "عروض", "description": "أرخص ما لدينا هذا الأسبوع"},
     },
 }

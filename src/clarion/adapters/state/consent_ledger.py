@@ -57,7 +57,7 @@ async def append(
     await connection.execute(sql["hold_chain"], app)
     head = await connection.fetchrow(sql["head"], app)
     number, previous = (0, genesis(app)) if head is None else (head["number"], head["hash"])
-    entries, befores, hashes = [], [], []
+    entries, earlier, hashes = [], [], []
     for line, salt in zip(lines, salts, strict=True):
         number += 1
         entry = Entry(
@@ -73,7 +73,7 @@ async def append(
                 user=line.user, external=line.external, evidence=line.evidence, salt=salt
             ),
         )
-        befores.append(previous)
+        earlier.append(previous)
         previous = entry_hash(previous, entry)
         entries.append(entry)
         hashes.append(previous)
@@ -92,7 +92,7 @@ async def append(
         [entry.text_version for entry in entries],
         [_personal_json(entry.personal) for entry in entries],
         [entry.personal.digest() for entry in entries],
-        befores,
+        earlier,
         hashes,
     )
     return [entry.number for entry in entries]
