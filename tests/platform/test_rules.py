@@ -32,6 +32,24 @@ async def test_a_broadcast_without_some_reaches_the_others(platform: Platform) -
     assert message["by_network"] == {"apns": {"accepted": 48}}
 
 
+async def test_a_trace_tells_what_was_decided_and_what_would_have_to_change(
+    platform: Platform,
+) -> None:
+    """In one readable paragraph, beside the values."""
+    await platform.add_apns_credential()
+    await platform.add_people(1)
+    body = {"to": {"users": ["u0"]}, "title": "Sale", "category": "marketing"}
+
+    accepted = await platform.post("/v1/messages", body, 202)
+    await platform.finished(accepted["id"])
+    trace = await platform.get(f"/v1/messages/{accepted['id']}/recipients/u0")
+
+    told = str(trace["decisions"])
+    assert "'action': 'skip'" in told
+    assert "'reason': 'consent_missing'" in told
+    assert "sendable once they opt in" in told
+
+
 async def test_every_considered_recipient_leaves_a_decision(platform: Platform) -> None:
     """Of a broadcast and of an urgent message alike."""
     await platform.add_apns_credential()

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from clarion.api.deciding import decision_view
 from clarion.api.shapes.messages import (
     AttemptView,
     LaneName,
@@ -17,6 +18,7 @@ from clarion.api.shapes.messages import (
     TraceView,
 )
 from clarion.domain.campaign import MessageState
+from clarion.domain.decided import Decided
 from clarion.domain.device import DeviceState
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
@@ -111,6 +113,7 @@ def summary(record: MessageRecord) -> MessageSummary:
 def trace(
     record: MessageRecord,
     person: PersonRecord,
+    decided: Sequence[Decided],
     attempts: Sequence[AttemptFact],
     devices: Sequence[DeviceRecord],
 ) -> TraceView:
@@ -120,6 +123,7 @@ def trace(
         user=person.id,
         external_id=person.external_id,
         state=STATE_NAMES[record.state],
+        decisions=[decision_view(one) for one in decided],
         attempts=[_attempt(fact) for fact in attempts],
         devices=[_device(device) for device in devices],
     )

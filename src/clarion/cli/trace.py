@@ -51,6 +51,8 @@ async def _trace(connection: Connection, message: str, user: str, *, by_id: bool
 def show_trace(view: Json) -> None:
     """A paragraph that says it all, and a table that shows it."""
     OUT.print(escape(paragraph(view)), soft_wrap=True)
+    for decision in view.get("decisions", ()):
+        OUT.print(escape(decision["text"]), soft_wrap=True)
     if not view["attempts"]:
         return
     table = Table("time (UTC)", "device", "network", "try", "outcome", "reason", "status", "said")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from clarion.domain.decided import Decided
 from clarion.domain.ids import AppId, DeviceId, MessageId, UserId
 from clarion.domain.network import Network
 from clarion.domain.outcome import Outcome, Reason
@@ -63,6 +64,12 @@ class Facts(Protocol):
         self, app: AppId, message: MessageId, user: UserId, *, at_least_xid: int
     ) -> Sequence[AttemptFact]:
         """Everything that was recorded of one person's part in a message, in order of time."""
+        ...
+
+    async def decisions(
+        self, app: AppId, message: MessageId, user: UserId, *, at_least_xid: int
+    ) -> Sequence[Decided]:
+        """What was decided about each device of one person, and all that it was decided on."""
         ...
 
     async def rate(self, app: AppId, message: MessageId) -> Sequence[tuple[datetime, int]]:

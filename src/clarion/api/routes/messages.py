@@ -163,8 +163,11 @@ async def trace(api: Api, call: Exchange) -> Answer:
     if person is None:
         raise not_found("user")
     attempts = await api.deps.facts.trace(record.app, record.id, person.id, at_least_xid=record.xid)
+    decided = await api.deps.facts.decisions(
+        record.app, record.id, person.id, at_least_xid=record.xid
+    )
     devices = await api.deps.devices.of_person(record.app, person.id)
-    return json_answer(reporting.trace(record, person, attempts, devices))
+    return json_answer(reporting.trace(record, person, decided, attempts, devices))
 
 
 async def cancel(api: Api, call: Exchange) -> Answer:

@@ -229,6 +229,27 @@ class TracedDevice(msgspec.Struct, frozen=True, kw_only=True):
     app_version: str | None
 
 
+class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
+    """What was decided about one device before anything was sent, and why."""
+
+    at: datetime
+    device: int | None
+    network: str | None
+    action: Literal["send", "hold", "skip", "digest"]
+    reason: str
+    send_at: datetime
+    """When it was sent, or is to be; of a digest, when that is due."""
+    policy: str
+    """The version of the rules that decided."""
+    time_zone: str | None
+    language: str | None
+    """Of the variant; null where the message has only one."""
+    counters: list[int]
+    """What each cap had counted."""
+    text: str
+    """What happened and what would have to change, in a paragraph."""
+
+
 class TraceView(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that was recorded of one person's part in a message."""
 
@@ -236,5 +257,6 @@ class TraceView(msgspec.Struct, frozen=True, kw_only=True):
     user: int
     external_id: str | None
     state: StateName
+    decisions: list[DecisionView]
     attempts: list[AttemptView]
     devices: list[TracedDevice]

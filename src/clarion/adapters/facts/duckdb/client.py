@@ -13,6 +13,7 @@ import orjson
 import polars as pl
 
 from clarion.adapters.facts.duckdb.decision_reading import pieces
+from clarion.adapters.facts.duckdb.decision_rows import decided_of
 from clarion.adapters.facts.duckdb.framing import Kind, read_frame, write_frame
 from clarion.domain.category import Category
 from clarion.domain.decided import Decided
@@ -178,6 +179,14 @@ class FactsClient:
                             yield piece
         except (_RefusedError, OSError, asyncio.IncompleteReadError) as error:
             raise FactsUnavailableError(_sentence(error)) from error
+
+    async def decisions(
+        self, app: AppId, message: MessageId, user: UserId, *, at_least_xid: int
+    ) -> Sequence[Decided]:
+        """See `ports.facts.Facts.decisions`."""
+        question = {"what": "decided_of_person", "app": app, "message": message, "user": user}
+        answer = await self._ask({**question, "at_least": at_least_xid})
+        return [decided_of(app, message, row) for row in answer["rows"]]
 
     async def rate(self, app: AppId, message: MessageId) -> Sequence[tuple[datetime, int]]:
         """See `ports.facts.Facts.rate`."""
