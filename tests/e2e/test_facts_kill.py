@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 
 from clarion.adapters.facts.duckdb import FactsClient
+from clarion.adapters.facts.duckdb.store import open_store
 from clarion.adapters.state.pool import open_pool
 from clarion.adapters.system import SystemClock
 from clarion.domain.handoffs import OUTCOME_ROW
@@ -27,6 +28,7 @@ from clarion.ports.audience import AudienceScan
 KILLS: Final = 16
 NOW: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MESSAGE: Final = MessageId(str(UUID(int=2**90 + 3)))
+EVENTS: Final = "select count(*), sum(value)::bigint, sum(user_id)::bigint from event"
 OWNER: Final = """
 import asyncio, sys
 from pathlib import Path
@@ -120,11 +122,29 @@ class Writer:
             rows.tobytes(),
             NOW,
         )
+        await connection.execute(
+            """insert into event (day, event_id, app_id, user_id, name, at, value)
+               select $1::date, gen_random_uuid(), 1, g, 'view', $2, $3
+               from generate_series(1, $4::int) g""",
+            NOW.date(),
+            NOW,
+            float(number),
+            self.chance.randrange(1, 60),
+        )
 
 
 async def start_owner(url: str, folder: Path) -> asyncio.subprocess.Process:
     """An owner in a process of its own."""
     return await asyncio.create_subprocess_exec(sys.executable, "-c", OWNER, url, str(folder))
+
+
+def events_taken(folder: Path) -> object:
+    """What the columns say of events, once nobody owns them."""
+    store = open_store(folder / "facts.duckdb", memory_mib=64, threads=1)
+    with store.reading() as cursor:
+        found = cursor.execute(EVENTS).fetchone()
+    store.close()
+    return found
 
 
 async def wait_until_open(client: FactsClient) -> float:
@@ -142,6 +162,7 @@ async def test_an_owner_that_is_killed_loses_nothing_and_repeats_nothing(
     chance = random.Random(7)  # noqa: S311  # when to kill, not a secret
     pool = await open_pool(database_url)
     await pool.execute("insert into app (name, created_at) values ('shop', $1)", NOW)
+    await pool.execute("select event_days(array[$1::date])", NOW.date())
     writer = Writer(pool=pool, chance=chance)
     writing = [asyncio.create_task(writer.write()) for _ in range(2)]
     opened = []
@@ -172,6 +193,7 @@ async def test_an_owner_that_is_killed_loses_nothing_and_repeats_nothing(
     )
     kept = await pool.fetch("select id, user_id, opted_out from device order by id")
     people = await pool.fetchval("select count(*) from users")
+    events = tuple(await pool.fetchrow(EVENTS))
     await pool.close()
     print(  # noqa: T201  # what the drill found
         f"{KILLS} kills, {recorded} chunks, {row_octets // OUTCOME_ROW.itemsize} outcomes, "
@@ -180,6 +202,7 @@ async def test_an_owner_that_is_killed_loses_nothing_and_repeats_nothing(
 
     assert sum(count.count for count in counts.outcomes) == row_octets // OUTCOME_ROW.itemsize
     assert doubled == []
+    assert events_taken(short_dir) == events
     assert sizes["users"] == people
     devices = copied.filter(pl.col("device") > 0).sort("device")
     assert devices.select("device", "user", "device_opted_out").rows() == [
