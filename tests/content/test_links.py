@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.domain.content import Utm
-from clarion.domain.ids import DeviceId, MessageId
+from clarion.domain.ids import AppId, DeviceId, MessageId
 from clarion.stages.authoring.links import (
     PATH,
     Click,
@@ -20,7 +20,13 @@ from clarion.stages.authoring.links import (
 
 KEYS = {1: b"k" * 32, 2: b"l" * 32}
 BASE = "https://push.example"
-CLICK = Click(message=MessageId("m-1"), device=DeviceId(7), place=0, target="https://x.org/é?a=1#f")
+CLICK = Click(
+    app=AppId(3),
+    message=MessageId("m-1"),
+    device=DeviceId(7),
+    place=0,
+    target="https://x.org/é?a=1#f",
+)
 UTM = Utm(source="clarion", campaign="spring sale")
 ADDED = "utm_source=clarion&utm_campaign=spring%20sale"
 
@@ -58,6 +64,7 @@ def test_a_redirect_tells_what_it_was_made_of(path: str, place: int, device: int
     """Whatever the address, with keys old and new."""
     path = path.encode("utf-8", "replace").decode()
     click = Click(
+        app=AppId(2**31 - 1),
         message=MessageId("0192-m"),
         device=DeviceId(abs(device) % 2**63),
         place=place,
@@ -96,7 +103,11 @@ def test_a_retired_key_opens_nothing() -> None:
 def test_deep_links_are_not_tracked() -> None:
     """A redirect would open a browser where the app should open."""
     links = tracked_column(
-        BASE, KEYS, (CLICK.message, 0), np.asarray([1, 2]), ["myapp://a", "https://x.org/"]
+        BASE,
+        KEYS,
+        (CLICK.app, CLICK.message, 0),
+        np.asarray([1, 2]),
+        ["myapp://a", "https://x.org/"],
     )
     assert links[0] == "myapp://a"
     assert links[1].startswith(BASE + PATH)

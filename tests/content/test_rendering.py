@@ -21,7 +21,7 @@ from clarion.domain.content import (
     Utm,
     Wording,
 )
-from clarion.domain.ids import MessageId
+from clarion.domain.ids import AppId, MessageId
 from clarion.domain.merge import filled
 from clarion.domain.network import Network
 from clarion.domain.template import Column
@@ -39,7 +39,7 @@ from clarion.wire.merge import fill
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 KEYS = {0: b"k" * 32}
-TRACKING = Tracking(base="https://push.example", keys=KEYS, message=MessageId("m1"))
+TRACKING = Tracking(base="https://push.example", keys=KEYS, app=AppId(1), message=MessageId("m1"))
 
 
 def people(count: int, languages: Sequence[str] = ("en",), **users: Column) -> People:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clarion.domain.content import Utm
-from clarion.domain.ids import DeviceId, MessageId
+from clarion.domain.ids import AppId, DeviceId, MessageId
 
 Int64s = npt.NDArray[np.int64]
 
@@ -31,12 +31,15 @@ _PURPOSE: Final = b"clarion link 1\x00"
 _WEB: Final = re.compile(r"https?://", re.IGNORECASE)
 _LONGEST: Final = 4096
 _DEVICE: Final = 8
+_APP: Final = 4
+_NAME: Final = 4 + _APP
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Click:
     """Who opened what."""
 
+    app: AppId
     message: MessageId
     device: DeviceId
     place: int
@@ -78,9 +81,9 @@ def _sealed(key: bytes, body: bytes) -> bytes:
     return hmac.digest(key, _PURPOSE + body, hashlib.sha256)[:_MAC]
 
 
-def _head(key_id: int, message: MessageId, place: int) -> bytes:
+def _head(key_id: int, app: AppId, message: MessageId, place: int) -> bytes:
     name = message.encode()
-    return bytes((_VERSION, key_id, place, len(name))) + name
+    return bytes((_VERSION, key_id, place, len(name))) + app.to_bytes(_APP, "big") + name
 
 
 def tracked(base: str, keys: Mapping[int, bytes], click: Click) -> str:
@@ -92,13 +95,14 @@ def tracked(base: str, keys: Mapping[int, bytes], click: Click) -> str:
         click: What the link stands for.
     """
     devices = np.asarray([click.device], np.int64)
-    return tracked_column(base, keys, (click.message, click.place), devices, [click.target])[0]
+    what = (click.app, click.message, click.place)
+    return tracked_column(base, keys, what, devices, [click.target])[0]
 
 
 def tracked_column(
     base: str,
     keys: Mapping[int, bytes],
-    what: tuple[MessageId, int],
+    what: tuple[AppId, MessageId, int],
     devices: Int64s,
     targets: Sequence[str],
 ) -> list[str]:
@@ -107,7 +111,7 @@ def tracked_column(
     Args:
         base: The public address of the API, without a slash at the end.
         keys: Key id -> secret; the highest id signs.
-        what: The message, and the link's place in it.
+        what: Whose message, which, and the link's place in it.
         devices: Per recipient.
         targets: Per recipient, where the link leads.
 
@@ -142,13 +146,16 @@ def opened(token: str, keys: Mapping[int, bytes]) -> Click | None:
         octets = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
     except ValueError:
         return None
+    if base64.urlsafe_b64encode(octets).rstrip(b"=").decode() != token:
+        return None  # bits of the last character that mean nothing (RFC 4648 section 3.5)
     body, mac = octets[:-_MAC], octets[-_MAC:]
     key = keys.get(body[1]) if len(body) > 4 and body[0] == _VERSION else None  # noqa: PLR2004
     if key is None or not hmac.compare_digest(_sealed(key, body), mac):
         return None
-    start = 4 + body[3]
+    start = _NAME + body[3]
     return Click(
-        message=MessageId(body[4:start].decode()),
+        app=AppId(int.from_bytes(body[4:_NAME], "big")),
+        message=MessageId(body[_NAME:start].decode()),
         device=DeviceId(int.from_bytes(body[start : start + _DEVICE], "big")),
         place=body[2],
         target=body[start + _DEVICE :].decode(),

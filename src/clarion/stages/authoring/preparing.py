@@ -158,7 +158,9 @@ class Prepared:
         self._tracking: Tracking | None = None
         if wording.track_links and tools.links is not None:
             links = tools.links
-            self._tracking = Tracking(base=links.base, keys=links.keys, message=message.id)
+            self._tracking = Tracking(
+                base=links.base, keys=links.keys, app=message.app, message=message.id
+            )
         self.refuses_missing: Final = wording.missing is MissingVariable.FAIL
         self.languages: Final[Sequence[str]] = [wording.language, *wording.localized]
         self.variants: Final[Sequence[Message]] = [

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from clarion.domain.content import Json, MissingVariable
-from clarion.domain.ids import MessageId
+from clarion.domain.ids import AppId, MessageId
 from clarion.domain.template import Column, Substitution, distinct, substituted, values_of
 from clarion.ports.rendering import (
     RenderingFailedError,
@@ -36,6 +36,7 @@ class Tracking:
 
     base: str
     keys: Mapping[int, bytes] = field(repr=False)
+    app: AppId
     message: MessageId
 
 
@@ -139,7 +140,7 @@ class _Filling:
             return self._substituted(piece.source)
         texts = self._by_engine(piece.source, piece)
         if piece.place is not None and tracking is not None:
-            what = (tracking.message, piece.place)
+            what = (tracking.app, tracking.message, piece.place)
             texts = tracked_column(tracking.base, tracking.keys, what, self.people.device, texts)
         return texts
 
