@@ -1,0 +1,144 @@
+"""Stock Firefox, headless, driven over raw Marionette."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+PATIENCE_S = 60.0
+PROGRAMS = ("firefox-esr", "firefox")
+
+
+def program() -> str | None:
+    """Where Firefox is installed, or None."""
+    return next(filter(None, map(shutil.which, PROGRAMS)), None)
+
+
+def preferences(server_url: str) -> Mapping[str, str | int | bool]:
+    """What makes it use another push service, and what keeps it quiet."""
+    return {
+        "dom.push.serverURL": server_url,
+        "dom.push.testing.allowInsecureServerURL": True,
+        "dom.push.connection.enabled": True,
+        "dom.push.retryBaseInterval": 500,
+        "permissions.default.desktop-notification": 1,
+        "marionette.port": 0,
+        "network.manage-offline-status": False,
+        "browser.shell.checkDefaultBrowser": False,
+        "browser.startup.page": 0,
+        "datareporting.policy.dataSubmissionEnabled": False,
+        "app.update.enabled": False,
+        "app.normandy.enabled": False,
+        "browser.safebrowsing.malware.enabled": False,
+        "browser.safebrowsing.phishing.enabled": False,
+        "browser.safebrowsing.downloads.enabled": False,
+        "extensions.systemAddon.update.enabled": False,
+        "services.settings.server": "data:,#remote-settings-dummy/v1",
+        "toolkit.telemetry.enabled": False,
+        "network.captive-portal-service.enabled": False,
+        "network.connectivity-service.enabled": False,
+    }
+
+
+@dataclass
+class Firefox:
+    """A running browser with one window."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    _number: int = field(default=0)
+
+    async def command(self, name: str, **parameters: Any) -> Any:  # noqa: ANN401  JSON of any shape
+        """One command of Marionette's protocol; its result."""
+        self._number += 1
+        message = orjson.dumps([0, self._number, name, parameters])
+        self.writer.write(b"%d:%b" % (len(message), message))
+        async with asyncio.timeout(PATIENCE_S):
+            _, _, error, result = await self.read()
+        if error is not None:
+            raise RuntimeError(f"{name}: {error}")
+        return result
+
+    async def read(self) -> Any:  # noqa: ANN401  JSON of any shape
+        """One message."""
+        length = await self.reader.readuntil(b":")
+        return orjson.loads(await self.reader.readexactly(int(length[:-1])))
+
+    async def run(self, script: str, *arguments: object) -> Any:  # noqa: ANN401  JSON of any shape
+        """Run the body of an async function in the page; what it returns."""
+        wrapped = (
+            "const done = arguments[arguments.length - 1];"
+            "const args = Array.from(arguments).slice(0, -1);"
+            f"(async () => {{ {script} }})().then(done, error => done({{error: String(error)}}));"
+        )
+        result = await self.command(
+            "WebDriver:ExecuteAsyncScript", script=wrapped, args=list(arguments)
+        )
+        value = result["value"]
+        if isinstance(value, dict) and "error" in value:
+            raise RuntimeError(value["error"])
+        return value
+
+
+@asynccontextmanager
+async def firefox(profile: Path, server_url: str, dbus_address: str) -> AsyncIterator[Firefox]:
+    """Start it on a profile, which keeps its subscriptions from one start to the next."""
+    found = program()
+    assert found is not None
+    profile.mkdir(exist_ok=True)
+    lines = [
+        f"user_pref({orjson.dumps(name).decode()}, {orjson.dumps(value).decode()});"
+        for name, value in preferences(server_url).items()
+    ]
+    (profile / "user.js").write_text("\n".join(lines))
+    port_file = profile / "MarionetteActivePort"
+    port_file.unlink(missing_ok=True)
+    process = await asyncio.create_subprocess_exec(
+        found, "--headless", "--no-remote", "--profile", str(profile), "--marionette",
+        "--remote-allow-system-access", "about:blank",
+        env={**os.environ, "DBUS_SESSION_BUS_ADDRESS": dbus_address, "HOME": str(profile),
+             "MOZ_CRASHREPORTER_DISABLE": "1"},
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    browser = None
+    try:
+        browser = await _connect(process, port_file)
+        yield browser
+        with suppress(OSError, asyncio.IncompleteReadError, RuntimeError):
+            await browser.command("Marionette:Quit", flags=["eForceQuit"])
+        async with asyncio.timeout(PATIENCE_S):
+            await process.wait()
+    finally:
+        if browser is not None:
+            browser.writer.close()
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _connect(process: asyncio.subprocess.Process, port_file: Path) -> Firefox:
+    async with asyncio.timeout(PATIENCE_S):
+        while not port_file.exists() or not port_file.read_text().strip():
+            assert process.returncode is None, "Firefox has ended"
+            await asyncio.sleep(0.1)
+        port = int(port_file.read_text())
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        browser = Firefox(reader, writer)
+        await browser.read()
+    await browser.command("WebDriver:NewSession", strictFileInteractability=False)
+    # Marionette turns the push connection off, as test profiles want it.
+    await browser.command("Marionette:SetContext", value="chrome")
+    await browser.command(
+        "WebDriver:ExecuteScript",
+        script="Services.prefs.setBoolPref('dom.push.connection.enabled', true)",
+        args=[],
+    )
+    await browser.command("Marionette:SetContext", value="content")
+    return browser
