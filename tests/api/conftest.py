@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 import httpx
+import polars as pl
 import pytest
 
 from clarion.adapters.content.graphemes import clusters
@@ -18,11 +19,13 @@ from clarion.adapters.state.consent import PostgresConsents
 from clarion.adapters.state.credentials import PostgresCredentials, PostgresSharedTokens
 from clarion.adapters.state.erasure import PostgresErasures
 from clarion.adapters.state.events import PostgresEvents
+from clarion.adapters.state.frequency import PostgresFrequencyBook
 from clarion.adapters.state.journal import PostgresJournal
 from clarion.adapters.state.keys import PostgresKeys
 from clarion.adapters.state.lists import PostgresLists
 from clarion.adapters.state.messages import PostgresMessages
 from clarion.adapters.state.permissions import PostgresPermissions
+from clarion.adapters.state.plan_line import PostgresPlanLine
 from clarion.adapters.state.policies import PostgresRulebook
 from clarion.adapters.state.pool import open_pool
 from clarion.adapters.state.preferences import PostgresPreferenceLinks, PostgresPreferences
@@ -35,10 +38,11 @@ from clarion.adapters.state.suppression import PostgresSuppressions
 from clarion.adapters.state.templates import PostgresPartials, PostgresTemplates
 from clarion.adapters.system import SystemChance, SystemClock
 from clarion.api import ApiDependencies, ApiLimits, create_app
+from clarion.domain.decided import Decided
 from clarion.domain.ids import AppId, UserId
 from clarion.domain.network import Network
 from clarion.domain.segments.checking import SegmentAt
-from clarion.ports.audience import Audience, Reach
+from clarion.ports.audience import AUDIENCE_SCHEMA, Audience, AudiencePiece, AudienceScan, Reach
 from clarion.ports.erasure import Plain
 from clarion.ports.facts import Facts
 from clarion.ports.keys import Scope
@@ -46,8 +50,9 @@ from clarion.ports.provider import Provider
 from clarion.providers.apns.client import ApnsProvider
 from clarion.providers.fcm.client import FcmProvider
 from clarion.providers.webpush.client import WebPushProvider
-from clarion.stages.authoring.preparing import Links, Tools
+from clarion.stages.authoring.preparing import Links, Renderer, Tools
 from clarion.stages.intake.register import Rules
+from clarion.stages.planning.dry_run import DryRunPorts
 from clarion.telemetry.metrics import Metrics
 from clarion.wire.endpoint import NOBODY
 
@@ -121,6 +126,14 @@ async def world(database_url: str) -> AsyncIterator[World]:
         facts=_facts(),
         audience=cast("Audience", None),
         counts=EmptyColumns(),
+        decisions=EmptyColumns(),
+        dry_runs=DryRunPorts(
+            line=PostgresPlanLine(pool),
+            audience=EmptyColumns(),
+            frequency=PostgresFrequencyBook(pool),
+            segments=PostgresSegments(pool),
+            words=Renderer(Tools(engine=LiquidEngine(), clusters=clusters, providers=providers)),
+        ),
         categories=PostgresCategories(pool),
         consents=PostgresConsents(pool),
         permissions=PostgresPermissions(pool),
@@ -170,7 +183,23 @@ class EmptyFacts:
 
 
 class EmptyColumns:
-    """Columns with nobody in them, as `ports.audience.AudienceCounts`."""
+    """Columns with nobody in them, of whom nothing was decided: `ports.audience`, `.decisions`."""
+
+    async def scan(self, scan: AudienceScan) -> AsyncIterator[AudiencePiece]:
+        """One piece without rows."""
+        names = {**AUDIENCE_SCHEMA, **dict.fromkeys(scan.fields, pl.String())}
+        yield AudiencePiece(xid=0, rows=pl.DataFrame(schema=names))
+
+    async def version(self) -> int:
+        """Before everything."""
+        return 0
+
+    async def decided(self, *_: object, **of: object) -> AsyncIterator[Decided]:
+        """Nothing."""
+        del of
+        nothing: list[Decided] = []
+        for one in nothing:
+            yield one
 
     async def count(self, app: AppId, segment: SegmentAt | None, **of: object) -> Reach:
         """Nobody is there."""

@@ -10,6 +10,7 @@ from clarion.ports.audience import Audience, AudienceCounts
 from clarion.ports.categories import Categories
 from clarion.ports.consent import Consents, Permissions
 from clarion.ports.credentials import Credentials
+from clarion.ports.decisions import RecordedDecisions
 from clarion.ports.erasure import Erasures, PersonFacts
 from clarion.ports.events import Events
 from clarion.ports.facts import Facts
@@ -26,6 +27,7 @@ from clarion.ports.system import Chance, Clock
 from clarion.ports.templates import Partials, Templates
 from clarion.stages.authoring.preparing import Tools
 from clarion.stages.intake.register import Rules
+from clarion.stages.planning.dry_run import DryRunPorts
 from clarion.telemetry.metrics import Metrics
 
 
@@ -73,6 +75,10 @@ class ApiDependencies:
     facts: Facts
     audience: Audience
     counts: AudienceCounts
+    decisions: RecordedDecisions
+    dry_runs: DryRunPorts
+    quotas: Mapping[Network, int] = field(default_factory=dict)
+    """Messages a minute that a network takes where the credential does not say; absent: any."""
     rulebook: Rulebook
     segments: Segments
     categories: Categories

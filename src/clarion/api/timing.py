@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
+from clarion.api.decoding import MAX_YEAR, MIN_YEAR
 from clarion.api.problems import invalid
 from clarion.api.shapes.messages import LocalTimeBody, MessageBody
 from clarion.domain.app_rules import Moment, QuietWish
@@ -38,6 +39,9 @@ def _local(given: LocalTimeBody) -> AtLocal:
         day = None if given.date is None else date.fromisoformat(given.date)
     except ValueError:
         raise invalid("/local_time/date", "There is no such day.") from None
+    if day is not None and not MIN_YEAR < day.year < MAX_YEAR:
+        detail = f"The year must be after {MIN_YEAR} and before {MAX_YEAR}."
+        raise invalid("/local_time/date", detail)
     return AtLocal(
         clock=time.fromisoformat(given.time),
         day=day,

@@ -8,15 +8,18 @@ from hashlib import sha256
 
 import uvicorn
 
+from clarion.adapters.state.frequency import PostgresFrequencyBook
 from clarion.adapters.state.templates import PostgresPartials, PostgresTemplates
 from clarion.api.dependencies import ApiDependencies, ApiLimits
 from clarion.api.server import create_app
 from clarion.app.container import Container, allow_list, zone_names
 from clarion.app.http_protocol import LeanHttp
 from clarion.app.settings import Settings
-from clarion.app.words import tools
+from clarion.app.words import renderer, tools
+from clarion.domain.network import Network
 from clarion.stages.delivery.urgent import UrgentPath
 from clarion.stages.intake.register import Rules
+from clarion.stages.planning.dry_run import DryRunPorts
 
 
 async def run_api(container: Container, owner: str, stop: asyncio.Event) -> None:
@@ -86,6 +89,15 @@ async def _api_dependencies(
         facts=container.facts,
         audience=container.facts,
         counts=container.facts,
+        decisions=container.facts,
+        dry_runs=DryRunPorts(
+            line=container.plan_line,
+            audience=container.facts,
+            frequency=PostgresFrequencyBook(container.pool),
+            segments=container.segments,
+            words=renderer(container),
+        ),
+        quotas={Network.FCM: settings.fcm.per_minute},
         categories=container.categories,
         consents=container.consents,
         permissions=container.permissions,
