@@ -104,18 +104,21 @@ BORN: Final = (
         caps_apply=False,
         quiet_applies=False,
         urgent=True,
+        priority=10,
     ),
     Category(
         slug="transactional",
         kind=Kind.TRANSACTIONAL,
         slot=1,
+        can_opt_out=False,
         default_state=DefaultState.IN,
         caps_apply=False,
         quiet_applies=False,
+        priority=7,
     ),
-    Category(slug="marketing", kind=Kind.MARKETING, slot=2),
+    Category(slug="marketing", kind=Kind.MARKETING, slot=2, priority=3),
 )
-"""The categories that every app is born with."""
+"""The categories that every app is born with; the schema's trigger inserts the same."""
 
 CALLS: Final = "calls"
 DEFAULT_CATEGORY: Final = "transactional"
