@@ -1,13 +1,14 @@
 """Time and chance from the operating system: the only module that asks for them."""
 
 import asyncio
+import os
 import secrets
 import time
-import uuid
 from datetime import UTC, datetime
 
 _COUNTER_BITS = 12
 _TAIL_BITS = 62
+_TAIL = (1 << _TAIL_BITS) - 1
 _VERSION = 7
 _VARIANT = 0b10
 _MILLISECONDS = 1000
@@ -51,14 +52,11 @@ class SystemChance:
         ticks = max(milliseconds << _COUNTER_BITS | fraction, self._latest + 1)
         self._latest = ticks
         milliseconds, counter = divmod(ticks, 1 << _COUNTER_BITS)
-        number = (
-            milliseconds << 80
-            | _VERSION << 76
-            | counter << 64
-            | _VARIANT << _TAIL_BITS
-            | secrets.randbits(_TAIL_BITS)
-        )
-        return str(uuid.UUID(int=number))
+        head = milliseconds << 16 | _VERSION << _COUNTER_BITS | counter
+        tail = int.from_bytes(os.urandom(8), "big") & _TAIL | _VARIANT << _TAIL_BITS
+        # Written by hand: an object of `uuid.UUID` costs a third of all this.
+        text = f"{head:016x}{tail:016x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
     def fraction(self) -> float:
         """A number in [0, 1)."""
