@@ -244,6 +244,7 @@ def _reason(status: int) -> str:
         303: "Done; the page is at `Location`",
         404: "A page that says so",
         422: "The page again, with what is wrong",
+        302: "Go on to `Location`; no body",
         304: "What you have is what it is; no body",
     }[status]
 
