@@ -118,6 +118,7 @@ async def platform(
     ours = {
         "CLARION_DATA_DIR": str(data_dir),
         "CLARION_SERVER_PORT": str(port),
+        "CLARION_PUSH_PORT": "0",
         "CLARION_LOG_LEVEL": "warning",
         **settings,
     }

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from dbus_fast import Message, MessageType, Variant
+from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 
 NAME = "org.freedesktop.Notifications"
@@ -71,7 +71,7 @@ class Desktop:
 
     def signal(self, member: str, signature: str, body: list[object]) -> None:
         """Tell the browser what the person did."""
-        self.bus.send(Message.new_signal(PATH, NAME, member, signature, body))
+        _ = self.bus.send(Message.new_signal(PATH, NAME, member, signature, body))
 
     def press(self, shown: Shown, label: str | None = None) -> None:
         """Click the notification, or a button of it."""
@@ -102,7 +102,7 @@ def missing() -> str | None:
 @asynccontextmanager
 async def desktop() -> AsyncIterator[Desktop]:
     """A private bus with the service on it."""
-    daemon = subprocess.Popen(
+    daemon = subprocess.Popen(  # noqa: ASYNC220  it starts at once
         ["dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address=1"],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip

@@ -92,14 +92,11 @@ async def firefox(profile: Path, server_url: str, dbus_address: str) -> AsyncIte
     """Start it on a profile, which keeps its subscriptions from one start to the next."""
     found = program()
     assert found is not None
-    profile.mkdir(exist_ok=True)
     lines = [
         f"user_pref({orjson.dumps(name).decode()}, {orjson.dumps(value).decode()});"
         for name, value in preferences(server_url).items()
     ]
-    (profile / "user.js").write_text("\n".join(lines))
-    port_file = profile / "MarionetteActivePort"
-    port_file.unlink(missing_ok=True)
+    port_file = _prepare(profile, "\n".join(lines))
     process = await asyncio.create_subprocess_exec(
         found, "--headless", "--no-remote", "--profile", str(profile), "--marionette",
         "--remote-allow-system-access", "about:blank",
@@ -125,10 +122,9 @@ async def firefox(profile: Path, server_url: str, dbus_address: str) -> AsyncIte
 
 async def _connect(process: asyncio.subprocess.Process, port_file: Path) -> Firefox:
     async with asyncio.timeout(PATIENCE_S):
-        while not port_file.exists() or not port_file.read_text().strip():
+        while (port := _port_in(port_file)) is None:
             assert process.returncode is None, "Firefox has ended"
             await asyncio.sleep(0.1)
-        port = int(port_file.read_text())
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         browser = Firefox(reader, writer)
         await browser.read()
@@ -142,3 +138,17 @@ async def _connect(process: asyncio.subprocess.Process, port_file: Path) -> Fire
     )
     await browser.command("Marionette:SetContext", value="content")
     return browser
+
+
+def _prepare(profile: Path, preferences: str) -> Path:
+    """Write the preferences; where the browser will say which port it took."""
+    profile.mkdir(exist_ok=True)
+    (profile / "user.js").write_text(preferences)
+    port_file = profile / "MarionetteActivePort"
+    port_file.unlink(missing_ok=True)
+    return port_file
+
+
+def _port_in(port_file: Path) -> int | None:
+    text = port_file.read_text().strip() if port_file.exists() else ""
+    return int(text) if text else None

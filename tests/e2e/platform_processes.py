@@ -142,7 +142,12 @@ async def platform_processes(
 ) -> AsyncIterator[Processes]:
     """A running platform; it is drained at the end, whatever happened."""
     processes = Processes(
-        log=folder / "platform.log", environment={**environment, "CLARION_LOG_FORMAT": "json"}
+        log=folder / "platform.log",
+        environment={
+            "CLARION_PUSH_PORT": "0",
+            **environment,
+            "CLARION_LOG_FORMAT": "json",
+        },
     )
     try:
         await processes.start()

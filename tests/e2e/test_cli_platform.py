@@ -71,6 +71,7 @@ def start(data_dir: Path) -> tuple[subprocess.Popen[str], str, str]:
     environment = plain() | {
         "CLARION_DATA_DIR": str(data_dir),
         "CLARION_SERVER_PORT": url.rpartition(":")[2],
+        "CLARION_PUSH_PORT": "0",
         "CLARION_WORKERS_SENDERS": "1",
         "CLARION_LOG_LEVEL": "warning",
     }

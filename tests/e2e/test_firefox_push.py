@@ -12,6 +12,11 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.e2e.desktop import Desktop, desktop
+from tests.e2e.desktop import missing as desktop_missing
+from tests.e2e.firefox import Firefox, firefox, program
+from tests.e2e.push_world import World, push_world
+from tests.providers.webpush.local_service import make_credential, make_message, recipients_of
 
 from clarion.adapters.net.transport import NetTransport, TransportSettings
 from clarion.adapters.system import SystemChance, SystemClock
@@ -20,17 +25,12 @@ from clarion.ports.provider import SendRequest
 from clarion.providers.webpush.client import WebPushProvider, WebPushSettings
 from clarion.wire.endpoint import AllowList
 from clarion.wire.webpush import SubscriptionKeys
-from tests.e2e.desktop import Desktop, desktop
-from tests.e2e.desktop import missing as desktop_missing
-from tests.e2e.firefox import Firefox, firefox, program
-from tests.e2e.push_world import World, push_world
-from tests.providers.webpush.local_service import make_credential, make_message, recipients_of
 
 MISSING = "Firefox" if program() is None else desktop_missing()
 pytestmark = [
     pytest.mark.skipif(
         MISSING is not None,
-        reason=f"NOT RUN: {MISSING} is missing (apt-get install firefox-esr libnotify4 dbus-daemon)",
+        reason=f"NOT RUN: {MISSING} is missing: apt-get install firefox-esr libnotify4 dbus-daemon",
     ),
     pytest.mark.timeout(180),
 ]

@@ -18,6 +18,7 @@ def start(data_dir: Path) -> subprocess.Popen[str]:
     environment = {n: v for n, v in os.environ.items() if not n.startswith("CLARION_")} | {
         "CLARION_DATA_DIR": str(data_dir),
         "CLARION_SERVER_PORT": "0",
+        "CLARION_PUSH_PORT": "0",
         "CLARION_SERVER_PROCESSES": "2",
         "CLARION_WORKERS_SENDERS": "1",
         "CLARION_LOG_FORMAT": "json",

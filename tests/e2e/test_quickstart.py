@@ -90,6 +90,7 @@ def test_the_quickstart_ends_with_an_accepted_push_and_its_trace(short_dir: Path
         "COLUMNS": "200",
         "CLARION_DATA_DIR": str(short_dir / "data"),
         "CLARION_SERVER_PORT": str(port),
+        "CLARION_PUSH_PORT": "0",
         "CLARION_WORKERS_SENDERS": "1",
     }
     use = {name: environment[name] for name in ("PATH", "HOME", "COLUMNS")}

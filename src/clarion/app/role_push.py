@@ -11,6 +11,7 @@ from clarion.adapters.state.push_nodes import PostgresPushNodes
 from clarion.app.address import push_origin
 from clarion.app.container import Container
 from clarion.app.setting_push import Push
+from clarion.app.settings import SettingsError
 from clarion.pushservice.limits import PushLimits
 from clarion.pushservice.node import NodePorts, NodeSettings, serve_node
 
@@ -61,7 +62,16 @@ def _listener(push: Push) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if push.processes > 1:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    listener.bind((push.host, push.port))
+    try:
+        listener.bind((push.host, push.port))
+    except OSError as error:
+        listener.close()
+        problem = (
+            f"push.port: {push.host}:{push.port} can't be listened on ({error.strerror}); choose "
+            "another port with CLARION_PUSH_PORT (0 takes a free one), or run no push service "
+            "with CLARION_PUSH_PROCESSES=0"
+        )
+        raise SettingsError([problem]) from error
     return listener
 
 

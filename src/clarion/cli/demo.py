@@ -112,6 +112,7 @@ async def _platform(children: Children, folder: Path) -> AsyncIterator[Connectio
     variables = {
         "CLARION_DATA_DIR": str(folder / "data"),
         "CLARION_SERVER_PORT": str(port),
+        "CLARION_PUSH_PORT": "0",
         "CLARION_LOG_LEVEL": "warning",
         "CLARION_API_EVENTS_EVERY_S": "0.2",
         "CLARION_APNS_PRODUCTION_URL": networks.apns,
