@@ -11,6 +11,7 @@ import numpy.typing as npt
 from clarion.domain.decision_row import DECISION_ROW
 from clarion.domain.ids import AppId, MessageId
 
+_COLUMNS: Final = DECISION_ROW.names or ()
 _QUICK: Final = 1
 """Columns that say the same on every row shrink to almost nothing at the lowest level."""
 
@@ -44,9 +45,20 @@ class Decided:
 
 
 def packed(rows: npt.NDArray[np.void]) -> bytes:
-    """`DECISION_ROW`s as compressed columns, one after the other."""
-    columns = (np.ascontiguousarray(rows[name]).tobytes() for name in DECISION_ROW.names or ())
-    return len(rows).to_bytes(4, "little") + zlib.compress(b"".join(columns), _QUICK)
+    """`DECISION_ROW`s as compressed columns, one after the other.
+
+    A column that says the same on every row is one value: bit n of the second number says so of
+    column n.
+    """
+    constant, columns = 0, []
+    for place, name in enumerate(_COLUMNS):
+        column = rows[name]
+        if len(rows) > 1 and (column == column[0]).all():
+            constant |= 1 << place
+            column = column[:1]
+        columns.append(np.ascontiguousarray(column).tobytes())
+    head = len(rows).to_bytes(4, "little") + constant.to_bytes(4, "little")
+    return head + zlib.compress(b"".join(columns), _QUICK)
 
 
 def unpacked(blob: bytes) -> npt.NDArray[np.void]:
@@ -56,16 +68,20 @@ def unpacked(blob: bytes) -> npt.NDArray[np.void]:
         ValueError: it is something else.
     """
     rows = np.zeros(int.from_bytes(blob[:4], "little"), DECISION_ROW)
+    constant = int.from_bytes(blob[4:8], "little")
     try:
-        octets = zlib.decompress(blob[4:])
+        octets = zlib.decompress(blob[8:])
     except zlib.error as error:
         raise ValueError(f"not packed decisions: {error}") from error
-    if len(octets) != len(rows) * DECISION_ROW.itemsize:
-        raise ValueError("packed decisions of another form")
     at = 0
-    for name in DECISION_ROW.names or ():
+    for place, name in enumerate(_COLUMNS):
         column = rows[name]
-        end = at + column.nbytes
-        column[...] = np.frombuffer(octets[at:end], column.dtype).reshape(column.shape)
+        part = column[:1] if constant >> place & 1 else column
+        end = at + part.nbytes
+        if end > len(octets):
+            raise ValueError("packed decisions of another form")
+        column[...] = np.frombuffer(octets[at:end], part.dtype).reshape(part.shape)
         at = end
+    if at != len(octets):
+        raise ValueError("packed decisions of another form")
     return rows

@@ -1,6 +1,7 @@
 """From decisions to batches: one network, one instant and one loudness each."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,7 @@ from clarion.domain.handoffs import Int64s, Lateness
 from clarion.domain.ids import CredentialId
 from clarion.domain.intervals import NEVER
 from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
-from clarion.domain.lateness import lateness_of
+from clarion.domain.lateness import closing, lateness_of
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason
 from clarion.domain.send_time import instant
@@ -40,12 +41,15 @@ def cut(
         pl.Series("run_us", _run_us(said, going)),
         pl.Series("silent", said.silent[going]),
     )
-    bound = bool((said.open_until_us[going] != NEVER).any())
-    if bound:
+    open_until_us = said.open_until_us[going]
+    lateness: Lateness | None = None
+    if (open_until_us != NEVER).any():
+        columns = (read.zone[going], read.quiet[going])
+        lateness, kind = lateness_of(
+            claimed.policy, read.zone_names, read.persons, columns, open_until_us
+        )
         keyed = keyed.with_columns(
-            pl.Series("zone", read.zone[going]),
-            pl.Series("windows", read.quiet[going]),
-            pl.Series("open_until_us", said.open_until_us[going]),
+            pl.Series("quiet", kind), pl.Series("open_until_us", open_until_us)
         )
     batches: list[PlannedBatch] = []
     kinds = keyed.partition_by("network", "run_us", "silent", as_dict=True, maintain_order=True)
@@ -54,9 +58,6 @@ def cut(
         size = BATCH_RECIPIENTS[claimed.shard.lane]
         for start in range(0, len(part), size):
             rows = part.slice(start, size)
-            lateness = None
-            if bound:
-                lateness, rows = _bound(claimed, read, rows)
             batches.append(
                 PlannedBatch(
                     key=f"{claimed.shard.message}:{claimed.shard.low}:{len(batches)}",
@@ -64,7 +65,7 @@ def cut(
                     credential=credentials[network],
                     planned_xid=xid,
                     rows=rows,
-                    lateness=lateness,
+                    lateness=_closing(lateness, rows),
                     run_at=run_at,
                     content=_content(claimed.message, written.variants, silent=silent),
                 )
@@ -72,18 +73,11 @@ def cut(
     return batches
 
 
-def _bound(
-    claimed: ClaimedShard, read: Inputs, rows: pl.DataFrame
-) -> tuple[Lateness, pl.DataFrame]:
-    """How rows with quiet hours are judged when they come late."""
-    lateness, kind = lateness_of(
-        claimed.policy,
-        read.zone_names,
-        read.persons,
-        (rows["zone"].to_numpy(), rows["windows"].to_numpy()),
-        rows["open_until_us"].to_numpy(),
-    )
-    return lateness, rows.with_columns(pl.Series("quiet", kind))
+def _closing(lateness: Lateness | None, rows: pl.DataFrame) -> Lateness | None:
+    """The same quiet hours, and when they begin for the first of some rows."""
+    if lateness is None:
+        return None
+    return replace(lateness, open_until=closing(rows["open_until_us"].to_numpy()))
 
 
 def _content(
