@@ -63,9 +63,7 @@ def new_subscription() -> Mapping[str, Any]:
     public = (
         ec.generate_private_key(ec.SECP256R1())
         .public_key()
-        .public_bytes(
-            serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
-        )
+        .public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
     )
     return {
         "endpoint": f"https://push.example.net/{secrets.token_hex(8)}/",

@@ -15,7 +15,7 @@ import { enqueue, flush } from "../wire/queue";
 import { ClarionError, ask as post, forget, settle, subscribe } from "../wire/registering";
 import { drop, read, write } from "../wire/store";
 import { primer } from "./primer";
-import { type Chosen, PREFERENCES, report, step } from "./prompting";
+import { type Chosen, PREFERENCES, report, step, stepping } from "./prompting";
 import { pause, pick } from "./words";
 
 /** A browser that hides its question leaves the promise open; people answer sooner than this. */
@@ -96,6 +96,7 @@ export async function init(options: Options): Promise<Clarion> {
         const device = await settle(config, await subscribe(registration, config.vapid), {
           permission: "granted",
           tags,
+          stepping: await stepping(),
         });
         if (device.told !== held?.told) await changed();
         await report(config, device);

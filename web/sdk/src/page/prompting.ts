@@ -36,6 +36,12 @@ export function step(what: Step): Promise<unknown> {
   }));
 }
 
+/** Whether there are steps to tell. */
+export async function stepping(): Promise<boolean> {
+  await last;
+  return !!(await read<Taken[]>("steps"))?.length;
+}
+
 /** What was ticked in the primer, and the words beside the boxes: what the consent ledger keeps. */
 export interface Chosen {
   categories: Record<string, "all">;

@@ -44,6 +44,8 @@ export async function subscribe(
 export interface About {
   permission: string;
   tags: Record<string, unknown>;
+  /** Steps of asking are to be told yet: they lead to the permission, and can't follow it. */
+  stepping?: boolean;
 }
 
 /**
@@ -75,7 +77,8 @@ export async function settle(
   };
   const told = JSON.stringify(body) + who.id;
   if (held && held.token === token && held.told === told && Date.now() - held.at < DAY) return held;
-  await ask(config, "/v1/devices", { ...body, ...named });
+  const permission = about.stepping ? undefined : about.permission;
+  await ask(config, "/v1/devices", { ...body, ...named, permission });
   const device: Device = { token, keys: body.keys, who: who.id, told, at: Date.now() };
   await write("device", device);
   // Should this fail: the push service answers 410 for the old address, which says the same.
