@@ -11,8 +11,11 @@ import pytest
 from tests.api.conftest import World
 from tests.facts.test_owner import owner
 
+from clarion.adapters.state.plan_line import PostgresPlanLine
 from clarion.adapters.state.pool import open_pool
 from clarion.stages.planning.dry_run import DryRunPorts
+from clarion.stages.planning.plan import plan_next
+from clarion.stages.planning.ports import PlanningPorts
 
 PATH: Final = "/v1/messages/dry-run"
 EVERYBODY: Final = {"all": True}
@@ -27,7 +30,10 @@ async def crowd(world: World, database_url: str, folder: Path) -> AsyncIterator[
             insert into users (app_id, external_id, attributes, time_zone, language, opted_out,
                                suppressed, created_at, updated_at)
             select $1, 'u' || g,
-                   case when g < 30 then jsonb_build_object('name', 'N' || g) else '{}' end,
+                   case when g < 30 then jsonb_build_object('name', 'N' || g)
+                        || case when g < 5 then jsonb_build_object('long', repeat('y', 60))
+                           else '{}' end
+                        else '{}' end,
                    case when g % 2 = 0 then 'Europe/Paris' end, 'fr', g = 1, g = 2, now(), now()
             from generate_series(0, 39) g returning id, external_id)
         insert into device (app_id, user_id, network, environment, token, token_key, os,
@@ -114,10 +120,12 @@ async def test_samples_read_what_real_people_would_read(
             client,
             "?samples=3",
             title="Hello {{ user.name }}",
-            missing_variable="skip",
+            liquid=True,
+            missing="skip",
             body="x" * 10,
         )
-        long = await tried(client, title="{{ user.name }}", body="y" * 4050)
+        long = await tried(client, title="{{ user.long }}", body="y" * 3991, liquid=True)
+        minds = await tried(client, title="{{ user.name }}", liquid=True, missing="fail")
     assert len(found["samples"]) == 3
     for one in found["samples"]:
         assert one["title"] == f"Hello N{one['external_id'][1:]}"
@@ -126,7 +134,11 @@ async def test_samples_read_what_real_people_would_read(
     assert found["missing"] == {"user.name": 10}
     assert {row["reason"]: row["count"] for row in found["decisions"]}["variable_missing"] == 10
     assert found["payloads"]["apns"]["too_long"] == 0
-    assert long["payloads"]["apns"]["longest"] > 4050
+    apns = long["payloads"]["apns"]
+    assert (apns["limit"], apns["too_long"]) == (4096, 3)
+    assert apns["longest"] > apns["limit"]
+    assert len(apns["users"]) == 3
+    assert minds["refused"]
 
 
 async def test_named_people_are_tried_too(world: World, database_url: str, short_dir: Path) -> None:
@@ -162,6 +174,83 @@ async def test_what_can_not_be_sent_can_not_be_tried(
     """The same refusals, with the same places; never a fault of ours."""
     answer = await admin.post(PATH, json=body)
     assert answer.status_code == status or (not status and answer.status_code in {200, 422})
+
+
+REPLAY: Final = "/v1/messages/{}/replay"
+HOSTILE: Final[list[Any]] = [
+    [],
+    {},
+    {"policy": []},
+    {"policy": {"cap": 1}},
+    {"policy": {"caps": "x"}},
+    {"policy": {"caps": [None]}},
+    {"policy": {"caps": [{"count": 10**30, "per": "7d"}]}},
+    {"policy": {"caps": [{"count": 1, "per": "9" * 500 + "d"}]}},
+    {"policy": {"expires_us": 10**30}},
+    {"policy": {"expires_us": -(10**18)}},
+    {"policy": {"when": {"kind": "at", "at_us": 10**18}}},
+    {"policy": {"when": {"kind": "at", "at_us": -(10**30)}}},
+    {"policy": {"when": {"kind": "local", "time": "25:00"}}},
+    {"policy": {"when": {"kind": "local", "time": "09:00", "date": "9999-12-31"}}},
+    {"policy": {"when": {"kind": "local", "time": "09:00", "date": "0001-01-01"}}},
+    {"policy": {"when": {"kind": "local", "time": "09:00", "grace_s": 1e308}}},
+    {"policy": {"when": {"kind": "local", "time": "09:00+05:00"}}},
+    {"policy": {"quiet_hours": {"windows": [{"from": "24:01", "to": "x"}]}}},
+    {"policy": {"quiet_hours": {"windows": [{"from": "10:00", "to": "11:00"}] * 10_000}}},
+    {"policy": {"category": None}},
+    {"policy": {"category": {"kind": "none"}}},
+    {"policy": {"category": {"slot": 62}}},
+    {"policy": {"category": {"priority": 10**30}}},
+    {"policy": {"priority": -1}},
+    {"policy": {"app_zone": "../../etc/passwd"}},
+    {"policy": {"app_zone": "\u0000"}},
+    {"policy": {"digest": {"minute": 10**30}}},
+    {"policy": {"throttle_per_minute": -(10**30)}},
+    {"policy": {}, "samples": 21},
+]
+
+
+async def test_a_replay_says_what_changes_and_where_the_rules_are_wrong(
+    world: World, database_url: str, short_dir: Path
+) -> None:
+    """Whatever is sent as rules is refused with its place, or decided by; never a fault of ours."""
+    async with crowd(world, database_url, short_dir) as client:
+        body = {"to": {"users": ["u5", "u1"]}, "title": "x", "lane": "campaign"}
+        message = (await client.post("/v1/messages", json=body)).json()["id"]
+        pool = await open_pool(database_url)
+        line, clock = PostgresPlanLine(pool), world.deps.clock
+        await line.expand_due(clock.now(), limit=1)
+        runs = world.deps.dry_runs
+        planning = PlanningPorts(
+            line=line,
+            audience=runs.audience,
+            frequency=runs.frequency,
+            segments=runs.segments,
+            words=runs.words,
+            clock=clock,
+            metrics=world.deps.metrics,
+        )
+        assert await plan_next(planning, "test")
+        await pool.close()
+        same = (await client.post(REPLAY.format(message), json={"policy": {}})).json()
+        off = {"category": {"kind": "marketing", "default_state": "out", "can_opt_out": True}}
+        other = (await client.post(REPLAY.format(message), json={"policy": off})).json()
+        answers = [await client.post(REPLAY.format(message), json=one) for one in HOSTILE]
+        gone = await client.post(REPLAY.format(ID), json={"policy": {}})
+        junk = await client.post(REPLAY.format("x"), json={"policy": {}})
+    assert (same["considered"], same["changed"]) == (2, 0)
+    (move,) = other["moves"]
+    assert move == {
+        "before": {"action": "send", "reason": "accepted"},
+        "after": {"action": "skip", "reason": "consent_missing"},
+        "count": 1,
+    }
+    assert other["samples"][0]["external_id"] == "u5"
+    for given, answer in zip(HOSTILE, answers, strict=True):
+        assert answer.status_code in {200, 422}, (given, answer.text)
+        if answer.status_code == 422:
+            assert answer.json()["errors"], given
+    assert gone.status_code == junk.status_code == 404
 
 
 @pytest.mark.parametrize("query", ["?samples=-1", "?samples=21", "?samples=x", "?more=1"])

@@ -50,6 +50,12 @@ _REMEDIES: Final = {
     "`app_zone` would let it through.",
     Reason.HELD_FOR_LOCAL_TIME: "That is when it was asked to be sent.",
     Reason.DIGESTED: "The person asked for a digest of this category. Only they can change that.",
+    Reason.VARIABLE_MISSING: "The message prints something that is not known of the person. A "
+    "value, a fallback, or a text without it would let it through.",
+    Reason.TEMPLATE_FAILED: "The message's template fails for what is known of the person. Its "
+    "preview with their values says where.",
+    Reason.PAYLOAD_TOO_LARGE: "With the person's values the payload is longer than the network "
+    "takes. A shorter text, or one that may be cut, would let it through.",
     Reason.DEADLINE_PASSED: "Its deadline was over already. A later `expires_at` would let it "
     "through.",
 }

@@ -177,7 +177,7 @@ def policy_from(value: Json) -> Policy:
         caps=fields.caps("caps"),
         priority=fields.maybe("priority"),
         takes_places=fields.flag("takes_places", default=True),
-        expires_us=fields.maybe("expires_us"),
+        expires_us=fields.instant("expires_us"),
         unknown_zone=unknown_zone,
         app_zone=fields.text("app_zone", "UTC"),
         digest=clock,
@@ -203,6 +203,12 @@ def _merged(whole: Json, changes: Json) -> dict[str, object]:
             result[key] = change
     return result
 
+
+_FIRST_YEAR: Final = 1970
+_LAST_YEAR: Final = 2900
+"""Clocks are known for years before it."""
+_LAST_US: Final = 29_348_006_400_000_000
+_LONGEST_S: Final = 366 * 86_400
 
 _WHEN_FIELDS: Final = frozenset({"kind", "at_us", "time", "date", "if_passed", "grace_s"})
 
@@ -237,18 +243,31 @@ def _when(fields: "_Fields") -> When:
     if kind == "now":
         return Now()
     if kind == "at":
-        return At(at_us=fields.number("at_us", 0))
+        return At(at_us=fields.instant("at_us") or 0)
     if kind != "local":
         raise PolicyError(f"{fields.path}/kind", "expected now, at or local")
-    day = fields.text("date", "")
+    found = _local(fields)
+    if found.clock.tzinfo is not None:
+        raise PolicyError(f"{fields.path}/time", "a local time has no offset")
+    if found.day is not None and not _FIRST_YEAR <= found.day.year < _LAST_YEAR:
+        raise PolicyError(f"{fields.path}/date", f"from {_FIRST_YEAR}, before {_LAST_YEAR}")
+    return found
+
+
+def _local(fields: "_Fields") -> AtLocal:
+    text = fields.text("date", "")
     try:
+        clock = time.fromisoformat(fields.text("time", ""))
+        day = date.fromisoformat(text) if text else None
         return AtLocal(
-            clock=time.fromisoformat(fields.text("time", "")),
-            day=date.fromisoformat(day) if day else None,
+            clock=clock,
+            day=day,
             if_passed=IfPassed(fields.text("if_passed", IfPassed.NEXT_DAY.value)),
             grace_us=round(fields.real("grace_s") * SECOND_US),
         )
     except ValueError as error:
+        if isinstance(error, PolicyError):
+            raise
         raise PolicyError(fields.path, str(error)) from error
 
 
@@ -289,14 +308,20 @@ class _Fields:
             raise self._wrong(name, "a whole number")
         return value
 
+    def instant(self, name: str) -> int | None:
+        value = self.maybe(name)
+        if value is not None and not 0 <= value < _LAST_US:
+            raise self._wrong(name, f"microseconds since 1970, before the year {_LAST_YEAR}")
+        return value
+
     def number(self, name: str, default: int) -> int:
         value = self.maybe(name)
         return default if value is None else value
 
     def real(self, name: str) -> float:
         value = self._value.get(name, 0)
-        if not isinstance(value, int | float):
-            raise self._wrong(name, "a number")
+        if not isinstance(value, int | float) or not 0 <= value <= _LONGEST_S:
+            raise self._wrong(name, f"a number of seconds up to {_LONGEST_S}")
         return value
 
     def quiet(self, name: str) -> QuietHours | None:
