@@ -1,0 +1,91 @@
+"""What the platform serves to browsers is what the sources build, and it is small."""
+
+import gzip
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SDK = ROOT / "web" / "sdk"
+STATIC = ROOT / "src" / "clarion" / "api" / "static"
+KIB = 1024
+BUDGETS = {"sdk.js": 6 * KIB, "sw.js": 4 * KIB, "inbox.js": 6 * KIB}
+"""Octets after gzip."""
+BUILD = json.loads((STATIC / "sdk" / "build.json").read_text())
+
+needs_node = pytest.mark.skipif(
+    shutil.which("node") is None or not (SDK / "node_modules" / "esbuild").exists(),
+    reason="WEB SDK NOT BUILT, ITS UNIT TESTS NOT RUN: they need node, and `npm ci` in web/sdk",
+)
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_a_script_keeps_its_budget(name: str) -> None:
+    """Every site's visitors load it."""
+    size = len(gzip.compress((STATIC / "sdk" / name).read_bytes(), 9, mtime=0))
+    assert size <= BUDGETS[name]
+
+
+def test_served_files_were_built_from_these_sources() -> None:
+    """Whoever has no Node still sees a source that was changed and not built."""
+    named = [*(SDK / "src").rglob("*.ts"), SDK / "build.mjs", SDK / "package.json"]
+    now = {
+        path.relative_to(ROOT).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in named
+    }
+    assert now == BUILD["sources"], "run `node build.mjs` in web/sdk"
+
+
+def test_served_files_are_those_of_the_build() -> None:
+    """Nobody edits what was built: `integrity` of pages would refuse it."""
+    for name, said in BUILD["files"].items():
+        octets = (STATIC / "sdk" / name).read_bytes()
+        digest = b64encode(hashlib.sha384(octets).digest()).decode()
+        assert (len(octets), f"sha384-{digest}") == (said["bytes"], said["integrity"])
+
+
+def test_the_sample_site_that_is_served_is_the_example() -> None:
+    """`examples/web` is where it is changed."""
+    example = {p.name: p.read_bytes() for p in (ROOT / "examples" / "web").iterdir()}
+    served = {p.name: p.read_bytes() for p in (STATIC / "try").iterdir()}
+    assert served == {name: octets for name, octets in example.items() if name[-3:] != ".md"}
+
+
+def test_scripts_never_make_markup_from_text() -> None:
+    """What is shown becomes text; nothing is evaluated."""
+    sinks = re.compile(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|srcdoc"
+    )
+    files = [*(SDK / "src").rglob("*.ts"), *(STATIC / "try").iterdir()]
+    found = [path.name for path in files if sinks.search(path.read_text())]
+    assert found == []
+
+
+def test_the_lock_names_no_host() -> None:
+    """Whoever installs chooses the registry."""
+    text = (SDK / "package-lock.json").read_text()
+    assert "resolved" not in text
+    assert "://" not in text
+
+
+@needs_node
+def test_the_sources_build_to_what_is_served() -> None:
+    """Types hold, and the bytes are the same."""
+    built = subprocess.run(
+        ["node", "build.mjs", "--check"], cwd=SDK, capture_output=True, text=True, check=False
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+
+
+@needs_node
+def test_the_pure_parts_of_the_sdk_hold() -> None:
+    """Node's own test runner."""
+    for command in (["node", "build.mjs", "--tests"], ["node", "--test", ".tests/"]):
+        done = subprocess.run(command, cwd=SDK, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
