@@ -142,6 +142,7 @@ def claimed(message: Message, low: int, high: int) -> ClaimedShard:
         message=message,
         policy=policy,
         counted=True,
+        per_minute=None,
         started_at=NOW,
     )
 

@@ -42,6 +42,8 @@ class ClaimedShard:
     policy: Policy
     counted: bool
     """Whether some cap of the app counts what is sent: then it is written down."""
+    per_minute: int | None
+    """The lowest of the rates that bind the message: the app's and its own."""
     started_at: datetime
     """When the message's time had come: what ages in segments count from."""
 

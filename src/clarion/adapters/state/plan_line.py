@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import orjson
@@ -21,7 +21,8 @@ from clarion.adapters.state.recipient_columns import encode_frame
 from clarion.adapters.state.resolving import frame, resolve
 from clarion.adapters.state.rulings import record_rulings
 from clarion.adapters.state.statements import statements
-from clarion.domain.app_rules import AppRules
+from clarion.adapters.state.throttle import spread_batches
+from clarion.domain.app_rules import AppRules, Moment
 from clarion.domain.campaign import MessageState
 from clarion.domain.handoffs import BatchSent, ShardToPlan
 from clarion.domain.ids import BUCKETS, AppId, CredentialId, MessageId
@@ -45,6 +46,7 @@ USERS_PER_SHARD = 50_000
 it dies, does not grow with the audience (up to 51 million users of an app: 1,024 shards)."""
 
 TROUBLE_LENGTH = 500
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 _SQL = statements("line")
 _LANES = [int(lane) for lane in Lane]
@@ -62,6 +64,7 @@ _BATCH_COLUMNS = (
     "content",
     "quiet",
     "open_until",
+    "due_at",
 )
 
 
@@ -141,7 +144,7 @@ class PostgresPlanLine:
                 await connection.copy_records_to_table(
                     "batch",
                     columns=_BATCH_COLUMNS,
-                    records=[_batch_record(shard, batch, now) for batch in batches],
+                    records=[_batch_record(claimed, batch, now) for batch in batches],
                 )
                 for number, chunk in enumerate(skipped):
                     key = f"plan:{shard.message}:{shard.low}:{number}"
@@ -149,6 +152,8 @@ class PostgresPlanLine:
                 await connection.execute(
                     _SQL["count_plan"], shard.message, len(batches), planned, now
                 )
+                if claimed.per_minute is not None and batches:
+                    await spread_batches(connection, shard.app, now)
         return True
 
     async def postpone(
@@ -237,11 +242,20 @@ def _claimed(row: asyncpg.Record, rules: AppRules) -> ClaimedShard:
         message=message,
         policy=rules.policy(message.category, moment, expires_us=expires_us),
         counted=rules.counts,
+        per_minute=_rate(rules, moment, shard.lane),
         started_at=row["started_at"],
     )
 
 
-def _batch_record(shard: ShardToPlan, batch: PlannedBatch, now: datetime) -> tuple[object, ...]:
+def _rate(rules: AppRules, moment: Moment, lane: Lane) -> int | None:
+    """The lowest rate; what is urgent is never slowed down."""
+    rates = [rate for rate in (rules.throttle_per_minute, moment.throttle_per_minute) if rate]
+    return min(rates, default=None) if not lane.urgent else None
+
+
+def _batch_record(claimed: ClaimedShard, batch: PlannedBatch, now: datetime) -> tuple[object, ...]:
+    shard, due_at = claimed.shard, now if batch.run_at is None else batch.run_at
+    throttled = claimed.per_minute is not None
     return (
         batch.key,
         shard.app,
@@ -249,13 +263,14 @@ def _batch_record(shard: ShardToPlan, batch: PlannedBatch, now: datetime) -> tup
         int(batch.network),
         batch.credential,
         [shard.message],
-        now if batch.run_at is None else batch.run_at,
+        _NEVER if throttled else due_at,  # until it is spread, in this transaction
         len(batch.rows),
         batch.planned_xid,
         encode_frame(batch.rows),
         None if batch.content is None else encode_messages(batch.content),
         None if batch.lateness is None else orjson.dumps(lateness_json(batch.lateness)),
         None if batch.lateness is None else batch.lateness.open_until,
+        due_at if throttled else None,
     )
 
 

@@ -55,7 +55,7 @@ def cut(
     kinds = keyed.partition_by("network", "run_us", "silent", as_dict=True, maintain_order=True)
     for (code, run_us, silent), part in kinds.items():
         network, run_at = Network(code), instant(run_us) if run_us else None
-        size = BATCH_RECIPIENTS[claimed.shard.lane]
+        size = _size(claimed)
         for start in range(0, len(part), size):
             rows = part.slice(start, size)
             batches.append(
@@ -71,6 +71,12 @@ def cut(
                 )
             )
     return batches
+
+
+def _size(claimed: ClaimedShard) -> int:
+    """Under a throttle a batch has what may be sent in ten seconds: rates are kept by batches."""
+    most = BATCH_RECIPIENTS[claimed.shard.lane]
+    return most if claimed.per_minute is None else max(1, min(most, claimed.per_minute // 6))
 
 
 def _closing(lateness: Lateness | None, rows: pl.DataFrame) -> Lateness | None:

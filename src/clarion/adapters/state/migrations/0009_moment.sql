@@ -57,10 +57,7 @@ create index digest_item_due on digest_item (due_at) where digest_id is null;
 alter table message
     add column category_id   int references category,
     add column policy        jsonb,
-    add column throttle_at   timestamptz,
     add column parent_id     uuid;               -- a digest's items point to it by digest_item
-
-alter table app add column throttle_at timestamptz;
 
 -- `quiet`: the rules by which some of the people have quiet hours, and by which a batch that comes
 -- late is judged again (clarion.domain.lateness). `content`: the message's variants, as JSON;
@@ -68,7 +65,10 @@ alter table app add column throttle_at timestamptz;
 alter table batch
     add column open_until timestamptz,           -- when the first of its people's quiet hours begin
     add column quiet      jsonb,
-    add column content    bytea;
+    add column content    bytea,
+    -- of batches under a throttle: when they were due, wherever the throttle has moved them since
+    add column due_at     timestamptz;
+create index batch_throttled on batch (app_id, run_at) where due_at is not null;
 
 -- Decisions (kind 3) name their policy, zones and windows once a chunk.
 alter table chunk add column meta jsonb;

@@ -42,7 +42,9 @@ update shard set state = 3 where message_id = $1::text::uuid and state = 1
 
 -- name: free_batches
 -- Work that was held is ready again (a withdrawn message's too: its rows are recorded then).
-update batch set state = 1, claims = 0, run_at = least(run_at, $2)
+update batch
+set state = 1, claims = 0,
+    run_at = case when attempt = 0 or due_at is not null then run_at else least(run_at, $2) end
 where message_ids[1] = $1::text::uuid and cardinality(message_ids) = 1 and state = 3
 
 -- name: free_shards
