@@ -14,7 +14,18 @@ from typing import Final
 
 from benchmarks.harness import RESULTS
 
-NAMES: Final = ("wire", "broadcast", "webpush", "transactional", "registry")
+NAMES: Final = (
+    "wire",
+    "broadcast",
+    "webpush",
+    "transactional",
+    "registry",
+    "planning",
+    "segments",
+    "events",
+    "templates",
+    "pushservice",
+)
 IN_FULL: Final = frozenset({"broadcast"})
 _LIMIT_S: Final = 600
 _FULL_LIMIT_S: Final = 3600
