@@ -195,13 +195,16 @@ async def test_forged_endpoint_is_404_and_asks_no_database(world: World) -> None
     location = (await world.push(endpoint, BODY)).headers["location"]
     head, token = endpoint.rsplit("/", 1)
     forged = [token[:-1] + ("A" if token[-1] != "A" else "B"), token[:-4], token + "AAAA", "x", ""]
-    world.pool.terminate()  # whoever asks the store now gets 503
-    for wrong in forged:
-        answer = await world.push(f"{head}/{wrong}", BODY)
-        assert (answer.status_code, answer.json()["errno"]) == (404, 102)
-    other_kind = location.rpartition("/")[2]
-    assert (await world.push(f"{head}/{other_kind}", BODY)).status_code == 404
-    assert (await world.push(endpoint, BODY)).status_code == 503
+    # Whoever reads the tables now waits until the end of this transaction.
+    async with world.pool.acquire() as connection, connection.transaction():
+        await connection.execute("lock push_subscription, push_message in access exclusive mode")
+        for wrong in forged:
+            answer = await world.push(f"{head}/{wrong}", BODY)
+            assert (answer.status_code, answer.json()["errno"]) == (404, 102)
+        other_kind = location.rpartition("/")[2]
+        assert (await world.push(f"{head}/{other_kind}", BODY)).status_code == 404
+        assert (await world.client.delete(f"{world.origin}/m/{token}")).status_code == 404
+        assert (await world.client.get(f"{world.origin}/r/{token}")).status_code == 404
 
 
 async def test_receipt_is_promised_with_202_and_a_link(world: World) -> None:

@@ -203,7 +203,11 @@ class PushReceipts(Protocol):
     async def after(
         self, reader: bytes, cursor: ReceiptCursor, *, at_most: int
     ) -> Sequence[PushReceipt]:
-        """A reader's receipts after a cursor, in order; those up to it are deleted."""
+        """A reader's receipts after a cursor, in order."""
+        ...
+
+    async def taken(self, reader: bytes, cursor: ReceiptCursor) -> None:
+        """A reader has come back with a cursor: what it covers is deleted."""
         ...
 
     async def drop(self, before: datetime, *, at_once: int) -> int:

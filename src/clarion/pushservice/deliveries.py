@@ -89,20 +89,24 @@ class Deliveries:
             del self._acks[: len(part)]
 
     async def _look(self) -> None:
-        part = [session for session in self._looks[:LOOKS_AT_ONCE] if session.device is not None]
+        taken, self._looks = self._looks[:LOOKS_AT_ONCE], self._looks[LOOKS_AT_ONCE:]
+        part = [session for session in taken if session.device is not None]
         devices = [session.device for session in part if session.device is not None]
         if devices and self.connections is not None:
             floors = [session.floor for session in part]
-            found = await self._messages.waiting(
-                devices, floors, self._clock.now(), window=self._window
-            )
+            try:
+                found = await self._messages.waiting(
+                    devices, floors, self._clock.now(), window=self._window
+                )
+            except StoreUnavailableError:
+                self._looks = taken + self._looks
+                raise
             by_device: dict[DeviceNumber, list[Push]] = {}
             for push in found:
                 by_device.setdefault(push.device, []).append(push)
             for session, device in zip(part, devices, strict=True):
                 if self.connections.of(device) is session:
                     self.connections.drained(session, by_device.get(device, ()))
-        del self._looks[:LOOKS_AT_ONCE]
 
 
 def hearing(connections: Connections) -> Callable[[str, Sequence[int]], None]:

@@ -56,12 +56,19 @@ def said(parts: Parts, receipt: PushReceipt) -> dict[str, str | int]:
 async def wait_for(parts: Parts, reader: bytes, cursor: ReceiptCursor, wait_s: int) -> Answer:
     """Receipts after a cursor, waiting up to some seconds for the first one."""
     clock = parts.clock
+    await _taken(parts, reader, cursor)
     give_up = clock.monotonic() + min(wait_s, LONGEST_WAIT_S)
     while True:
         found = await parts.receipts.after(reader, cursor, at_most=AT_MOST)
         if found or clock.monotonic() >= give_up:
             return _page(parts, found, cursor)
         await clock.sleep(LOOK_EVERY_S)
+
+
+async def _taken(parts: Parts, reader: bytes, cursor: ReceiptCursor) -> None:
+    """What a reader comes back with has arrived there."""
+    if cursor != START:
+        await parts.receipts.taken(reader, cursor)
 
 
 def _page(parts: Parts, found: Sequence[PushReceipt], cursor: ReceiptCursor) -> Answer:
@@ -96,8 +103,12 @@ class ReceiptEvents:
 
     async def _run(self, reader: bytes, cursor: ReceiptCursor) -> None:
         parts = self._parts
+        begun = False
         while not self._over.is_set():
             try:
+                if not begun:
+                    await _taken(parts, reader, cursor)
+                    begun = True
                 # Only what the reader gave back as its cursor counts as taken: a stream that is cut
                 # begins again there.
                 found = [] if self._stream.crowded else await self._look(reader, cursor)

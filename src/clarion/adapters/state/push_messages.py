@@ -120,11 +120,11 @@ class PostgresPushReceipts:
         self, reader: bytes, cursor: ReceiptCursor, *, at_most: int
     ) -> Sequence[PushReceipt]:
         """See the port."""
-        name, (xid, number) = uuid_of(reader), cursor
+        xid, number = cursor
         async with reading(self._pool) as connection:
-            if xid:
-                await connection.execute(_SQL["fetched"], name, str(xid), number)
-            rows = await connection.fetch(_SQL["receipts"], name, str(xid), number, at_most)
+            rows = await connection.fetch(
+                _SQL["receipts"], uuid_of(reader), str(xid), number, at_most
+            )
         return [
             PushReceipt(
                 cursor=(row["xid"], row["id"]),
@@ -135,6 +135,12 @@ class PostgresPushReceipts:
             )
             for row in rows
         ]
+
+    async def taken(self, reader: bytes, cursor: ReceiptCursor) -> None:
+        """See the port."""
+        xid, number = cursor
+        async with reading(self._pool) as connection:
+            await connection.execute(_SQL["fetched"], uuid_of(reader), str(xid), number)
 
     async def drop(self, before: datetime, *, at_once: int) -> int:
         """See the port."""
