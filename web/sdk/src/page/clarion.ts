@@ -271,17 +271,19 @@ export async function init(options: Options): Promise<Clarion> {
     },
     preferences: () => prefer(),
     prefer,
-    async unsubscribe() {
-      await write("off", true);
-      const held = await read<Device>("device");
-      await (await registration?.pushManager.getSubscription())?.unsubscribe();
-      if (held) {
-        await flush();
-        await forget(config, held.token);
-        await write("device", undefined);
-        await changed();
-      }
-    },
+    unsubscribe: () =>
+      // A registration that is under way in some tab ends first, and none begins meanwhile.
+      navigator.locks.request("clarion-device", async () => {
+        await write("off", true);
+        const held = await read<Device>("device");
+        await (await registration?.pushManager.getSubscription())?.unsubscribe();
+        if (held) {
+          await flush();
+          await forget(config, held.token);
+          await write("device", undefined);
+          await changed();
+        }
+      }),
     on(name, listener) {
       const list = (listeners[name] ??= []) as (typeof listener)[];
       list.push(listener);

@@ -118,9 +118,6 @@ async function start(kept) {
           ? "You have blocked notifications of this site; allow them in the site's settings."
           : "Your browser will ask you once.";
   }
-  show(await clarion.state());
-  await clarion.login(kept.who);
-
   byId("allow").onclick = async () => {
     complain();
     try {
@@ -150,6 +147,10 @@ async function start(kept) {
       complain(error);
     }
   };
+
+  // Only now: a button that is there and does nothing would be the first thing that people see.
+  await clarion.login(kept.who);
+  show(await clarion.state());
 }
 
 async function outcome(kept, id) {
