@@ -143,6 +143,7 @@ def claimed(message: Message, low: int, high: int) -> ClaimedShard:
         policy=policy,
         counted=True,
         per_minute=None,
+        digest=False,
         started_at=NOW,
     )
 

@@ -11,6 +11,7 @@ import pytest
 from tests.api.conftest import World
 from tests.facts.test_owner import owner
 
+from clarion.adapters.state.digests import PostgresDigestDesk
 from clarion.adapters.state.plan_line import PostgresPlanLine
 from clarion.adapters.state.pool import open_pool
 from clarion.stages.planning.dry_run import DryRunPorts
@@ -227,6 +228,7 @@ async def test_a_replay_says_what_changes_and_where_the_rules_are_wrong(
             frequency=runs.frequency,
             segments=runs.segments,
             words=runs.words,
+            digests=PostgresDigestDesk(pool, world.deps.chance),
             clock=clock,
             metrics=world.deps.metrics,
         )

@@ -14,6 +14,7 @@ from tests.line.conftest import Store
 from clarion.adapters.content.graphemes import clusters
 from clarion.adapters.content.liquid import LiquidEngine
 from clarion.adapters.facts.duckdb.client import FactsClient
+from clarion.adapters.state.digests import PostgresDigestDesk
 from clarion.adapters.state.frequency import PostgresFrequencyBook
 from clarion.adapters.state.journal import PostgresJournal
 from clarion.adapters.state.messages import PostgresMessages
@@ -21,6 +22,7 @@ from clarion.adapters.state.plan_line import PostgresPlanLine
 from clarion.adapters.state.pool import open_pool
 from clarion.adapters.state.recipient_columns import decode
 from clarion.adapters.state.segments import PostgresSegments
+from clarion.adapters.system import SystemChance
 from clarion.domain.app_rules import Moment
 from clarion.domain.campaign import MessageInput
 from clarion.domain.decided import unpacked
@@ -51,6 +53,7 @@ def ports(store: Store, pool: object = None, now: datetime | None = None) -> Pla
         frequency=PostgresFrequencyBook(pool),
         segments=PostgresSegments(pool),
         words=Renderer(TOOLS),
+        digests=PostgresDigestDesk(pool, SystemChance()),
         clock=clock,
         metrics=Metrics(),
     )

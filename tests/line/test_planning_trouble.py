@@ -14,12 +14,14 @@ from tests.line.test_send_line import state_of
 from clarion.adapters.content.graphemes import clusters
 from clarion.adapters.content.liquid import LiquidEngine
 from clarion.adapters.facts.duckdb.client import FactsClient
+from clarion.adapters.state.digests import PostgresDigestDesk
 from clarion.adapters.state.frequency import PostgresFrequencyBook
 from clarion.adapters.state.messages import PostgresMessages
 from clarion.adapters.state.plan_line import PostgresPlanLine
 from clarion.adapters.state.segments import PostgresSegments
 from clarion.adapters.state.send_line import PostgresHousekeeping
 from clarion.adapters.state.upkeep import PostgresUpkeep
+from clarion.adapters.system import SystemChance
 from clarion.domain.campaign import MessageInput, MessageState
 from clarion.domain.lanes import Lane
 from clarion.ports.audience import AUDIENCE_SCHEMA, AudiencePiece, AudienceScan
@@ -64,6 +66,7 @@ class Planner:
             frequency=PostgresFrequencyBook(store.pool),
             segments=PostgresSegments(store.pool),
             words=Renderer(TOOLS),
+            digests=PostgresDigestDesk(store.pool, SystemChance()),
             clock=self.clock,
             metrics=Metrics(),
         )

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from clarion.adapters.state.digests import PostgresDigestDesk
 from clarion.adapters.state.frequency import PostgresFrequencyBook
 from clarion.adapters.state.upkeep import PostgresUpkeep
 from clarion.app.container import Container
@@ -31,6 +32,7 @@ IDLE_LONGEST_S = 0.1
 STORE_PAUSE_S = 0.5
 UNTANGLED_AT_ONCE = 100
 SORTED_AT_ONCE = 5000
+DIGESTS_AT_ONCE = 100
 
 
 async def run_planner(container: Container, owner: str, stop: asyncio.Event) -> None:
@@ -49,6 +51,7 @@ async def run_planner(container: Container, owner: str, stop: asyncio.Event) -> 
     async def sweep() -> None:
         await _sweep(container, upkeep)
         await ports.frequency.sort_in(clock.now(), at_once=SORTED_AT_ONCE)
+        await ports.digests.open_due(clock.now(), at_once=DIGESTS_AT_ONCE)
 
     async with asyncio.TaskGroup() as group:
         kept = [
@@ -69,6 +72,7 @@ def _ports(container: Container) -> PlanningPorts:
         frequency=PostgresFrequencyBook(container.pool),
         segments=container.segments,
         words=renderer(container),
+        digests=PostgresDigestDesk(container.pool, container.chance),
         clock=container.clock,
         metrics=container.metrics,
     )

@@ -32,6 +32,8 @@ class Moment:
     """0 to 254; None: that of the category."""
     quiet_hours: QuietWish = QuietWish.RESPECT
     throttle_per_minute: int | None = None
+    digest: bool = False
+    """It stands for messages that were gathered: caps had their say about those."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +71,8 @@ class AppRules:
         """
         category = self.categories[slug]
         quiet = self.quiet_hours
+        if moment.digest:
+            category = replace(category, caps_apply=False)
         if moment.quiet_hours is not QuietWish.RESPECT:
             action = QuietAction(moment.quiet_hours.value)
             quiet = _with(quiet, action)

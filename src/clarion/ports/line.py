@@ -23,6 +23,7 @@ from clarion.domain.ids import AppId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
 from clarion.domain.policy import Policy
+from clarion.ports.digests import Gathered
 from clarion.ports.frequency import Eviction, Usage
 from clarion.ports.messages import Target
 
@@ -42,6 +43,8 @@ class ClaimedShard:
     policy: Policy
     counted: bool
     """Whether some cap of the app counts what is sent: then it is written down."""
+    digest: bool
+    """It stands for messages that were gathered: only for their people (`DigestDesk`)."""
     per_minute: int | None
     """The lowest of the rates that bind the message: the app's and its own."""
     started_at: datetime
@@ -90,6 +93,7 @@ class Rulings:
     usage: Usage | None = None
     """What the decisions were made on; None: no cap was asked."""
     evictions: Sequence[Eviction] = ()
+    gathered: Sequence[Gathered] = ()
 
 
 class OvertakenError(Exception):

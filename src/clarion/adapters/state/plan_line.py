@@ -242,6 +242,7 @@ def _claimed(row: asyncpg.Record, rules: AppRules) -> ClaimedShard:
         message=message,
         policy=rules.policy(message.category, moment, expires_us=expires_us),
         counted=rules.counts,
+        digest=moment.digest,
         per_minute=_rate(rules, moment, shard.lane),
         started_at=row["started_at"],
     )

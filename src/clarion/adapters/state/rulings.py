@@ -7,6 +7,7 @@ import asyncpg
 import numpy as np
 import orjson
 
+from clarion.adapters.state.digests import gather
 from clarion.adapters.state.frequency import LOOSE, add_entries, by_range
 from clarion.adapters.state.statements import statements
 from clarion.domain.decided import Decided, packed
@@ -36,6 +37,8 @@ async def record_rulings(
         await add_entries(connection, shard.app, shard.message, parts, now)
     if rulings.evictions:
         await _evict(connection, shard, rulings.evictions, now)
+    if rulings.gathered:
+        await gather(connection, shard, rulings.gathered, now)
     for number, decided in enumerate(rulings.decided):
         key = f"decided:{shard.message}:{shard.low}:{number}"
         await connection.execute(

@@ -8,7 +8,9 @@ from typing import Final
 from clarion.ports.audience import AudienceUnavailableError
 from clarion.ports.line import ClaimedShard, OvertakenError, PlanLine, ShardUnreadableError
 from clarion.ports.messages import StoreUnavailableError
+from clarion.ports.rendering import PreparedContent
 from clarion.ports.system import Clock
+from clarion.stages.planning.gathered import DigestWords
 from clarion.stages.planning.ports import PlanningPorts
 from clarion.stages.planning.shard import ShardPlan, people_of, plan_shard, usage_of
 from clarion.telemetry.logs import log
@@ -123,8 +125,10 @@ async def _keep_lease(line: PlanLine, clock: Clock, claimed: ClaimedShard) -> No
 async def _plan_shard(ports: PlanningPorts, claimed: ClaimedShard) -> None:
     """Decide and commit; again, at once, when other messages to the same people were faster."""
     credentials = await ports.line.credentials(claimed.shard.app)
-    words = ports.words.prepare(claimed.message)
+    words = await words_of(ports, claimed)
     people = await people_of(ports, claimed, () if words is None else words.fields)
+    if isinstance(words, DigestWords):
+        people.rows = words.only(people.rows)
     for left in reversed(range(OVERTAKEN_TRIES)):
         now = ports.clock.now()
         usage = await usage_of(ports, claimed, now)
@@ -140,6 +144,15 @@ async def _plan_shard(ports: PlanningPorts, claimed: ClaimedShard) -> None:
             continue
         _tell(ports.metrics, claimed, plan, mine=mine)
         return
+
+
+async def words_of(ports: PlanningPorts, claimed: ClaimedShard) -> PreparedContent | None:
+    """What the shard's people read; None: the message as it was accepted."""
+    if not claimed.digest:
+        return ports.words.prepare(claimed.message)
+    shard = claimed.shard
+    items = await ports.digests.items(shard.message, (shard.low, shard.high))
+    return DigestWords(message=claimed.message, items=items)
 
 
 def _tell(metrics: Metrics, claimed: ClaimedShard, plan: ShardPlan, *, mine: bool) -> None:

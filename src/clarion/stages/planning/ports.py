@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from clarion.ports.audience import Audience
+from clarion.ports.digests import DigestDesk
 from clarion.ports.frequency import FrequencyBook
 from clarion.ports.line import PlanLine
 from clarion.ports.rendering import ContentRenderer
@@ -20,5 +21,6 @@ class PlanningPorts:
     frequency: FrequencyBook
     segments: Segments
     words: ContentRenderer
+    digests: DigestDesk
     clock: Clock
     metrics: Metrics

@@ -11,7 +11,7 @@ import polars as pl
 
 from clarion.domain.decided import Decided
 from clarion.domain.decision import decide, ledger_of
-from clarion.domain.decision_row import Action, Inputs, inputs, record
+from clarion.domain.decision_row import Action, Decisions, Inputs, inputs, record
 from clarion.domain.frequency import Ledger
 from clarion.domain.handoffs import BatchSent, ChunkKind, Int64s
 from clarion.domain.ids import CredentialId, MessageId
@@ -22,6 +22,7 @@ from clarion.domain.segments.json_form import Json, read_json
 from clarion.domain.send_time import instant_us
 from clarion.domain.suppression import OutcomeRows, left_out, unknown
 from clarion.ports.audience import AudienceScan
+from clarion.ports.digests import Gathered
 from clarion.ports.frequency import Eviction, Usage
 from clarion.ports.line import ClaimedShard, PlannedBatch, Rulings
 from clarion.ports.rendering import PreparedContent
@@ -132,6 +133,7 @@ def plan_shard(
         decided=_decided(claimed, record(read, said, now_us, written.variant), read, words),
         sent=ledger_of(read, said, claimed.policy) if claimed.counted else None,
         usage=usage,
+        gathered=_gathered(read, said),
         evictions=[] if usage is None else _evictions(usage, said.evicted),
     )
     return plan
@@ -170,6 +172,16 @@ def _decided(
             languages=() if words is None else tuple(words.languages),
         )
         for low in range(0, len(rows), DECISIONS_PER_CHUNK)
+    ]
+
+
+def _gathered(read: Inputs, said: Decisions) -> list[Gathered]:
+    """Whose part waits for a digest, by when that is due."""
+    rows = np.flatnonzero(said.action == Action.DIGEST)
+    due_us = said.send_us[rows]
+    return [
+        Gathered(due_us=due, people=np.unique(read.user[rows[due_us == due]]))
+        for due in np.unique(due_us).tolist()
     ]
 
 

@@ -53,6 +53,7 @@ create table digest_item (
     digest_id   uuid                             -- the message that took it
 );
 create index digest_item_due on digest_item (due_at) where digest_id is null;
+create index digest_item_of on digest_item (digest_id, range) where digest_id is not null;
 
 alter table message
     add column category_id   int references category,
