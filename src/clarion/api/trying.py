@@ -2,14 +2,16 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from clarion.api.routing import Api
 from clarion.api.shapes.trials import (
     CollisionsView,
     DecisionCount,
+    DecisionsView,
     DryRunView,
     ExampleView,
+    HeldHour,
     HourView,
     LocalTimeView,
     MessagePeople,
@@ -27,6 +29,7 @@ from clarion.domain.outcome import Reason
 from clarion.domain.policy import to_json
 from clarion.domain.send_curve import Hour, send_curve
 from clarion.domain.send_time import instant
+from clarion.ports.decisions import DecidedCount
 from clarion.ports.registry import ById
 from clarion.stages.planning.forecast import Collisions, Forecast, Shown
 from clarion.stages.planning.replay import Replayed, Sample, Verdict
@@ -47,13 +50,24 @@ async def names_of(api: Api, app: AppId, users: Sequence[int]) -> Names:
 
 
 async def dry_run_view(
-    api: Api, app: AppId, found: Forecast, per_minute: Mapping[Network, int]
+    api: Api,
+    app: AppId,
+    found: Forecast,
+    per_minute: Mapping[Network, int],
+    throttle: int | None,
 ) -> DryRunView:
-    """A forecast; `per_minute` are the budgets of the app's credentials."""
+    """A forecast.
+
+    Args:
+        api: to look people's names up.
+        app: whose people.
+        found: the forecast.
+        per_minute: the budgets of the app's credentials.
+        throttle: messages a minute over all networks; None: any number.
+    """
     shown = found.samples()
     users = [one.user for one in shown] + [one.user for one in found.examples.values()]
     names = await names_of(api, app, users)
-    throttle = found.policy.throttle_per_minute
     curve = send_curve(found.hours, per_minute, throttle)
     by_action: Counter[str] = Counter()
     for kind, count in found.counts.items():
@@ -161,6 +175,36 @@ def _sample(one: Shown, names: Names) -> SampleView:
         link=one.link,
         octets=one.octets,
         explanation=one.told,
+    )
+
+
+def decisions_view(message: MessageId, rows: Sequence[DecidedCount]) -> DecisionsView:
+    """What was decided about a message, counted."""
+    kinds: Counter[tuple[Action, Reason, Network | None]] = Counter()
+    hours: Counter[tuple[datetime, Reason]] = Counter()
+    actions: Counter[str] = Counter({action.label: 0 for action in Action})
+    for row in rows:
+        kinds[row.action, row.reason, row.network] += row.count
+        actions[row.action.label] += row.count
+        if row.hour is not None:
+            hours[row.hour, row.reason] += row.count
+    return DecisionsView(
+        message=message,
+        recipients=actions.total(),
+        by_action=dict(actions),
+        decisions=[
+            DecisionCount(
+                action=action.label,
+                reason=reason.label,
+                network=None if network is None else network.label,
+                count=count,
+            )
+            for (action, reason, network), count in kinds.most_common()
+        ],
+        held=[
+            HeldHour(at=at, reason=reason.label, count=count)
+            for (at, reason), count in sorted(hours.items())
+        ],
     )
 
 

@@ -1,4 +1,4 @@
-"""Messages tried before they are sent, and decided about again after."""
+"""Messages tried before they are sent, what was decided of them, and deciding again."""
 
 import re
 from typing import Final
@@ -9,8 +9,14 @@ from clarion.api.problems import ProblemError, field_problem, invalid, not_found
 from clarion.api.routing import Api, Route
 from clarion.api.segmenting import sentence
 from clarion.api.shapes.messages import MessageBody
-from clarion.api.shapes.trials import DryRunQuery, DryRunView, ReplayBody, ReplayView
-from clarion.api.trying import dry_run_view, names_of, replay_view
+from clarion.api.shapes.trials import (
+    DecisionsView,
+    DryRunQuery,
+    DryRunView,
+    ReplayBody,
+    ReplayView,
+)
+from clarion.api.trying import decisions_view, dry_run_view, names_of, replay_view
 from clarion.domain.errors import ErrorCode
 from clarion.domain.ids import AppId, MessageId
 from clarion.domain.network import Network
@@ -20,6 +26,7 @@ from clarion.domain.send_time import instant_us
 from clarion.ports.audience import AudienceUnavailableError
 from clarion.ports.facts import FactsUnavailableError
 from clarion.ports.keys import Scope
+from clarion.ports.messages import MessageRecord
 from clarion.ports.rendering import ContentRefusedError
 from clarion.stages.planning.dry_run import Trial, dry_run
 from clarion.stages.planning.replay import replay as decide_again
@@ -59,7 +66,22 @@ async def try_out(api: Api, call: Exchange) -> Answer:
     except ContentRefusedError as error:
         wrong = [field_problem(p.path, p.code, p.detail) for p in error.problems]
         raise ProblemError(ErrorCode.MESSAGE_REFUSED, str(error), errors=wrong) from None
-    return json_answer(await dry_run_view(api, app, found, await _budgets(api, app)))
+    throttles = (rules.throttle_per_minute, trial.policy.throttle_per_minute)
+    throttle = min((one for one in throttles if one is not None), default=None)
+    budgets = await _budgets(api, app)
+    return json_answer(await dry_run_view(api, app, found, budgets, throttle))
+
+
+async def decisions(api: Api, call: Exchange) -> Answer:
+    """What was decided about the recipients when the message was planned, by reason.
+
+    Outcomes tell what became of them; this tells who was let go, who was held and until which
+    hour, and who was left out, as a dry run forecasts it.
+    """
+    record = await _record(api, call)
+    app, message = record.app, record.id
+    rows = await api.deps.decisions.counted(app, message, at_least_xid=record.xid)
+    return json_answer(decisions_view(message, rows))
 
 
 async def replay(api: Api, call: Exchange) -> Answer:
@@ -68,11 +90,9 @@ async def replay(api: Api, call: Exchange) -> Answer:
     Decides again about everybody who was considered, on what was recorded then: consent, zones,
     quiet hours, and what caps had counted. Nothing is sent, and nothing is written.
     """
-    app, message = call.caller.app, MessageId(call.params["id"].lower())
     body = await call.json(ReplayBody, api.deps.limits.max_body)
-    record = await api.deps.messages.get(app, message) if _UUID.fullmatch(message) else None
-    if record is None:
-        raise not_found("message")
+    record = await _record(api, call)
+    app, message = record.app, record.id
     try:
         found = await decide_again(
             api.deps.decisions,
@@ -85,6 +105,14 @@ async def replay(api: Api, call: Exchange) -> Answer:
         raise invalid(f"/policy{error.path}", sentence(error.detail)) from None
     names = await names_of(api, app, [one.user for one in found.samples])
     return json_answer(replay_view(message, found, names))
+
+
+async def _record(api: Api, call: Exchange) -> MessageRecord:
+    app, message = call.caller.app, MessageId(call.params["id"].lower())
+    record = await api.deps.messages.get(app, message) if _UUID.fullmatch(message) else None
+    if record is None:
+        raise not_found("message")
+    return record
 
 
 async def _budgets(api: Api, app: AppId) -> dict[Network, int]:
@@ -115,6 +143,16 @@ ROUTES: Final = (
             ErrorCode.CATEGORY_UNKNOWN,
             ErrorCode.FACTS_UNAVAILABLE,
         ),
+    ),
+    Route(
+        method="GET",
+        path="/v1/messages/{id}/decisions",
+        handle=decisions,
+        summary="Count what was decided about a message",
+        tag="Messages",
+        scope=Scope.SEND,
+        answers={200: DecisionsView},
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.FACTS_UNAVAILABLE),
     ),
     Route(
         method="POST",

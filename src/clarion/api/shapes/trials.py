@@ -27,6 +27,28 @@ class DecisionCount(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
 
+class HeldHour(msgspec.Struct, frozen=True, kw_only=True):
+    """What is held until some time in one hour."""
+
+    at: datetime
+    """When the hour begins."""
+    reason: str
+    count: int
+
+
+class DecisionsView(msgspec.Struct, frozen=True, kw_only=True):
+    """What was decided about the recipients of a message, counted."""
+
+    message: str
+    recipients: int
+    """Devices, and people without one, that were decided about so far."""
+    by_action: dict[str, int]
+    decisions: list[DecisionCount]
+    """The most frequent first."""
+    held: list[HeldHour]
+    """What was held when it was decided, in order of time; it is not taken away once sent."""
+
+
 class ExampleView(msgspec.Struct, frozen=True, kw_only=True):
     """One person for whom it was decided so, in words."""
 
@@ -125,6 +147,7 @@ class DryRunView(msgspec.Struct, frozen=True, kw_only=True):
     per_minute: dict[str, int]
     """What the networks' credentials may send; those that are absent have no budget."""
     throttle_per_minute: int | None
+    """The app's or the message's, whichever is less."""
     last_hour: datetime | None
     """When the last of it would be sent, to the hour."""
     local_time: LocalTimeView | None

@@ -165,6 +165,8 @@ async def _asked(owner: "Owner", question: Question) -> Mapping[str, object]:
             )
         case "decision_metas":
             rows = await owner.threads.run(partial(decision_queries.metas, owner.store, **of))  # type: ignore[arg-type]  # as above
+        case "decided":
+            rows = await owner.threads.run(partial(decision_queries.counted, owner.store, **of))  # type: ignore[arg-type]  # as above
         case "decided_of_person":
             rows = await owner.threads.run(
                 partial(queries.decisions, owner.store, **of, user=question.user)  # type: ignore[arg-type]  # as above

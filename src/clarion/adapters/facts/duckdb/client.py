@@ -17,6 +17,7 @@ from clarion.adapters.facts.duckdb.decision_rows import decided_of
 from clarion.adapters.facts.duckdb.framing import Kind, read_frame, write_frame
 from clarion.domain.category import Category
 from clarion.domain.decided import Decided
+from clarion.domain.decision_row import Action
 from clarion.domain.ids import AppId, DeviceId, MessageId, UserId
 from clarion.domain.network import Network
 from clarion.domain.outcome import Outcome, Reason
@@ -30,6 +31,7 @@ from clarion.ports.audience import (
     Reach,
     ReachCount,
 )
+from clarion.ports.decisions import DecidedCount
 from clarion.ports.erasure import Plain
 from clarion.ports.facts import AttemptFact, FactsUnavailableError, MessageCounts, OutcomeCount
 from clarion.ports.system import Clock
@@ -179,6 +181,23 @@ class FactsClient:
                             yield piece
         except (_RefusedError, OSError, asyncio.IncompleteReadError) as error:
             raise FactsUnavailableError(_sentence(error)) from error
+
+    async def counted(
+        self, app: AppId, message: MessageId, *, at_least_xid: int
+    ) -> Sequence[DecidedCount]:
+        """See `ports.decisions.RecordedDecisions.counted`."""
+        question = {"what": "decided", "app": app, "message": message}
+        answer = await self._ask({**question, "at_least": at_least_xid})
+        return [
+            DecidedCount(
+                action=Action(action),
+                reason=Reason(reason),
+                network=Network(network) if network else None,
+                hour=_instant(hour_us),
+                count=count,
+            )
+            for action, reason, network, hour_us, count in answer["rows"]
+        ]
 
     async def decisions(
         self, app: AppId, message: MessageId, user: UserId, *, at_least_xid: int

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from clarion.adapters.facts.duckdb.halves import halves
 from clarion.adapters.facts.duckdb.store import FactsStore
-from clarion.domain.decision_row import DECISION_ROW
+from clarion.domain.decision_row import DECISION_ROW, Action
 
 PIECE: Final = 65_536
 
@@ -20,6 +20,13 @@ _METAS: Final = f"""
 select id::varchar, meta from decision_meta
 where id in (select distinct meta from decision where {_MINE})
 """  # noqa: S608  # our own names
+_COUNTED: Final = f"""
+select action, reason, network,
+       case when action = $hold then send_us // 3600000000 * 3600000000 end as hour_us,
+       count(*) as n
+from decision where {_MINE}
+group by all order by all
+"""  # noqa: S608  # our own names
 
 
 def metas(store: FactsStore, *, app: int, message: str) -> list[tuple[str, str]]:
@@ -27,6 +34,14 @@ def metas(store: FactsStore, *, app: int, message: str) -> list[tuple[str, str]]
     with store.reading() as cursor:
         rows: list[tuple[str, str]] = cursor.execute(_METAS, _bound(app, message)).fetchall()
     return rows
+
+
+def counted(store: FactsStore, *, app: int, message: str) -> list[tuple[int, ...]]:
+    """(action, reason, network, hour until which it is held or null, recipients) of a message."""
+    bound = {**_bound(app, message), "hold": int(Action.HOLD)}
+    with store.reading() as cursor:
+        found: list[tuple[int, ...]] = cursor.execute(_COUNTED, bound).fetchall()
+    return found
 
 
 def rows(store: FactsStore, *, app: int, message: str) -> Generator[pa.RecordBatch]:
