@@ -88,8 +88,11 @@ async def test_the_curve_keeps_to_the_budget_of_the_credential(
     """A credential of one a minute takes 38 within the hour, and a throttle is obeyed too."""
     async with crowd(world, database_url, short_dir) as client:
         found = await tried(client)
+        slow = await tried(client, throttle_per_minute=1)
     assert found["per_minute"] == {"apns": 1}
     (hour,) = found["curve"]
+    assert (found["throttle_per_minute"], slow["throttle_per_minute"]) == (None, 1)
+    assert [one["sent"] for one in slow["curve"]] == [38]
     assert (hour["due"], hour["sent"], hour["waiting"]) == (38, 38, 0)
     assert found["last_hour"] == hour["at"] == found["planned_at"]
 
