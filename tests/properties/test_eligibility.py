@@ -1,5 +1,6 @@
 """The rule over columns says of each row what the rule for one person says."""
 
+from collections.abc import Collection
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.oracles.eligibility import Row, decide_one
 
-from clarion.domain.eligibility import decide
+from clarion.domain.eligibility import reasons
+from clarion.domain.handoffs import UInt16s
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason
 
@@ -34,6 +36,21 @@ SCHEMA = {
 def frame(rows: list[Row]) -> pl.DataFrame:
     """Rows as columns of the audience."""
     return pl.DataFrame([asdict(row) for row in rows], schema=SCHEMA)
+
+
+def decide(
+    rows: pl.DataFrame, *, targeted: Collection[Network], sendable: Collection[Network]
+) -> UInt16s:
+    """The rule over rows."""
+    network = rows["network"].to_numpy()
+    return reasons(
+        user_opted_out=rows["user_opted_out"].to_numpy(),
+        device=rows["device"].to_numpy(),
+        dead=rows["dead"].to_numpy(),
+        device_opted_out=rows["device_opted_out"].to_numpy(),
+        wanted=np.isin(network, [int(n) for n in (targeted or tuple(Network))]),
+        able=np.isin(network, [int(n) for n in sendable]),
+    )
 
 
 @given(rows=st.lists(ROWS), targeted=NETWORKS, sendable=NETWORKS)

@@ -1,17 +1,13 @@
-"""Who may be sent a message: one function over columns, with a reason for each row.
+"""Whom a message can reach at all: the first step of `clarion.domain.decision`, over columns.
 
 The order of the rules is the order in which a person would want them told: somebody who opted
 out is told so even when the device is dead too.
 """
 
-from collections.abc import Collection
-
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from clarion.domain.handoffs import Int64s, UInt16s
-from clarion.domain.network import Network
 from clarion.domain.outcome import Reason
 
 Mask = npt.NDArray[np.bool_]
@@ -47,25 +43,4 @@ def reasons(
             np.uint16(Reason.CREDENTIAL_MISSING),
         ],
         np.uint16(Reason.ACCEPTED),
-    )
-
-
-def decide(
-    rows: pl.DataFrame, *, targeted: Collection[Network], sendable: Collection[Network]
-) -> UInt16s:
-    """`reasons` of rows of the audience for one message.
-
-    Args:
-        rows: columns of `clarion.ports.audience.AUDIENCE_SCHEMA`, n rows.
-        targeted: networks that the message is for; empty means all.
-        sendable: networks for which the app has a credential.
-    """
-    network = rows["network"].to_numpy()
-    return reasons(
-        user_opted_out=rows["user_opted_out"].to_numpy(),
-        device=rows["device"].to_numpy(),
-        dead=rows["dead"].to_numpy(),
-        device_opted_out=rows["device_opted_out"].to_numpy(),
-        wanted=np.isin(network, [int(n) for n in (targeted or tuple(Network))]),
-        able=np.isin(network, [int(n) for n in sendable]),
     )

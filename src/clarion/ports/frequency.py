@@ -45,5 +45,8 @@ class FrequencyBook(Protocol):
         ...
 
     async def sort_in(self, now: datetime, *, at_once: int) -> int:
-        """Put loose entries where the ranges of their people are looked up; how many rows."""
+        """Put loose entries where the ranges of their people are looked up; how many rows.
+
+        What is too old for any cap to count is dropped.
+        """
         ...

@@ -23,6 +23,8 @@ from clarion.ports.frequency import RANGE_BUCKETS, Usage
 ENTRY_OCTETS: Final = 19
 LOOSE: Final = -1
 SETTLED: Final = timedelta(seconds=2)
+KEPT: Final = timedelta(days=34)
+"""Longer than any cap looks back."""
 
 _SQL = statements("frequency")
 
@@ -56,6 +58,7 @@ class PostgresFrequencyBook:
     async def sort_in(self, now: datetime, *, at_once: int) -> int:
         """See the port."""
         async with reading(self._pool) as connection:
+            await connection.execute(_SQL["drop_old_entries"], now - KEPT, at_once)
             if not await connection.fetchval(_SQL["loose_entries"], now - SETTLED):
                 return 0
         async with transaction(self._pool) as connection:
