@@ -43,6 +43,7 @@ from clarion.domain.ids import AppId, UserId
 from clarion.domain.network import Network
 from clarion.domain.segments.checking import SegmentAt
 from clarion.ports.audience import AUDIENCE_SCHEMA, Audience, AudiencePiece, AudienceScan, Reach
+from clarion.ports.decisions import DecidedCount
 from clarion.ports.erasure import Plain
 from clarion.ports.facts import Facts
 from clarion.ports.keys import Scope
@@ -193,6 +194,11 @@ class EmptyColumns:
     async def version(self) -> int:
         """Before everything."""
         return 0
+
+    async def counted(self, *_: object, **of: object) -> Sequence[DecidedCount]:
+        """Nothing."""
+        del of
+        return []
 
     async def decided(self, *_: object, **of: object) -> AsyncIterator[Decided]:
         """Nothing."""
