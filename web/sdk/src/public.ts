@@ -129,6 +129,9 @@ export interface Clarion {
   on<K extends keyof Events>(name: K, listener: (event: Events[K]) => void): () => void;
 }
 
+/** What the npm package exports; a page that loads `/sdk.js` finds it in `window.Clarion`. */
+export declare function init(options: Options): Promise<Clarion>;
+
 declare global {
   interface Window {
     readonly Clarion: { init(options: Options): Promise<Clarion> };
