@@ -45,6 +45,7 @@ class Desk:
     address: str
     notes: dict[int, Note] = field(default_factory=dict)
     history: list[Note] = field(default_factory=list)
+    _signals: list[asyncio.Future[None]] = field(default_factory=list)
 
     async def shown(self, title: str) -> Note:
         """The note with that title, once it is there."""
@@ -93,9 +94,8 @@ class Desk:
             return Message.new_method_return(call, "u", [self._notify(call.body)])
         if call.member == "CloseNotification":
             self.notes.pop(call.body[0], None)
-            asyncio.get_running_loop().create_task(
-                self._signal("NotificationClosed", "uu", [call.body[0], CLOSED])
-            )
+            signal = self._signal("NotificationClosed", "uu", [call.body[0], CLOSED])
+            self._signals.append(asyncio.ensure_future(signal))
             return Message.new_method_return(call)
         if call.member == "GetCapabilities":
             return Message.new_method_return(call, "as", [ABILITIES])

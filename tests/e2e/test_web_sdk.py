@@ -127,7 +127,7 @@ async def chromium(platform: Platform) -> AsyncIterator[Browser]:
         yield opened
 
 
-def message(**content: object) -> tuple[str, Mapping[str, Any]]:
+def message(**content: object) -> tuple[str, dict[str, Any]]:
     """Id and payload of a message, as the Web Push provider writes it."""
     name = fresh_ids(1, SystemClock().now(), SystemChance().token(10))[0]
     made = Message(

@@ -27,6 +27,7 @@ FRONT_PAGE: Final = _page(
     "Clarion",
     "<h1>Clarion</h1>"
     "<p>A self-hosted push notification platform. This address is its JSON API.</p>"
+    '<p><a href="/try"><b>Send a push to this browser</b></a>: two clicks, no account anywhere.</p>'
     "<ul>"
     '<li><a href="/openapi.json">OpenAPI 3.1 document</a></li>'
     '<li><a href="/errors">Error codes</a></li>'

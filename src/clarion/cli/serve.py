@@ -107,6 +107,8 @@ def _tell(what: Started) -> Iterator[None]:
     OUT.print("\n[yellow]First admin key[/], shown this once (we keep only its hash):")
     OUT.print(f"[bold]{key}[/]\n", soft_wrap=True)
     yield
+    OUT.print("[bold]A push to your own browser[/], in two clicks:")
+    OUT.print(f"{what.url}/try#key={key}\n", soft_wrap=True)
     OUT.print("[bold]Try this next[/], in another terminal:\n")
     print(_activation() + TRY_NEXT.format(url=what.url, key=key), flush=True)
 
