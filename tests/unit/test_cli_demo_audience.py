@@ -81,8 +81,11 @@ def test_one_seed_makes_one_audience() -> None:
 
 
 def test_the_person_who_is_shown_can_be_reached() -> None:
-    """The first device is Apple's, and its person has not opted out."""
-    first = audience().rows.row(0, named=True)
-    assert first["external_id"] == audience().subject
+    """The first device is Apple's, and its person has not opted out, but opted in to marketing."""
+    rows = audience().rows.filter(pl.col("external_id") == audience().subject)
+    first = rows.row(0, named=True)
+    granted, withdrawn = audience().consents
+    assert audience().subject in granted["external_id"]
+    assert audience().subject not in withdrawn["external_id"]
     assert first["network"] == "apns"
     assert first["user_opted_out"] is False

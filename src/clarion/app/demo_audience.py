@@ -1,13 +1,16 @@
 """A seeded, realistic audience: people of many countries and the devices they use."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from clarion.app.demo_rules import is_quiet, quiet_window
 from clarion.providers.webpush.simulator import WebPushSimulator
 from clarion.wire.jose import base64url_encode
 
@@ -66,6 +69,20 @@ _MODELS: Final = {
 
 _PLANS: Final = ("free", "plus", "pro")
 _PLAN_SHARES: Final = (0.8, 0.15, 0.05)
+_NAMED: Final = 0.9
+"""So many people told their first name."""
+_NAMES: Final = (
+    "Ada", "Ahmed", "Aiko", "Ana", "Anna", "Asha", "Ben", "Carla", "Chen", "Chloé", "Daniel",
+    "Diego", "Elif", "Emma", "Fatima", "Giulia", "Hana", "Ibrahim", "Inés", "Ivan", "Jörg",
+    "João", "Kofi", "Lena", "Liam", "Lucía", "Marie", "Mehmet", "Min-jun", "Noah", "Omar",
+    "Priya", "Ravi", "Sofía", "Søren", "Thandi", "Tomás", "Yara", "Zoë", "Łukasz",
+)  # fmt: skip
+OPTED_IN: Final = 0.70
+WITHDREW: Final = 0.05
+"""Of all people; they had opted in before."""
+SLEEPERS: Final = 50
+"""People who have quiet hours of their own, just now."""
+_RECENT: Final = timedelta(days=29)
 _VERSIONS: Final = ("7.4.0", "7.3.2", "7.3.1", "7.2.0", "6.9.5")
 _ACTIVE_DAYS: Final = 12.0
 """Mean of the days since a device was last active."""
@@ -79,7 +96,14 @@ class Audience:
     """One row a device; what is said of a person stands on the first of their rows."""
     users: int
     subject: str
-    """External id of somebody who is not opted out and whose first device is an APNs one."""
+    """External id of somebody whom no rule stops, where there is one."""
+    quiet: tuple[str, str]
+    """The app's quiet hours: when they begin and end where people are."""
+    consents: Sequence[pl.DataFrame]
+    """`external_id`, `change`, `at`, `language`: those who opted in, then those who withdrew."""
+    sleepers: Sequence[tuple[str, str]]
+    """External id and time zone of people with quiet hours of their own; nothing else stops
+    them."""
 
 
 def make_audience(
@@ -98,9 +122,7 @@ def make_audience(
     owner = _owners(users, chance)
     labels = np.array(list(NETWORK_SHARES))
     network = labels[chance.choice(3, len(owner), p=list(NETWORK_SHARES.values()))]
-    network[0] = "apns"
     opted_out = chance.random(users) < OPTED_OUT
-    opted_out[owner[0]] = False
     names = [_name(user) for user in owner.tolist()]
     frame = pl.DataFrame({"external_id": names, "network": network})
     frame = frame.with_columns(
@@ -109,7 +131,52 @@ def make_audience(
         *_hardware(network, chance),
         *_activity(len(owner), now, chance),
     )
-    return Audience(rows=frame, users=users, subject=_name(int(owner[0])))
+    first = frame.filter(pl.col("user_country").is_not_null())
+    answers = chance.random(users)
+    quiet = quiet_window(now, Counter(first["time_zone"].to_list()))
+    free = _unstopped(first.filter(pl.Series(answers < OPTED_IN - WITHDREW)), quiet, now)
+    return Audience(
+        rows=frame,
+        users=users,
+        subject=free[0][0] if free else _name(0),
+        quiet=quiet,
+        consents=_consents(first, answers, now),
+        sleepers=free[1 : 1 + min(SLEEPERS, len(free) // 4)],
+    )
+
+
+def _consents(
+    first: pl.DataFrame, answers: npt.NDArray[np.float64], now: datetime
+) -> Sequence[pl.DataFrame]:
+    """What people said about marketing, as two files in order of time."""
+    people = first.select("external_id", pl.col("user_language").alias("language"))
+    said = {"granted": now - timedelta(days=200), "withdrawn": now - timedelta(days=20)}
+    chosen = answers < OPTED_IN, (answers >= OPTED_IN - WITHDREW) & (answers < OPTED_IN)
+    return [
+        people.filter(pl.Series(mask)).with_columns(
+            pl.lit(change).alias("change"), pl.lit(at.isoformat()).alias("at")
+        )
+        for (change, at), mask in zip(said.items(), chosen, strict=True)
+    ]
+
+
+def _unstopped(
+    granted: pl.DataFrame, quiet: tuple[str, str], now: datetime
+) -> list[tuple[str, str]]:
+    """External ids and zones of iPhone owners who opted in, whom no rule stops at this moment."""
+    since = (now - _RECENT).strftime("%Y-%m-%dT%H:%M:%SZ")
+    awake = [zone for _, zone, _, _ in PLACES if not is_quiet(now, zone, quiet)]
+    attributes = pl.col("user_attributes").struct
+    found = granted.filter(
+        ~pl.col("user_opted_out"),
+        pl.col("network") == "apns",
+        pl.col("last_active_at") > since,
+        pl.col("time_zone").is_in(awake),
+        attributes.field("orders") >= 1,
+        attributes.field("plan") != "pro",
+        attributes.field("first_name").is_not_null(),
+    )
+    return found.select("external_id", "time_zone").rows()
 
 
 def _name(user: int) -> str:
@@ -140,11 +207,20 @@ def _persons(owner: Ints, opted_out: npt.NDArray[np.bool_], chance: np.random.Ge
                 pl.Series(np.array(_PLANS)[chance.choice(3, users, p=_PLAN_SHARES)][owner])
             ).alias("plan"),
             pl.lit(pl.Series(chance.poisson(3.0, users)[owner])).alias("orders"),
+            pl.lit(pl.Series(_first_names(users, chance)[owner].tolist(), dtype=pl.String)).alias(
+                "first_name"
+            ),
         ).alias("user_attributes"),
     )
     first = pl.Series(np.r_[True, owner[1:] != owner[:-1]])
     once = person.select(pl.when(first).then(pl.col(name)).alias(name) for name in person.columns)
     return [*once.get_columns(), *here.get_columns()]
+
+
+def _first_names(users: int, chance: np.random.Generator) -> npt.NDArray[np.object_]:
+    found = np.array(_NAMES, object)[chance.integers(0, len(_NAMES), users)]
+    found[chance.random(users) >= _NAMED] = None
+    return found
 
 
 def _addresses(

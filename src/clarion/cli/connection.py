@@ -63,6 +63,11 @@ class Connection:
         sent = {"content-type": "application/json"}
         return await self._ask("PUT", path, orjson.dumps(body), headers=sent)
 
+    async def patch(self, path: str, body: Mapping[str, object]) -> Json:
+        """Patch with JSON. Raises `CommandError`."""
+        sent = {"content-type": "application/json"}
+        return await self._ask("PATCH", path, orjson.dumps(body), headers=sent)
+
     async def upload(
         self, path: str, pieces: AsyncIterable[bytes], media_type: str, octets: int
     ) -> Json:

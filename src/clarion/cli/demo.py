@@ -17,6 +17,13 @@ from clarion.app.demo_audience import Audience, make_audience
 from clarion.app.demo_credentials import KEY_ID, TEAM_ID, TOPIC, DemoCredentials, make_credentials
 from clarion.app.demo_processes import ChildFailedError, Children, free_port
 from clarion.cli.connection import Connection, Json
+from clarion.cli.demo_campaign import (
+    forecast,
+    full_campaign,
+    give_consents,
+    set_rules,
+    small_campaign,
+)
 from clarion.cli.demo_report import report
 from clarion.cli.exits import CommandError, Exit
 from clarion.cli.import_file import Source, upload
@@ -26,14 +33,6 @@ from clarion.cli.running import run_loop
 
 ENDPOINT_SEED: Final = 8030
 DEAD: Final = "0.03"
-CAMPAIGN: Final = {
-    "to": {"all": True},
-    "title": "The spring collection is here",
-    "body": "Two days before everybody else: have a look.",
-    "link": "https://example.com/spring",
-    "collapse_id": "spring",
-    "ttl": 86_400,
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,9 +51,10 @@ def demo(
 ) -> int:
     """See the main job from start to finish: no questions, no accounts, nothing left behind.
 
-    Starts the platform and strict simulators of APNs, FCM and Web Push, imports people and
-    devices, sends one message to one person and one to all, and shows what was recorded. Every
-    number is read from the public API.
+    Starts the platform and strict simulators of APNs, FCM and Web Push, imports people, devices
+    and consent, sends one message to one person, and a campaign under all rules: a segment,
+    consent, quiet hours, a frequency cap, words in four languages. It shows the forecast of the
+    dry run beside what was recorded. Every number is read from the public API.
 
     Args:
         users: How many people; they have one and a half times as many devices.
@@ -95,8 +95,7 @@ async def _demo(users: int, seed: int) -> bool:
             )
             await _import(connection, audience, folder)
             await _one(connection, audience.subject)
-            campaign = await _all(connection)
-            complete = await report(connection, campaign, audience)
+            complete = await _campaign(connection, audience)
             OUT.print("\nStopping …")
     return complete
 
@@ -200,6 +199,21 @@ async def _import(connection: Connection, audience: Audience, folder: Path) -> N
         )
 
 
+async def _campaign(connection: Connection, audience: Audience) -> bool:
+    """Consent, rules, a forecast, the campaign, and what was recorded of it."""
+    _step("Bringing consent: who opted in to marketing, and who changed their mind")
+    await give_consents(connection, audience)
+    _step("Setting the rules")
+    await set_rules(connection, audience)
+    _step("Sending a first campaign to a few: people with the plan pro")
+    await small_campaign(connection)
+    _step("Trying the campaign in a dry run")
+    expected = await forecast(connection)
+    _step("Sending it")
+    message = await full_campaign(connection, expected["recipients"])
+    return await report(connection, message, audience, expected)
+
+
 async def _one(connection: Connection, person: str) -> None:
     """A transactional message to one person."""
     _step(f"Sending one transactional message to {person}")
@@ -216,16 +230,6 @@ async def _one(connection: Connection, person: str) -> None:
         f"accepted; recorded {_milliseconds(view):.1f} ms after the message was taken in "
         "(the first one: it opened the connections)"
     )
-
-
-async def _all(connection: Connection) -> str:
-    """The campaign, with a live bar."""
-    _step("Sending one campaign to all")
-    accepted = await connection.post("/v1/messages", CAMPAIGN)
-    message = str(accepted["id"])
-    view = await _ended(connection, message)
-    OUT.print(f"  {number(view['progress']['done'])} outcomes recorded, {view['state']}")
-    return message
 
 
 async def _ended(connection: Connection, message: str) -> Json:

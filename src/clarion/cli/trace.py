@@ -74,6 +74,8 @@ def paragraph(view: Json) -> str:
     """One person's part in a message, in words."""
     who = view["external_id"] or f"anonymous user {view['user']}"
     attempts: list[Json] = view["attempts"]
+    if not attempts and view.get("decisions"):
+        return f"{who}, message {view['message']} ({view['state']}). Nothing was sent so far."
     if not attempts:
         return (
             f"Nothing was recorded for {who}: the message ({view['state']}) did not include them."
