@@ -1,0 +1,141 @@
+"""Bad input and abuse: clear answers, and nothing lost for others."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.e2e.push_world import World, channel, open_socket, push_world
+
+from clarion.pushservice.limits import PushLimits
+
+LIMITS = PushLimits(
+    head_s=0.5, hello_s=0.5, frames_burst=50, frames_per_s=10, register_burst=5, register_per_s=0.01
+)
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    """A node with little patience."""
+    async with push_world(database_url, LIMITS, subscriptions=3) as made:
+        yield made
+
+
+async def raw(world: World, data: bytes) -> bytes:
+    """What is answered to octets, up to the end of the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    writer.write(data)
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"\x16\x03\x01\x02\x00garbage\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 40_000, b"431"),
+        (b"POST /wpush/v1/x HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\n", b"413"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+         + (b"400\r\n" + b"a" * 1024 + b"\r\n") * 5, b"413"),
+        (b"POST /wpush/v1/x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nslow", b"408"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nSlow", b"408"),
+    ],
+)  # fmt: skip
+async def test_bad_request_is_answered_and_the_connection_ends(
+    world: World, data: bytes, status: bytes
+) -> None:
+    """What can't be read, is too large, or does not arrive."""
+    assert (await raw(world, data)).startswith(b"HTTP/1.1 " + status)
+
+
+async def test_many_slow_posts_hold_up_nobody(world: World) -> None:
+    """Two hundred senders that never finish, and one that does."""
+    browser = await world.browser()
+    endpoint = await browser.register()
+    slow = [await asyncio.open_connection("127.0.0.1", world.port) for _ in range(200)]
+    for _, writer in slow:
+        writer.write(b"POST /wpush/v1/x HTTP/1.1\r\nContent-Le")
+    assert (await world.push(endpoint, os.urandom(90))).status_code == 201
+    for _, writer in slow:
+        writer.close()
+        await writer.wait_closed()
+    await browser.line.end()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"", b"x", b"[]", b"null", b'{"messageType":"nothing"}', b'{"messageType":7}',
+        b'{"messageType":"ack","updates":[{"channelID":7}]}', b"[" * 50_000,
+        b'{"messageType":"register","channelID":"NOT-A-UUID"}',
+    ],
+)  # fmt: skip
+async def test_malformed_command_ends_the_connection(world: World, text: bytes) -> None:
+    """With the code for a broken policy; the node lives on."""
+    browser = await world.browser()
+    browser.line.send(1, text)
+    assert await browser.line.closed() == 1008
+    await browser.line.end()
+
+
+async def test_binary_and_oversize_frames_end_the_connection(world: World) -> None:
+    """1003 and 1009."""
+    for opcode, payload, code in ((2, b"x", 1003), (1, b"x" * 70_000, 1009)):
+        browser = await world.browser()
+        browser.line.send(opcode, payload)
+        assert await browser.line.closed() == code
+        await browser.line.end()
+
+
+async def test_flood_of_frames_ends_the_connection(world: World) -> None:
+    """More than a browser ever says."""
+    browser = await world.browser()
+    for _ in range(100):
+        browser.say({})
+    assert await browser.line.closed() == 1008
+    await browser.line.end()
+
+
+async def test_silent_connection_without_hello_ends(world: World) -> None:
+    """Nobody holds a connection without a name."""
+    line = await open_socket(world.port, "/", "push-notification")
+    assert await line.closed() == 1008
+    await line.end()
+
+
+async def test_subscriptions_of_one_device_are_bounded(world: World) -> None:
+    """429 for the one too many, by number and by rate; the others stay."""
+    browser = await world.browser()
+    endpoints = [await browser.register(number) for number in range(1, 4)]
+    statuses = []
+    for number in range(4, 8):
+        browser.say({"messageType": "register", "channelID": channel(number)})
+        statuses.append((await browser.hear())["status"])
+    assert statuses == [429] * 4
+    assert (await world.push(endpoints[0])).status_code == 201
+    await browser.line.end()
+
+
+async def test_bad_key_is_refused(world: World) -> None:
+    """400, and the connection stays."""
+    browser = await world.browser()
+    browser.say({"messageType": "register", "channelID": channel(1), "key": "AAAA"})
+    assert (await browser.hear())["status"] == 400
+    await browser.quiet()
+    await browser.line.end()
+
+
+async def test_device_that_never_acknowledges_gets_a_window_and_no_more(world: World) -> None:
+    """What is on its way is bounded; the rest waits in the store."""
+    browser = await world.browser()
+    endpoint = await browser.register()
+    for _ in range(100):
+        assert (await world.push(endpoint, os.urandom(90))).status_code == 201
+    for _ in range(LIMITS.window):
+        assert (await browser.hear())["messageType"] == "notification"
+    await browser.quiet()
+    assert await world.count() == 100
+    await browser.line.end()
