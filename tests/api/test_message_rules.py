@@ -78,6 +78,7 @@ async def test_a_moment_is_kept_as_it_was_asked_for(
         "importance": 9,
         "quiet_hours": "drop",
         "throttle_per_minute": 600,
+        "digest": False,
     }
 
 
