@@ -1,5 +1,7 @@
 """Recorded decisions: rows with the policy and the names that they point to, and their bytes."""
 
+import io
+import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,13 +9,25 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
-from clarion.domain.decision_row import DECISION_ROW
-from clarion.domain.ids import AppId, MessageId
+from clarion.domain.decision_row import DECISION_ROW, Action
+from clarion.domain.ids import BUCKETS, AppId, MessageId
+from clarion.domain.zones import HOUR_US
 
 _COLUMNS: Final = DECISION_ROW.names or ()
+_ENDS: Final = np.cumsum([DECISION_ROW[name].itemsize for name in _COLUMNS])
+_HEAD: Final = struct.Struct("<4sIHHqq")
+_IN_ROWS: Final = b"dec1"
+_IN_COLUMNS: Final = b"dec2"
+_FEW: Final = 64
+"""So few rows are squeezed as they are: a data frame would cost more than it saves."""
+_STEPS: Final = ("user", "device")
+"""Ids come in long ascending runs: the steps between them shrink, the ids do not."""
 _QUICK: Final = 1
-"""Columns that say the same on every row shrink to almost nothing at the lowest level."""
+_BITS: Final = (3, 16, 4)
+"""Of an action, a reason and a network in the key of a count."""
+_HOUR_BITS: Final = 24
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,24 +55,85 @@ class Decided:
             "persons": list(self.persons),
             "languages": list(self.languages),
             "runs": list(self.runs),
+            "counts": self.counts,
         }
+
+    @property
+    def counts(self) -> list[list[int]]:
+        """(place of the message, action, reason, network, hour, rows): reports add these up.
+
+        The hour since the epoch in which what is held is due; -1 for all else.
+        """
+        rows, hold = self.rows, self.rows["action"] == Action.HOLD
+        key = np.repeat(np.arange(len(self.runs)), self.runs)
+        parts = (rows["action"], rows["reason"], rows["network"])
+        for part, bits in zip(parts, _BITS, strict=True):
+            key = key << bits | part
+        key = key << _HOUR_BITS | np.where(hold, rows["send_us"] // HOUR_US + 1, 0)
+        if not len(key) or (key == key[0]).all():
+            return [_count(one, len(key)) for one in key[:1].tolist()]
+        keys, counts = np.unique(key, return_counts=True)
+        return [_count(*pair) for pair in zip(keys.tolist(), counts.tolist(), strict=True)]
+
+
+def _count(key: int, rows: int) -> list[int]:
+    """What one key of `Decided.counts` stands for."""
+    told = [rows, (key & (1 << _HOUR_BITS) - 1) - 1]
+    key >>= _HOUR_BITS
+    for bits in reversed(_BITS):
+        told.append(key & (1 << bits) - 1)
+        key >>= bits
+    return [key, *reversed(told)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """Whom packed decisions may be about: told by their first octets, all ends included."""
+
+    rows: int
+    buckets: tuple[int, int]
+    users: tuple[int, int]
 
 
 def packed(rows: npt.NDArray[np.void]) -> bytes:
-    """`DECISION_ROW`s as compressed columns, one after the other.
+    """`DECISION_ROW`s as few octets: kept for years, written for everybody who is considered.
 
-    A column that says the same on every row is one value: bit n of the second number says so of
-    column n.
+    A column that says the same on every row is one value, in the first row, which is there whole;
+    bit n of the mask says so of column n. The others are an Arrow stream.
     """
-    constant, columns = 0, []
+    user = rows["user"]
+    if len(rows) < _FEW:
+        return _head(_IN_ROWS, user) + zlib.compress(rows.tobytes(), _QUICK)
+    constant, columns = 0, {}
+    differ = _differing(rows)
     for place, name in enumerate(_COLUMNS):
-        column = rows[name]
-        if len(rows) > 1 and (column == column[0]).all():
+        if name not in differ:
             constant |= 1 << place
-            column = column[:1]
-        columns.append(np.ascontiguousarray(column).tobytes())
-    head = len(rows).to_bytes(4, "little") + constant.to_bytes(4, "little")
-    return head + zlib.compress(b"".join(columns), _QUICK)
+            continue
+        column = rows[name]
+        if column.ndim > 1:  # four counters, side by side
+            column = np.ascontiguousarray(column).view("<u4").reshape(-1)
+        if name in _STEPS:
+            columns[name] = np.diff(column, prepend=column[:1])
+        else:
+            columns[name] = np.ascontiguousarray(column)
+    out = io.BytesIO()
+    if columns:
+        pl.DataFrame(columns).write_ipc_stream(out, compression="zstd")
+    mask = constant.to_bytes(4, "little")
+    return b"".join((_head(_IN_COLUMNS, user), mask, rows[:1].tobytes(), out.getvalue()))
+
+
+def span(blob: bytes) -> Span:
+    """Whom packed decisions may be about.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if len(blob) < _HEAD.size or blob[:4] not in {_IN_ROWS, _IN_COLUMNS}:
+        raise ValueError("not packed decisions")
+    _, rows, low, high, first, last = _HEAD.unpack_from(blob)
+    return Span(rows=rows, buckets=(low, high), users=(first, last))
 
 
 def unpacked(blob: bytes) -> npt.NDArray[np.void]:
@@ -67,21 +142,51 @@ def unpacked(blob: bytes) -> npt.NDArray[np.void]:
     Raises:
         ValueError: it is something else.
     """
-    rows = np.zeros(int.from_bytes(blob[:4], "little"), DECISION_ROW)
-    constant = int.from_bytes(blob[4:8], "little")
+    n = span(blob).rows
     try:
-        octets = zlib.decompress(blob[8:])
-    except zlib.error as error:
+        if blob[:4] == _IN_ROWS:
+            octets = zlib.decompress(blob[_HEAD.size :])
+            if len(octets) != n * DECISION_ROW.itemsize:
+                raise ValueError("packed decisions of another length")
+            return np.frombuffer(octets, DECISION_ROW)
+        return _of_columns(blob[_HEAD.size :], n)
+    except (zlib.error, pl.exceptions.PolarsError, OSError) as error:
         raise ValueError(f"not packed decisions: {error}") from error
-    at = 0
-    for place, name in enumerate(_COLUMNS):
-        column = rows[name]
-        part = column[:1] if constant >> place & 1 else column
-        end = at + part.nbytes
-        if end > len(octets):
-            raise ValueError("packed decisions of another form")
-        column[...] = np.frombuffer(octets[at:end], part.dtype).reshape(part.shape)
-        at = end
-    if at != len(octets):
+
+
+def _head(form: bytes, user: npt.NDArray[np.int64]) -> bytes:
+    if not len(user):
+        return _HEAD.pack(form, 0, 0, 0, 0, 0)
+    bucket = user % BUCKETS
+    ends = (int(bucket.min()), int(bucket.max()), int(user.min()), int(user.max()))
+    return _HEAD.pack(form, len(user), *ends)
+
+
+def _differing(rows: npt.NDArray[np.void]) -> set[str]:
+    """Columns that do not say the same on every row: one look at the octets of all of them."""
+    octets = np.frombuffer(rows.tobytes(), np.uint8).reshape(len(rows), -1)
+    moved = np.flatnonzero(np.bitwise_or.reduce(octets ^ octets[0], axis=0))
+    places = np.searchsorted(_ENDS, moved, side="right")
+    return {_COLUMNS[place] for place in np.unique(places).tolist()}
+
+
+def _of_columns(octets: bytes, n: int) -> npt.NDArray[np.void]:
+    constant, first = int.from_bytes(octets[:4], "little"), 4 + DECISION_ROW.itemsize
+    if len(octets) < first:
+        raise ValueError("packed decisions that were cut short")
+    rows = np.repeat(np.frombuffer(octets[4:first], DECISION_ROW), n)
+    names = [name for place, name in enumerate(_COLUMNS) if not constant >> place & 1]
+    if not names:
+        return rows
+    frame = pl.read_ipc_stream(io.BytesIO(octets[first:]))
+    if frame.columns != names or len(frame) != n:
         raise ValueError("packed decisions of another form")
+    for name in names:
+        column = frame[name].to_numpy()
+        if name in _STEPS:
+            rows[name] += np.cumsum(column)
+        elif rows[name].ndim == 1:
+            rows[name] = column
+        else:
+            rows[name] = np.ascontiguousarray(column).view(np.uint8).reshape(n, -1)
     return rows

@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import msgspec
 import orjson
@@ -28,6 +28,8 @@ from clarion.telemetry.names import LogEvent
 
 if TYPE_CHECKING:
     from clarion.adapters.facts.duckdb.owner import Owner
+
+Piece = TypeVar("Piece")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _log = logging.getLogger(__name__)
@@ -163,14 +165,8 @@ async def _asked(owner: "Owner", question: Question) -> Mapping[str, object]:
             rows = await owner.threads.run(
                 partial(queries.trace, owner.store, **of, user=question.user)  # type: ignore[arg-type]  # as above
             )
-        case "decision_metas":
-            rows = await owner.threads.run(partial(decision_queries.metas, owner.store, **of))  # type: ignore[arg-type]  # as above
         case "decided":
             rows = await owner.threads.run(partial(decision_queries.counted, owner.store, **of))  # type: ignore[arg-type]  # as above
-        case "decided_of_person":
-            rows = await owner.threads.run(
-                partial(queries.decisions, owner.store, **of, user=question.user)  # type: ignore[arg-type]  # as above
-            )
         case "rate":
             rows = await owner.threads.run(partial(queries.rate, owner.store, **of))  # type: ignore[arg-type]  # as above
         case "doubled":
@@ -188,9 +184,12 @@ async def _stream(owner: "Owner", question: Question, writer: asyncio.StreamWrit
     version = orjson.dumps({"registry": owner.version})
     await write_frame(writer, Kind.VERSION, version)
     if question.what == "decisions":
-        pieces = decision_queries.rows(owner.store, app=question.app, message=question.message)
+        pieces = decision_queries.pieces(
+            owner.store, app=question.app, message=question.message, user=question.user
+        )
+        await _send(owner, writer, pieces, bytes)
     else:
-        pieces = audience_queries.scan(
+        scanned = audience_queries.scan(
             owner.store,
             app=question.app,
             low=question.low,
@@ -198,22 +197,33 @@ async def _stream(owner: "Owner", question: Question, writer: asyncio.StreamWrit
             segment=_segment(question),
             fields=question.fields,
         )
-    try:
-        while (piece := await owner.threads.run(partial(_next_piece, pieces))) is not None:
-            await write_frame(writer, Kind.ROWS, piece)
-    finally:
-        await owner.threads.run(pieces.close)
+        await _send(owner, writer, scanned, _as_stream)
     await _tell(writer, {})
 
 
-def _next_piece(pieces: Iterator[pa.RecordBatch]) -> memoryview | None:
-    """The next piece as an Arrow stream."""
-    for piece in pieces:
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, piece.schema) as stream:
-            stream.write_batch(piece)
-        return memoryview(sink.getvalue())
-    return None
+async def _send(
+    owner: "Owner",
+    writer: asyncio.StreamWriter,
+    pieces: Generator[Piece],
+    octets: Callable[[Piece], bytes | memoryview],
+) -> None:
+    def following() -> bytes | memoryview | None:
+        piece = next(pieces, None)
+        return None if piece is None else octets(piece)
+
+    try:
+        while (piece := await owner.threads.run(following)) is not None:
+            await write_frame(writer, Kind.ROWS, piece)
+    finally:
+        await owner.threads.run(pieces.close)
+
+
+def _as_stream(piece: pa.RecordBatch) -> memoryview:
+    """A piece as an Arrow stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, piece.schema) as stream:
+        stream.write_batch(piece)
+    return memoryview(sink.getvalue())
 
 
 async def _tell(writer: asyncio.StreamWriter, answer: Mapping[str, object]) -> None:

@@ -12,8 +12,7 @@ import msgspec
 import orjson
 import polars as pl
 
-from clarion.adapters.facts.duckdb.decision_reading import pieces
-from clarion.adapters.facts.duckdb.decision_rows import decided_of
+from clarion.adapters.facts.duckdb.decision_reading import decided_of
 from clarion.adapters.facts.duckdb.framing import Kind, read_frame, write_frame
 from clarion.domain.category import Category
 from clarion.domain.decided import Decided
@@ -171,14 +170,17 @@ class FactsClient:
     ) -> AsyncIterator[Decided]:
         """See `ports.decisions.RecordedDecisions.decided`."""
         of = {"app": app, "message": message, "at_least": at_least_xid}
-        answer = await self._ask({"what": "decision_metas", **of})
-        metas = {int(number): text for number, text in answer["rows"]}
+        async with contextlib.aclosing(self._decided(of)) as found:
+            async for piece in found:
+                yield decided_of(app, message, piece)
+
+    async def _decided(self, of: Mapping[str, object]) -> AsyncGenerator[bytes]:
+        """Packed decisions with their metas."""
         try:
             async with contextlib.aclosing(self._frames({"what": "decisions", **of})) as frames:
                 async for kind, payload in frames:
                     if kind is Kind.ROWS:
-                        for piece in pieces(app, message, metas, payload):
-                            yield piece
+                        yield payload
         except (_RefusedError, OSError, asyncio.IncompleteReadError) as error:
             raise FactsUnavailableError(_sentence(error)) from error
 
@@ -203,9 +205,9 @@ class FactsClient:
         self, app: AppId, message: MessageId, user: UserId, *, at_least_xid: int
     ) -> Sequence[Decided]:
         """See `ports.facts.Facts.decisions`."""
-        question = {"what": "decided_of_person", "app": app, "message": message, "user": user}
-        answer = await self._ask({**question, "at_least": at_least_xid})
-        return [decided_of(app, message, row) for row in answer["rows"]]
+        of = {"app": app, "message": message, "user": user, "at_least": at_least_xid}
+        async with contextlib.aclosing(self._decided(of)) as found:
+            return [decided_of(app, message, piece) async for piece in found]
 
     async def rate(self, app: AppId, message: MessageId) -> Sequence[tuple[datetime, int]]:
         """See `ports.facts.Facts.rate`."""

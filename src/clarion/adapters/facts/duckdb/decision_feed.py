@@ -1,46 +1,79 @@
-"""Takes recorded decisions into the columns, within the transaction of a page of chunks."""
+"""Takes recorded decisions in as they come: packed, with whom and what they are about beside."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Final
 
 import asyncpg
 import duckdb
-import numpy as np
-import numpy.typing as npt
 import orjson
+import pyarrow as pa
 
 from clarion.adapters.facts.duckdb.halves import halves
-from clarion.domain.decided import unpacked
-from clarion.domain.decision_row import DECISION_ROW
+from clarion.domain.decided import span
 
-_PLAIN: Final = tuple(name for name in DECISION_ROW.names or () if name not in {"user", "counters"})
-_NAMES: Final = ("app", "message_high", "message_low", "user_id", "counters", "meta", *_PLAIN)
-_INSERT: Final = f"insert into decision by name select {', '.join(_NAMES)} from decided"  # noqa: S608  # our own names
+_CHUNKS: Final[Mapping[str, pa.DataType]] = {
+    "id": pa.uint64(),
+    "app": pa.int32(),
+    "first_bucket": pa.uint16(),
+    "last_bucket": pa.uint16(),
+    "first_user": pa.int64(),
+    "last_user": pa.int64(),
+    "meta": pa.string(),
+    "rows": pa.binary(),
+}
+_RUNS: Final[Mapping[str, pa.DataType]] = {
+    "chunk": pa.uint64(),
+    "app": pa.int32(),
+    "message_high": pa.uint64(),
+    "message_low": pa.uint64(),
+    "start": pa.uint32(),
+    "size": pa.uint32(),
+}
+_COUNTS: Final[Mapping[str, pa.DataType]] = {
+    "app": pa.int32(),
+    "message_high": pa.uint64(),
+    "message_low": pa.uint64(),
+    "action": pa.uint8(),
+    "reason": pa.uint16(),
+    "network": pa.uint8(),
+    "hour": pa.int32(),
+    "size": pa.uint32(),
+}
 
 
 def append_decisions(cursor: duckdb.DuckDBPyConnection, chunks: Sequence[asyncpg.Record]) -> None:
-    """Append chunks of kind `DECIDED`."""
+    """Append chunks of kind `DECIDED`, within the transaction of a page of chunks."""
     if not chunks:
         return
-    parts = [unpacked(chunk["rows"]) for chunk in chunks]
-    lengths = [len(part) for part in parts]
-    rows = np.concatenate(parts)
-    runs = [run for chunk in chunks for run in orjson.loads(chunk["meta"])["runs"]]
-    messages = [message for chunk in chunks for message in chunk["message_ids"]]
-    pairs = np.array([halves(message) for message in messages], np.uint64)
-    columns: dict[str, npt.NDArray[np.generic]] = {
-        name: np.ascontiguousarray(rows[name]) for name in _PLAIN
-    }
-    columns["app"] = np.repeat(np.array([c["app_id"] for c in chunks], np.int32), lengths)
-    columns["message_high"] = np.repeat(pairs[:, 0], runs)
-    columns["message_low"] = np.repeat(pairs[:, 1], runs)
-    columns["meta"] = np.repeat(np.array([c["id"] for c in chunks], np.uint64), lengths)
-    columns["user_id"] = np.ascontiguousarray(rows["user"])
-    columns["counters"] = np.ascontiguousarray(rows["counters"]).view("<u4").reshape(-1)
-    cursor.register("decided", columns)
-    cursor.execute(_INSERT)
-    cursor.unregister("decided")
-    cursor.execute(
-        "insert into decision_meta select unnest(?::ubigint[]), unnest(?::varchar[])",
-        [[chunk["id"] for chunk in chunks], [chunk["meta"] for chunk in chunks]],
-    )
+    parts: list[tuple[object, ...]] = []
+    runs: list[tuple[object, ...]] = []
+    counts: list[tuple[object, ...]] = []
+    for chunk in chunks:
+        meta = orjson.loads(chunk["meta"])
+        messages = [(chunk["app_id"], *halves(message)) for message in chunk["message_ids"]]
+        starts = accumulate(meta["runs"], initial=0)
+        for message, start, size in zip(messages, starts, meta.pop("runs"), strict=False):
+            runs.append((chunk["id"], *message, start, size))
+        counts.extend((*messages[place], *count) for place, *count in meta.pop("counts"))
+        about = span(chunk["rows"])
+        who = (*about.buckets, *about.users)
+        parts.append((chunk["id"], chunk["app_id"], *who, orjson.dumps(meta), chunk["rows"]))
+    _append(cursor, "decision_chunk", _CHUNKS, parts)
+    _append(cursor, "decision_run", _RUNS, runs)
+    _append(cursor, "decision_count", _COUNTS, counts)
+
+
+def _append(
+    cursor: duckdb.DuckDBPyConnection,
+    table: str,
+    schema: Mapping[str, pa.DataType],
+    rows: Sequence[tuple[object, ...]],
+) -> None:
+    if not rows:
+        return
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(column, kind) for column, kind in zip(columns, schema.values(), strict=True)]
+    cursor.register("packed", pa.table(arrays, names=list(schema)))
+    cursor.execute(f"insert into {table} by name from packed")
+    cursor.unregister("packed")

@@ -1,56 +1,148 @@
-"""Recorded decisions read back: rows as Arrow, and what they point to."""
+"""Recorded decisions: found by message and person, unpacked only where they may be meant."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from typing import Final
 
-import pyarrow as pa
+import duckdb
+import numpy as np
+import numpy.typing as npt
 
 from clarion.adapters.facts.duckdb.halves import halves
 from clarion.adapters.facts.duckdb.store import FactsStore
-from clarion.domain.decision_row import DECISION_ROW, Action
+from clarion.domain.decided import packed, span, unpacked
+from clarion.domain.decision_row import DECISION_ROW
+from clarion.domain.ids import BUCKETS
 
-PIECE: Final = 65_536
+Rows = npt.NDArray[np.void]
+"""Of `DECISION_ROW`."""
 
-_PLAIN: Final = [name for name in DECISION_ROW.names or () if name != "user"]
-_MINE: Final = "app = $app and message_high = $high and message_low = $low"
-_ROWS: Final = f"""
-select user_id as "user", {", ".join(_PLAIN)}, meta from decision where {_MINE}
-"""  # noqa: S608  # our own names
-_METAS: Final = f"""
-select id::varchar, meta from decision_meta
-where id in (select distinct meta from decision where {_MINE})
-"""  # noqa: S608  # our own names
-_COUNTED: Final = f"""
-select action, reason, network,
-       case when action = $hold then send_us // 3600000000 * 3600000000 end as hour_us,
-       count(*) as n
-from decision where {_MINE}
+_HOLDS: Final = """
+c.first_bucket <= $bucket and c.last_bucket >= $bucket
+and c.first_user <= $user and c.last_user >= $user
+"""
+_OF_MESSAGE: Final = """
+select r.chunk, r.start, r.size from decision_run r
+where r.app = $app and r.message_high = $high and r.message_low = $low order by r.chunk, r.start
+"""
+_OF_PERSON: Final = f"""
+select r.chunk, r.start, r.size from decision_run r join decision_chunk c on c.id = r.chunk
+where r.app = $app and r.message_high = $high and r.message_low = $low and {_HOLDS}
+order by r.chunk, r.start
+"""  # noqa: S608  # our own text
+_ABOUT_PERSON: Final = f"""
+select c.id from decision_chunk c where c.app = $app and {_HOLDS} order by c.id desc
+"""  # noqa: S608  # our own text
+_CHUNK: Final = "select meta, rows from decision_chunk where id = ?"
+_RUNS: Final = "select start, size, message_high, message_low from decision_run where chunk = ?"
+
+_COUNTED: Final = """
+select action, reason, network, case when hour >= 0 then hour * 3600000000 end as hour_us,
+       sum(size)::bigint
+from decision_count where app = $app and message_high = $high and message_low = $low
 group by all order by all
-"""  # noqa: S608  # our own names
-
-
-def metas(store: FactsStore, *, app: int, message: str) -> list[tuple[str, str]]:
-    """(number, JSON) of the policies and names that the decisions of a message point to."""
-    with store.reading() as cursor:
-        rows: list[tuple[str, str]] = cursor.execute(_METAS, _bound(app, message)).fetchall()
-    return rows
+"""
 
 
 def counted(store: FactsStore, *, app: int, message: str) -> list[tuple[int, ...]]:
     """(action, reason, network, hour until which it is held or null, recipients) of a message."""
-    bound = {**_bound(app, message), "hold": int(Action.HOLD)}
+    high, low = halves(message)
     with store.reading() as cursor:
-        found: list[tuple[int, ...]] = cursor.execute(_COUNTED, bound).fetchall()
+        found: list[tuple[int, ...]] = cursor.execute(
+            _COUNTED, {"app": app, "high": high, "low": low}
+        ).fetchall()
     return found
 
 
-def rows(store: FactsStore, *, app: int, message: str) -> Generator[pa.RecordBatch]:
-    """The decisions of a message, streamed; one transaction, hence one version."""
-    with store.reading() as cursor:
-        relation = cursor.sql(_ROWS, params=_bound(app, message))
-        yield from relation.to_arrow_reader(PIECE)
+def pieces(store: FactsStore, *, app: int, message: str, user: int = 0) -> Generator[bytes]:
+    """Packed decisions about a message, or one person's part in it, each after its meta.
 
-
-def _bound(app: int, message: str) -> dict[str, int]:
+    A piece is the length of the meta (four octets), the meta (JSON), and what `packed` makes.
+    """
     high, low = halves(message)
-    return {"app": app, "high": high, "low": low}
+    of: dict[str, int] = {"app": app, "high": high, "low": low}
+    sql = _OF_MESSAGE
+    if user:
+        sql, of = _OF_PERSON, of | _person(user)
+    with store.reading() as cursor:
+        for chunk, start, size in cursor.execute(sql, of).fetchall():
+            held = cursor.execute(_CHUNK, [chunk]).fetchone()
+            if held is None:
+                continue  # its last person was erased since
+            meta, blob = held
+            found = _cut(blob, start, size, user)
+            if found is not None:
+                head = str(meta).encode()
+                yield len(head).to_bytes(4, "little") + head + found
+
+
+def _cut(blob: bytes, start: int, size: int, user: int) -> bytes | None:
+    """The part of a chunk that is meant; None: there is nothing."""
+    if not user and size == span(blob).rows:
+        return blob
+    rows = unpacked(blob)[start : start + size]
+    mine = rows if not user else rows[rows["user"] == user]
+    return packed(mine) if len(mine) else None
+
+
+def about(
+    cursor: duckdb.DuckDBPyConnection, *, app: int, user: int, limit: int
+) -> Sequence[Mapping[str, object]]:
+    """The newest decisions about a person, as names and values that JSON can say."""
+    told: list[Mapping[str, object]] = []
+    for (chunk,) in cursor.execute(_ABOUT_PERSON, {"app": app, **_person(user)}).fetchall():
+        if len(told) >= limit:
+            break
+        held = cursor.execute(_CHUNK, [chunk]).fetchone()
+        if held is None:
+            continue
+        rows = unpacked(held[1])
+        runs = cursor.execute(_RUNS, [chunk]).fetchall()
+        for place in np.flatnonzero(rows["user"] == user).tolist():
+            message = next((run[2:] for run in runs if run[0] <= place < run[0] + run[1]), (0, 0))
+            told.append(_told(rows[place], app, message))
+    return told[:limit]
+
+
+def _told(row: np.void, app: int, message: tuple[int, int]) -> Mapping[str, object]:
+    values = {name: row[name].tolist() for name in DECISION_ROW.names or ()}
+    user = values.pop("user")
+    high, low = message
+    return {"app": app, "message_high": high, "message_low": low, "user_id": user, **values}
+
+
+def erase(cursor: duckdb.DuckDBPyConnection, *, app: int, user: int) -> int:
+    """Remove the decisions about a person; how many there were. The other rows stay packed."""
+    removed = 0
+    for (chunk,) in cursor.execute(_ABOUT_PERSON, {"app": app, **_person(user)}).fetchall():
+        held = cursor.execute(_CHUNK, [chunk]).fetchone()
+        rows = unpacked(held[1]) if held else np.zeros(0, DECISION_ROW)
+        stays = rows["user"] != user
+        gone = len(rows) - int(np.count_nonzero(stays))
+        if gone:
+            removed += gone
+            _keep(cursor, chunk, rows, stays)
+    return removed
+
+
+def _keep(
+    cursor: duckdb.DuckDBPyConnection, chunk: int, rows: Rows, stays: npt.NDArray[np.bool_]
+) -> None:
+    """Write a chunk anew with the rows that stay."""
+    runs = cursor.execute(f"{_RUNS} order by start", [chunk]).fetchall()
+    sizes = [int(np.count_nonzero(stays[run[0] : run[0] + run[1]])) for run in runs]
+    cursor.execute("delete from decision_run where chunk = ?", [chunk])
+    if not any(sizes):
+        cursor.execute("delete from decision_chunk where id = ?", [chunk])
+        return
+    starts = np.cumsum([0, *sizes[:-1]]).tolist()
+    cursor.execute(
+        "insert into decision_run select ?, (select app from decision_chunk where id = ?), "
+        "unnest(?::ubigint[]), unnest(?::ubigint[]), unnest(?::uinteger[]), unnest(?::uinteger[])",
+        [chunk, chunk, [run[2] for run in runs], [run[3] for run in runs], starts, sizes],
+    )
+    kept = packed(rows[stays])
+    cursor.execute("update decision_chunk set rows = ? where id = ?", [kept, chunk])
+
+
+def _person(user: int) -> dict[str, int]:
+    return {"user": user, "bucket": user % BUCKETS}

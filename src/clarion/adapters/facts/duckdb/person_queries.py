@@ -5,6 +5,7 @@ from typing import Final
 
 import duckdb
 
+from clarion.adapters.facts.duckdb import decision_queries
 from clarion.adapters.facts.duckdb.store import FactsStore
 
 FED: Final = frozenset({"users", "device", "list_member", "topic_member"})
@@ -30,9 +31,8 @@ def about(
     told: dict[str, Sequence[Mapping[str, object]]] = {}
     with store.reading() as cursor:
         for table in _tables(cursor):
-            order = "decided_us" if table == "decision" else "at_us"
             found = cursor.execute(
-                f"from {table} where app = ? and user_id = ? order by {order} desc limit ?",
+                f"from {table} where app = ? and user_id = ? order by at_us desc limit ?",
                 [app, user, limit],
             )
             names = [column[0] for column in found.description]
@@ -40,6 +40,7 @@ def about(
                 {name: _plain(value) for name, value in zip(names, row, strict=True)}
                 for row in found.fetchall()
             ]
+        told["decision"] = decision_queries.about(cursor, app=app, user=user, limit=limit)
     return told
 
 
@@ -82,6 +83,7 @@ def _erase(store: FactsStore, app: int, user: int) -> Mapping[str, int]:
                 else f"delete from {table}"  # noqa: S608  # our own names
             )
             removed[table] = _rows(cursor, f"{verb} where app = ? and user_id = ?", mine)
+        removed["decision"] = decision_queries.erase(cursor, app=app, user=user)
     return removed
 
 

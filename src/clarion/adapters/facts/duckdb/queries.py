@@ -35,15 +35,6 @@ where o.app = $app and o.message_high = $high and o.message_low = $low and o.use
 order by o.at_us, o.device, o.attempt
 """
 
-_DECISIONS: Final = """
-select m.meta, d.user_id, d.device, d.decided_us, d.send_us, d.open_until_us, d.paused_until_us,
-       d.permitted_us, d.flags, d.counters, d.zone, d.quiet, d.variant, d.language, d.reason,
-       d.zone_source, d.action, d.network
-from decision d join decision_meta m on m.id = d.meta
-where d.app = $app and d.message_high = $high and d.message_low = $low and d.user_id = $user
-order by d.decided_us, d.device
-"""
-
 _RATE: Final = f"""
 select at_us // 1000000 as second, count(*) as n
 from outcome where {_MINE} and outcome <> 0
@@ -82,11 +73,6 @@ def counts(store: FactsStore, *, app: int, message: str) -> dict[str, object]:
 def trace(store: FactsStore, *, app: int, message: str, user: int) -> list[tuple[int, ...]]:
     """Every attempt of one person's part."""
     return _of_message(store, _TRACE, app=app, message=message, user=user)
-
-
-def decisions(store: FactsStore, *, app: int, message: str, user: int) -> list[tuple[int, ...]]:
-    """What was decided about one person's devices, with all that it was decided on."""
-    return _of_message(store, _DECISIONS, app=app, message=message, user=user)
 
 
 def rate(store: FactsStore, *, app: int, message: str) -> list[tuple[int, ...]]:

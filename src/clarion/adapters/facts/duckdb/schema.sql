@@ -81,33 +81,42 @@ create table if not exists provider_id (
     message_high ubigint, message_low ubigint, device bigint, attempt utinyint, id varchar
 );
 
--- What was decided about each device that was considered, with all that was read for it:
--- clarion.domain.decision_row. `meta` names the row that has the policy, zones and windows.
-create table if not exists decision (
-    app             integer,
-    message_high    ubigint,
-    message_low     ubigint,
-    user_id         bigint,
-    device          bigint,
-    decided_us      bigint,
-    send_us         bigint,
-    open_until_us   bigint,
-    paused_until_us bigint,
-    permitted_us    bigint,
-    flags           uinteger,
-    counters        uinteger,   -- four octets, the first cap's the lowest
-    zone            usmallint,
-    quiet           usmallint,
-    variant         usmallint,
-    language        usmallint,
-    reason          usmallint,
-    zone_source     utinyint,
-    action          utinyint,
-    network         utinyint,
-    meta            ubigint
+-- What was decided about each device that was considered, with all that was read for it: packed
+-- rows of clarion.domain.decision_row, as planning wrote them. `meta` has the policy, zones and
+-- windows that they point to. The ends, included, say whom they may be about.
+create table if not exists decision_chunk (
+    id           ubigint,
+    app          integer,
+    first_bucket usmallint,
+    last_bucket  usmallint,
+    first_user   bigint,
+    last_user    bigint,
+    meta         varchar,
+    rows         blob
 );
 
-create table if not exists decision_meta (id ubigint, meta varchar);
+-- The rows of a chunk that are about one message.
+create table if not exists decision_run (
+    chunk        ubigint,
+    app          integer,
+    message_high ubigint,
+    message_low  ubigint,
+    start        uinteger,
+    size         uinteger
+);
+
+-- How many devices each message was decided about in which way: reports read this alone. It stays
+-- when a person is erased. hour: since the epoch, in which what is held is due; else -1.
+create table if not exists decision_count (
+    app          integer,
+    message_high ubigint,
+    message_low  ubigint,
+    action       utinyint,
+    reason       usmallint,
+    network      utinyint,
+    hour         integer,
+    size         uinteger
+);
 
 -- What people did in the app that sends. Rows come sorted by app and name where they come in bulk.
 create table if not exists event (
