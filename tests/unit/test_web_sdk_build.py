@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from clarion.api.routes.sdk import ROUTES
+
 ROOT = Path(__file__).parents[2]
 SDK = ROOT / "web" / "sdk"
 STATIC = ROOT / "src" / "clarion" / "api" / "static"
@@ -55,6 +57,13 @@ def test_the_sample_site_that_is_served_is_the_example() -> None:
     example = {p.name: p.read_bytes() for p in (ROOT / "examples" / "web").iterdir()}
     served = {p.name: p.read_bytes() for p in (STATIC / "try").iterdir()}
     assert served == {name: octets for name, octets in example.items() if name[-3:] != ".md"}
+
+
+def test_every_file_of_the_sample_site_has_a_route() -> None:
+    """And every route of it a file."""
+    paths = {route.path for route in ROUTES if route.path.startswith("/try")}
+    files = {path.name for path in (STATIC / "try").iterdir()} - {"index.html"}
+    assert paths == {"/try", *(f"/try/{name}" for name in files)}
 
 
 def test_scripts_never_make_markup_from_text() -> None:

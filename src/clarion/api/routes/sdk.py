@@ -55,7 +55,7 @@ async def worker(api: Api, call: Exchange) -> Answer:  # noqa: ARG001  every han
 
 async def versioned(api: Api, call: Exchange) -> Answer:  # noqa: ARG001  every handler takes both
     """A file of one version, kept for a year. Only the version that this server has."""
-    name = call.params["name"]
+    name = call.path.rpartition("/")[2]
     if call.params["version"] != build().version or name not in build().files:
         raise ProblemError(
             ErrorCode.ROUTE_UNKNOWN, f"This server has version {build().version} of the SDK."
@@ -75,7 +75,8 @@ async def describe(api: Api, call: Exchange) -> Answer:  # noqa: ARG001  every h
 
 async def sample(api: Api, call: Exchange) -> Answer:  # noqa: ARG001  every handler takes both
     """The sample site: send a push to this browser."""
-    return serve(find("try", call.params.get("name", "index.html")), call, ASK_AGAIN)
+    name = call.path.removeprefix("/try").removeprefix("/") or "index.html"
+    return serve(find("try", name), call, ASK_AGAIN)
 
 
 def _file(path: str, media: str, summary: str) -> Route:
@@ -90,11 +91,19 @@ def _file(path: str, media: str, summary: str) -> Route:
 
 
 _JS: Final = "text/javascript"
+_TYPES: Final = "application/typescript"
+_NAMES: Final = {"sdk.js": _JS, "sw.js": _JS, "inbox.js": _JS, "sdk.d.ts": _TYPES}
+_SITE: Final = {
+    "/try": "text/html",
+    "/try/site.js": _JS,
+    "/try/site.css": "text/css",
+    "/try/icon.svg": "image/svg+xml",
+}
 
 ROUTES: Final = (
     _file("/sdk.js", _JS, "The page script"),
     _file("/inbox.js", _JS, "The inbox element"),
-    _file("/sdk.d.ts", "application/typescript", "Types of the page script"),
+    _file("/sdk.d.ts", _TYPES, "Types of the page script"),
     _file("/sw.js", _JS, "The service worker"),
     Route(
         method="GET",
@@ -104,30 +113,27 @@ ROUTES: Final = (
         tag="Browser",
         answers={200: SdkView},
     ),
-    Route(
-        method="GET",
-        path="/sdk/{version}/{name}",
-        handle=versioned,
-        summary="A file of one version of the SDK",
-        tag="Browser",
-        answers={200: _JS, 304: None},
-        errors=(ErrorCode.ROUTE_UNKNOWN,),
+    *(
+        Route(
+            method="GET",
+            path=f"/sdk/{{version}}/{name}",
+            handle=versioned,
+            summary=f"A version of {name}",
+            tag="Browser",
+            answers={200: media, 304: None},
+            errors=(ErrorCode.ROUTE_UNKNOWN,),
+        )
+        for name, media in _NAMES.items()
     ),
-    Route(
-        method="GET",
-        path="/try",
-        handle=sample,
-        summary="The sample site",
-        tag="Browser",
-        answers={200: "text/html", 304: None},
-    ),
-    Route(
-        method="GET",
-        path="/try/{name}",
-        handle=sample,
-        summary="A file of the sample site",
-        tag="Browser",
-        answers={200: "text/html", 304: None},
-        errors=(ErrorCode.ROUTE_UNKNOWN,),
+    *(
+        Route(
+            method="GET",
+            path=path,
+            handle=sample,
+            summary="The sample site",
+            tag="Browser",
+            answers={200: media, 304: None},
+        )
+        for path, media in _SITE.items()
     ),
 )
