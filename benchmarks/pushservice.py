@@ -72,6 +72,11 @@ class Device:
             at = begin + length
         self.buffer = buffer[at:]
 
+    def acknowledge(self, text: bytes) -> None:
+        """A message has arrived."""
+        version = text[text.index(b'"version":"') + 11 :].partition(b'"')[0]
+        self.socket.sendall(frame(ACK % (CHANNEL, version)))
+
     def wait(self) -> dict[str, str]:
         """The next message."""
         while True:
@@ -154,7 +159,7 @@ class Load:
         requests = [self.request(d, header.value.encode()) for d in self.devices]
         looking = selectors.DefaultSelector()
         for device in self.devices:
-            device.socket.setblocking(False)
+            device.socket.settimeout(0)
             looking.register(device.socket, selectors.EVENT_READ, device)
         senders = [socket.create_connection(("127.0.0.1", self.port)) for _ in range(SENDERS)]
         sent: dict[bytes, list[float]] = {}
@@ -184,13 +189,16 @@ class Load:
                     continue
                 for text in device.texts(arrived):
                     delays.append(time.perf_counter() - sent[device.uaid].pop(0))
-                    version = text[text.index(b'"version":"') + 11 :].partition(b'"')[0]
-                    device.socket.sendall(frame(ACK % (CHANNEL, version)))
+                    device.acknowledge(text)
         took = time.perf_counter() - began
-        for sender in senders:
-            sender.close()
-        looking.close()
+        _close(senders, looking)
         return took, delays
+
+
+def _close(senders: list[socket.socket], looking: selectors.BaseSelector) -> None:
+    for sender in senders:
+        sender.close()
+    looking.close()
 
 
 @contextmanager
@@ -265,6 +273,16 @@ async def _serve(dsn: str) -> None:
     await pool.close()
 
 
+def _await(port: int) -> None:
+    """Wait until the node listens, and then until it is quiet."""
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.05)
+    time.sleep(1.0)
+
+
 def cpu_s(pid: int) -> float:
     """A process's CPU time."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -288,7 +306,7 @@ def measure(*, quick: bool) -> None:
     folder.chmod(0o711)
     with node(folder) as (pid, port):
         load = Load(port)
-        time.sleep(1.0)
+        _await(port)
         before = memory(pid)
         load.register(count)
         time.sleep(1.0)
@@ -305,7 +323,7 @@ def measure(*, quick: bool) -> None:
         figures["delivery_p50_ms"] = 1e3 * delays[len(delays) // 2]
         figures["delivery_p99_ms"] = 1e3 * delays[len(delays) * 99 // 100]
         for device in load.devices:
-            device.socket.setblocking(True)
+            device.socket.settimeout(None)
         busy = cpu_s(pid)
         storm = load.storm()
         figures["storm_reconnections_per_s"] = count / storm

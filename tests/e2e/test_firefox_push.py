@@ -42,7 +42,7 @@ const report = (what, more) =>
 self.addEventListener('install', () => self.skipWaiting());
 self.addEventListener('activate', event => event.waitUntil(self.clients.claim()));
 self.addEventListener('push', event => event.waitUntil((async () => {
-  const data = event.data.json().notification;
+  const data = event.data ? event.data.json().notification : {title: 'empty'};
   await self.registration.showNotification(data.title, {
     body: data.body, tag: data.title,
     actions: [{action: 'later', title: 'Later'}],
@@ -55,7 +55,7 @@ self.addEventListener('notificationclose', event => event.waitUntil(
   report('close', {title: event.notification.title})));
 """
 SUBSCRIBE = """
-const registration = await navigator.serviceWorker.register('/worker.js');
+const registration = await navigator.serviceWorker.register('/sw.js');
 await navigator.serviceWorker.ready;
 await new Promise(go => setTimeout(go, 1000));  // a page that subscribes at once hangs for good
 const subscription = await registration.pushManager.subscribe(
@@ -81,8 +81,8 @@ class Site:
         if target == "/report":
             self.reports.append(orjson.loads(body))
             self._news.set()
-        kind = "text/javascript" if target == "/worker.js" else "text/html"
-        said = WORKER if target == "/worker.js" else PAGE
+        kind = "text/javascript" if target == "/sw.js" else "text/html"
+        said = WORKER if target == "/sw.js" else PAGE
         lead = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(said)}\r\n"
         writer.write(lead.encode() + b"Cache-Control: no-store\r\nConnection: close\r\n\r\n" + said)
         writer.close()
@@ -190,8 +190,20 @@ async def test_firefox_lives_with_our_push_service(stage: Stage) -> None:
         await stage.site.told(what="close", title="three")
     assert await stage.send(subscription, "while closed") == 201
     assert await stage.world.count() == 1
+    asked = await stage.world.push(
+        subscription["endpoint"],
+        Prefer="respond-async",
+        Authorization=stage.world.authorization(subscription["endpoint"]),
+    )
+    assert asked.status_code == 202
     async with stage.browser() as browser:
         await stage.desktop.next("while closed")
+        await stage.site.told(what="push", title="empty")
+        receipts = asked.headers["link"].partition(">")[0].removeprefix("<")
+        page = await stage.world.client.get(receipts, headers={"Prefer": "wait=10"})
+        (receipt,) = page.json()["receipts"]
+        assert receipt["message"] == asked.headers["location"]
+        assert receipt["status"] == 204
         gone = await browser.run(
             "const r = await navigator.serviceWorker.ready;"
             "return (await r.pushManager.getSubscription()).unsubscribe();"
