@@ -177,7 +177,7 @@ def inputs(
         (Flag.WANTED, _among(network, targeted or tuple(Network))),
         (Flag.ABLE, _among(network, able)),
         *(
-            (flag, bit(rows[column].fill_null(0).to_numpy(), slot))
+            (flag, bit(_numbers(rows[column]), slot))
             for flag, column in (
                 (Flag.GRANTED, "granted"),
                 (Flag.DENIED, "denied"),
@@ -186,7 +186,7 @@ def inputs(
             )
         ),
     ]
-    permission = rows["permission"].fill_null(0).to_numpy().astype(np.uint32)
+    permission = _numbers(rows["permission"]).astype(np.uint32)
     flags: UInt32s = np.left_shift(permission, np.uint32(PERMISSION_SHIFT))
     for flag, mask in bits:
         flags |= mask.astype(np.uint32) * np.uint32(flag)
@@ -202,13 +202,19 @@ def inputs(
         device=rows["device"].to_numpy(),
         network=network,
         flags=flags,
-        paused_until_us=rows["paused_until_us"].fill_null(0).to_numpy(),
+        paused_until_us=_numbers(rows["paused_until_us"]),
         zone=zones.zone,
         zone_source=zones.source,
         quiet=np.where(quiet == len(persons), NO_WINDOWS, quiet).astype(np.uint16),
         zone_names=zones.names,
         persons=tuple(persons),
     )
+
+
+def _numbers(column: pl.Series) -> Int64s:
+    """The column with 0 for null, which there seldom is: filling copies."""
+    numbers: Int64s = (column.fill_null(0) if column.null_count() else column).to_numpy()
+    return numbers
 
 
 def _among(network: UInt8s, networks: Collection[Network]) -> Mask:

@@ -245,6 +245,8 @@ def _codes(values: pl.Series, through: Mapping[str, str]) -> tuple[UInt16s, list
 
 def encoded(values: pl.Series) -> tuple[list[str], Int64s]:
     """The distinct values of a text column and each row's place among them; null is one beyond."""
+    if values.null_count() == len(values):  # most columns of most apps say nothing
+        return [], np.zeros(len(values), np.int64)
     distinct = values.drop_nulls().unique(maintain_order=True).cast(pl.String).to_list()
     codes = values.cast(pl.Enum(distinct)).to_physical().cast(pl.Int64).fill_null(len(distinct))
     return distinct, codes.to_numpy()

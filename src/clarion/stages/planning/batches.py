@@ -1,7 +1,8 @@
 """From decisions to batches: one network, one instant and one loudness each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -52,8 +53,7 @@ def cut(
             pl.Series("quiet", kind), pl.Series("open_until_us", open_until_us)
         )
     batches: list[PlannedBatch] = []
-    kinds = keyed.partition_by("network", "run_us", "silent", as_dict=True, maintain_order=True)
-    for (code, run_us, silent), part in kinds.items():
+    for (code, run_us, silent), part in _kinds(keyed):
         network, run_at = Network(code), instant(run_us) if run_us else None
         size = _size(claimed)
         for start in range(0, len(part), size):
@@ -71,6 +71,14 @@ def cut(
                 )
             )
     return batches
+
+
+def _kinds(rows: pl.DataFrame) -> Iterable[tuple[tuple[Any, ...], pl.DataFrame]]:
+    """The rows of each network, instant and loudness; mostly there is but one of each."""
+    names = ("network", "run_us", "silent")
+    if all(rows[name].min() == rows[name].max() for name in names):
+        return [(rows.select(names).row(0), rows)]
+    return rows.partition_by(*names, as_dict=True, maintain_order=True).items()
 
 
 def _size(claimed: ClaimedShard) -> int:
