@@ -9,9 +9,11 @@ from pathlib import Path
 
 import asyncpg
 import httpx
+import orjson
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from typing_extensions import override
 
 from clarion.adapters.net.loopback_tls import make_loopback_tls, server_context
 from clarion.adapters.net.serve_simulator import serve
@@ -20,6 +22,7 @@ from clarion.app.first_start import first_key
 from clarion.app.roles import run_role
 from clarion.app.settings import Settings, load
 from clarion.app.supervise import prepare_data_dir
+from clarion.ports.simulator import SimulatedAnswer, SimulatedRequest
 from clarion.providers.apns.simulator import ApnsFaults, ApnsSimulator
 
 READY_S = 20.0
@@ -50,12 +53,29 @@ def apns_token(number: int) -> str:
     return f"{number:064x}"
 
 
+class ListeningApns(ApnsSimulator):
+    """Apple's end, which keeps what people read."""
+
+    def __init__(self, faults: ApnsFaults) -> None:
+        super().__init__(any_token=True, any_key=True, faults=faults, record=True)
+        self.payloads: dict[str, bytes] = {}
+        """Device token -> the body of the last request that was accepted."""
+
+    @override
+    def answer(self, request: SimulatedRequest) -> SimulatedAnswer:
+        """Judge one request."""
+        said = super().answer(request)
+        if said.status == httpx.codes.OK:
+            self.payloads[request.path.rpartition("/")[2]] = request.body
+        return said
+
+
 @dataclass(kw_only=True)
 class Platform:
     """A running platform, and the far end of APNs."""
 
     http: httpx.AsyncClient
-    apns: ApnsSimulator
+    apns: ListeningApns
     settings: Settings
     stop: asyncio.Event
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -73,6 +93,20 @@ class Platform:
         assert answer.status_code == httpx.codes.OK, answer.text
         found: dict[str, object] = answer.json()
         return found
+
+    async def done(self, message: object, recipients: int) -> dict[str, object]:
+        """The message once so many recipients have an outcome; others may still be held."""
+        async with asyncio.timeout(READY_S):
+            while True:
+                found = await self.get(f"/v1/messages/{message}")
+                if f"'done': {recipients}," in str(found["progress"]):
+                    return found
+                await asyncio.sleep(0.05)
+
+    def alert(self, number: int) -> tuple[str, str]:
+        """Title and body that the phone of person `number` got last."""
+        shown = orjson.loads(self.apns.payloads[apns_token(number)])["aps"]["alert"]
+        return shown["title"], shown["body"]
 
     async def finished(self, message: object) -> dict[str, object]:
         """The message once every recipient has an outcome."""
@@ -160,7 +194,7 @@ async def platform(
     tls_dir = short_dir / "tls"
     tls_dir.mkdir()
     tls = make_loopback_tls(tls_dir, clock.now())
-    apns = ApnsSimulator(any_token=True, any_key=True, faults=apns_faults, record=True)
+    apns = ListeningApns(apns_faults)
     async with AsyncExitStack() as stack:
         context = server_context(tls.certificate, tls.key, alpn=("h2",))
         handle = await serve(apns, host="127.0.0.1", port=0, tls=context, clock=clock)
