@@ -335,6 +335,7 @@ def main() -> None:
     """The benchmark, or its node."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="under 50 s, smaller numbers")
+    parser.add_argument("--json", action="store_true", help="the line is JSON in any case")
     parser.add_argument("--node", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.node is not None:
