@@ -143,8 +143,12 @@ class Entry:
         return replace(self, personal=Erased(hash=self.personal.digest()))
 
 
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+"""Made once: `json.dumps` with options makes another one for each call."""
+
+
 def _json(value: Mapping[str, object]) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def _framed(*parts: bytes) -> bytes:
