@@ -34,11 +34,15 @@ async def give_consents(connection: Connection, audience: Audience) -> None:
         f"entries in {seconds:.1f} s ({number(entries / seconds)}/s)"
     )
     now = clock.now()
-    async with asyncio.TaskGroup() as group:
-        for person, zone in audience.sleepers:
-            body = {"quiet_hours": demo_rules.own_windows(now, zone)}
-            path = f"/v1/users/{person}/preferences"
-            group.create_task(connection.put(path, body))
+    await asyncio.gather(
+        *(
+            connection.put(
+                f"/v1/users/{person}/preferences",
+                {"quiet_hours": demo_rules.own_windows(now, zone)},
+            )
+            for person, zone in audience.sleepers
+        )
+    )
     OUT.print(f"  {number(len(audience.sleepers))} people set quiet hours of their own")
 
 
@@ -50,9 +54,7 @@ async def _record_all(connection: Connection, part: pl.DataFrame) -> int:
         async with free:
             return await _record(connection, rows)
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(rows)) for rows in part.iter_slices(CONSENT_ROWS)]
-    return sum(task.result() for task in tasks)
+    return sum(await asyncio.gather(*(one(rows) for rows in part.iter_slices(CONSENT_ROWS))))
 
 
 async def _record(connection: Connection, rows: pl.DataFrame) -> int:
