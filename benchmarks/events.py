@@ -203,13 +203,13 @@ async def measure(target: Platform, sizes: Sizes) -> tuple[dict[str, float], dic
     if found != PEOPLE + sizes.a_round * 3 * sizes.rounds:
         raise RuntimeError(f"{found} events are recorded")
     figures = {"events_a_file": float(sizes.a_round)}
-    for kind, tooks in ours.items():
+    for kind, spans in ours.items():
         mark = "" if kind == "ndjson" else f"{kind}_"
-        seconds = median(took.seconds for took in tooks)
+        seconds = median(took.seconds for took in spans)
         figures |= {
             f"{mark}events_per_s": sizes.a_round / seconds,
-            f"{mark}cpu_us_per_event": median(t.cpu_s for t in tooks) / sizes.a_round * 1e6,
-            f"{mark}api_cpu_us_per_event": median(t.api_cpu_s for t in tooks) / sizes.a_round * 1e6,
+            f"{mark}cpu_us_per_event": median(t.cpu_s for t in spans) / sizes.a_round * 1e6,
+            f"{mark}api_cpu_us_per_event": median(t.api_cpu_s for t in spans) / sizes.a_round * 1e6,
         }
     limit = median(peers)
     figures |= {

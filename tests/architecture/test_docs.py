@@ -336,7 +336,7 @@ def test_lock_files_name_no_host() -> None:
 
 def test_no_file_names_a_place_that_only_one_machine_has() -> None:
     """Paths of whoever wrote it mean nothing to whoever reads it."""
-    private = re.compile(r"(?<![\w.])/(?:work|Users/\w|home/\w+/(?!\.local))[/\w]*")
+    private = re.compile(r"(?<![\w.])/(?:work\b|Users/\w|home/\w+/(?!\.local))[/\w]*")
     found = [
         f"{path.relative_to(ROOT)}: {match.group()}"
         for path in tracked()

@@ -39,7 +39,7 @@ async def test_a_syntax_error_is_a_bug(pool: Pool) -> None:
     """So is a statement that the server does not understand."""
     with pytest.raises(asyncpg.PostgresSyntaxError):
         async with reading(pool) as connection:
-            await connection.fetchval("selekt 1")
+            await connection.fetchval("no such statement")
 
 
 async def test_a_connection_that_the_server_ends_is_the_store_away(pool: Pool) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from clarion.adapters.facts.duckdb.client import FactsClient
 from clarion.adapters.net.transport import NetTransport, TransportSettings
@@ -32,6 +33,7 @@ from clarion.adapters.state.segments import PostgresSegments
 from clarion.adapters.state.send_line import PostgresHousekeeping, PostgresSendLine
 from clarion.adapters.state.suppression import PostgresSuppressions
 from clarion.adapters.system import SystemChance, SystemClock
+from clarion.app.address import push_origin
 from clarion.app.settings import Settings, SettingsError
 from clarion.domain.credential_health import FaultPolicy
 from clarion.domain.ids import CredentialId
@@ -218,8 +220,9 @@ def remembering(
 
 
 def allow_list(settings: Settings) -> AllowList:
-    """Hosts that the egress guard lets pass."""
-    return AllowList.parse(settings.egress.allow_hosts)
+    """Hosts that the egress guard lets pass: those that are listed, and our own push service."""
+    own = (urlsplit(push_origin(settings)).netloc,) if settings.push.processes else ()
+    return AllowList.parse((*settings.egress.allow_hosts, *own))
 
 
 @cache

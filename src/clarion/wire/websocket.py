@@ -280,7 +280,7 @@ class Upgrade:
 
 
 def read_upgrade(fields: Mapping[str, str]) -> Upgrade:
-    """Check a GET's fields (names in lower case) as section 4.2.1 demands.
+    """Check the fields of a GET (names in lower case) as section 4.2.1 demands.
 
     Raises:
         WebSocketError: they ask for something else; the sentence says what is missing.
