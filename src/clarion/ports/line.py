@@ -49,6 +49,8 @@ class ClaimedShard:
     """The lowest of the rates that bind the message: the app's and its own."""
     started_at: datetime
     """When the message's time had come: what ages in segments count from."""
+    begun: bool = False
+    """Some recipients of the message are planned for: that nobody misses a word is settled."""
 
 
 class ShardUnreadableError(Exception):
@@ -153,6 +155,14 @@ class PlanLine(Protocol):
         self, claimed: ClaimedShard, run_at: datetime, now: datetime, *, why: str | None = None
     ) -> None:
         """Give a shard back that can't be planned now; one of a withdrawn message is at its end."""
+        ...
+
+    async def refuse(self, claimed: ClaimedShard, now: datetime, *, why: str) -> bool:
+        """Pause a message that can't be sent to everybody as its sender wants, and say why.
+
+        It is planned again from the start when it is resumed. False, and nothing has changed, when
+        some of its recipients were planned for meanwhile.
+        """
         ...
 
     async def readmit(self) -> int:

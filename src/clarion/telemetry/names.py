@@ -21,6 +21,7 @@ class LogEvent(StrEnum):
     SHARD_PLANNED = "planning.shard_planned"
     SHARD_POISONED = "planning.shard_poisoned"
     SHARD_OVERTAKEN = "planning.shard_overtaken"
+    WORDS_MISSING = "planning.words_missing"
     BATCH_POISONED = "delivery.batch_poisoned"
     LEASE_LOST = "delivery.lease_lost"
     LEASE_EXPIRED = "delivery.lease_expired"

@@ -164,6 +164,28 @@ class PostgresPlanLine:
         held = _Held(message=shard.message, low=shard.low, fence=claimed.fence)
         await self._give_back(held, run_at, now, why)
 
+    async def refuse(self, claimed: ClaimedShard, now: datetime, *, why: str) -> bool:
+        """See the port."""
+        shard, steering = claimed.shard, statements("messages")
+        of = (shard.message, shard.low, claimed.fence)
+        async with transaction(self._pool) as connection:
+            state = await connection.fetchval(_SQL["message_state"], shard.message)
+            if state == MessageState.CANCELING:
+                await self._end_shard(connection, of, now)
+                return True
+            if await connection.fetchval(_SQL["begun"], shard.message):
+                return False
+            hold, told = True, why[:TROUBLE_LENGTH]
+            held = await connection.execute(_SQL["postpone_shard"], *of, now, hold, told)
+            if held == "UPDATE 0":  # the lease was lost: whoever has it finds out for itself
+                return True
+            if state == MessageState.SENDING:
+                await connection.execute(
+                    steering["set_state"], shard.message, int(MessageState.PAUSED), now
+                )
+                await connection.execute(steering["hold_shards"], shard.message)
+        return True
+
     async def readmit(self) -> int:
         """See the port."""
         async with reading(self._pool) as connection:
@@ -186,8 +208,16 @@ class PostgresPlanLine:
                 hold = unreadable or state == MessageState.PAUSED
                 told = None if why is None else why[:TROUBLE_LENGTH]
                 await connection.execute(_SQL["postpone_shard"], *of, run_at, hold, told)
-            elif await connection.fetchval(_SQL["finish_shard"], *of) is not None:
-                await connection.execute(_SQL["count_plan"], mine.message, 0, 0, now)
+            else:
+                await self._end_shard(connection, of, now)
+
+    @staticmethod
+    async def _end_shard(
+        connection: asyncpg.Connection, of: tuple[MessageId, int, int], now: datetime
+    ) -> None:
+        """Nobody is chosen any more from a shard of a withdrawn message."""
+        if await connection.fetchval(_SQL["finish_shard"], *of) is not None:
+            await connection.execute(_SQL["count_plan"], of[0], 0, 0, now)
 
     async def resolve(self, app: AppId, target: Target, fields: Sequence[str] = ()) -> Resolved:
         """See the port."""
@@ -245,6 +275,7 @@ def _claimed(row: asyncpg.Record, rules: AppRules) -> ClaimedShard:
         digest=moment.digest,
         per_minute=_rate(rules, moment, shard.lane),
         started_at=row["started_at"],
+        begun=row["begun"],
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -10,9 +11,11 @@ from clarion.ports.line import ClaimedShard, OvertakenError, PlanLine, ShardUnre
 from clarion.ports.messages import StoreUnavailableError
 from clarion.ports.rendering import PreparedContent
 from clarion.ports.system import Clock
+from clarion.stages.planning.foreseeing import check_words
 from clarion.stages.planning.gathered import DigestWords
 from clarion.stages.planning.ports import PlanningPorts
 from clarion.stages.planning.shard import ShardPlan, people_of, plan_shard, usage_of
+from clarion.stages.planning.writing import WordsMissingError
 from clarion.telemetry.logs import log
 from clarion.telemetry.metrics import Metrics
 from clarion.telemetry.names import LogEvent, Metric
@@ -123,9 +126,29 @@ async def _keep_lease(line: PlanLine, clock: Clock, claimed: ClaimedShard) -> No
 
 
 async def _plan_shard(ports: PlanningPorts, claimed: ClaimedShard) -> None:
+    """Decide and commit, unless the message is not for people who miss one of its words."""
+    try:
+        await _decide(ports, claimed)
+    except WordsMissingError as error:
+        if not await ports.line.refuse(claimed, ports.clock.now(), why=str(error)):
+            await _decide(ports, replace(claimed, begun=True))
+            return
+        log(
+            _log,
+            logging.WARNING,
+            LogEvent.WORDS_MISSING,
+            message=claimed.shard.message,
+            recipients=error.recipients,
+            cause=str(error),
+        )
+
+
+async def _decide(ports: PlanningPorts, claimed: ClaimedShard) -> None:
     """Decide and commit; again, at once, when other messages to the same people were faster."""
     credentials = await ports.line.credentials(claimed.shard.app)
     words = await words_of(ports, claimed)
+    if words is not None and words.refuses_missing and not claimed.begun:
+        await check_words(ports, claimed, words, credentials)
     people = await people_of(ports, claimed, () if words is None else words.fields)
     if isinstance(words, DigestWords):
         people.rows = words.only(people.rows)

@@ -121,7 +121,7 @@ def plan_shard(
     )
     ledger = Ledger.empty() if usage is None else usage.ledger
     said = decide(read, claimed.policy, now_us=now_us, usage=ledger)
-    written = write(people.rows, read, said, words, now)
+    written = write(people.rows, read, said, words, now, begun=claimed.begun)
     stays = np.flatnonzero((said.action == Action.SKIP) | (said.action == Action.DIGEST))
     if len(stays):
         facts = left_out(

@@ -1,6 +1,6 @@
 """What those who are sent to read: variants and merge columns, once it is decided who they are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,11 +12,21 @@ from clarion.domain.decision_row import Action, Decisions, Inputs
 from clarion.domain.handoffs import Int64s, UInt16s
 from clarion.domain.intervals import NEVER
 from clarion.domain.outcome import Reason
-from clarion.ports.rendering import Moment, PreparedContent, RenderedContent
+from clarion.ports.rendering import Moment, PreparedContent
 
 
 class WordsMissingError(Exception):
     """People have no value for what a message prints, and the message is not to be sent then."""
+
+    def __init__(self, recipients: int, missing_by: Mapping[str, int]) -> None:
+        names = ", ".join(f"`{name}` ({count})" for name, count in missing_by.items())
+        who = "1 recipient has" if recipients == 1 else f"{recipients} recipients have"
+        super().__init__(
+            f"{who} no value for {names}: nothing was sent. "
+            "Give them one and resume the message, or cancel it"
+        )
+        self.recipients = recipients
+        self.missing_by = missing_by
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,8 +49,12 @@ def write(
     said: Decisions,
     words: PreparedContent | None,
     now: datetime,
+    *,
+    begun: bool = False,
 ) -> Written:
     """Render for whoever is sent to; `said` leaves out, in place, whom the words fail.
+
+    With `begun`, others are being sent to already: who misses a variable since is left out.
 
     Raises:
         WordsMissingError: a variable is missing for somebody, and the message minds.
@@ -52,8 +66,8 @@ def write(
         return Written(rows=chosen, place=going, variants=None, variant=variant)
     moment = Moment(now=now, zone=read.zone[going], zones=read.zone_names)
     rendered = words.render(chosen, moment)
-    if words.refuses_missing and rendered.missing.any():
-        raise WordsMissingError(_told(rendered))
+    if words.refuses_missing and not begun and rendered.missing.any():
+        raise WordsMissingError(int(rendered.missing.sum()), rendered.missing_by)
     variant[going] = rendered.rows["message"].to_numpy()
     _leave_out(said, going[rendered.missing], Reason.VARIABLE_MISSING)
     _leave_out(said, going[rendered.failed & ~rendered.missing], Reason.TEMPLATE_FAILED)
@@ -71,8 +85,3 @@ def _leave_out(said: Decisions, rows: Int64s, why: Reason) -> None:
     said.reason[rows] = why
     said.silent[rows] = False
     said.open_until_us[rows] = NEVER
-
-
-def _told(rendered: RenderedContent) -> str:
-    names = ", ".join(f"`{name}` ({count})" for name, count in rendered.missing_by.items())
-    return f"{int(rendered.missing.sum())} recipients have no value for {names}"

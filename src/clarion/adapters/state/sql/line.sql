@@ -60,11 +60,15 @@ from pick, message m
 where s.message_id = pick.message_id and s.low = pick.low and m.id = s.message_id
 returning s.message_id::text as message_id, s.low, s.high, s.app_id, s.lane, s.fence, s.claims,
           m.target::text as target, m.xid::text::bigint as xid, m.envelope,
-          m.policy::text as policy, m.started_at
+          m.policy::text as policy, m.started_at, m.recipients > 0 as begun
 
 -- name: message_state
 -- Locked, so that a pause or a withdrawal comes before or after.
 select state from message where id = $1::text::uuid for update
+
+-- name: begun
+-- Whether somebody was planned for. The message is locked.
+select recipients > 0 from message where id = $1::text::uuid
 
 -- name: postpone_shard
 -- Back to the queue with the reason, or held ($5): its message is paused, or nobody can read it.
