@@ -8,6 +8,7 @@ import polars as pl
 
 from clarion.adapters.state.registration import FEW_ROWS, token_key
 from clarion.adapters.state.statements import statements
+from clarion.adapters.state.suppression import hold_suppressions
 from clarion.domain.ids import AppId
 
 _BETWEEN: Final = "\x1f"
@@ -40,6 +41,7 @@ async def find_people(
     unknown = named.filter(pl.col("person").is_null())["external_id"].drop_nulls().unique()
     if not len(unknown):
         return named
+    await hold_suppressions(connection, app)
     sql = statements("naming")["create_people"]
     await connection.execute(sql, app, unknown.str.join(_BETWEEN).item(), create)
     return await _find(connection, app, rows)

@@ -37,7 +37,10 @@ select array_agg(kind) as kinds, array_agg(place) as places, array_agg(id) as id
 from found;
 
 -- name: create_people
--- People of external ids that nobody has; in one order for all, because inserts wait for each other.
-insert into users (app_id, external_id, created_at, updated_at)
-select $1, name, $3, $3 from unnest(string_to_array($2, E'\x1f')) as name order by name
+-- People of external ids that nobody has, suppressed where a list says so; in one order for all,
+-- because inserts wait for each other.
+insert into users (app_id, external_id, created_at, updated_at, suppressed)
+select $1, name, $3, $3,
+    exists (select from suppression s where s.app_id = $1 and s.external_id = name)
+from unnest(string_to_array($2, E'\x1f')) as name order by name
 on conflict (app_id, external_id) where external_id is not null do nothing;
