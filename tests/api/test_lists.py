@@ -88,3 +88,52 @@ async def test_people_subscribe_to_topics(world: World, admin: httpx.AsyncClient
     assert of_ann.json() == {"topics": ["goals", "news"]}
     assert (await admin.get("/v1/users/ann/topics")).json() == {"topics": ["goals"]}
     assert (await admin.put("/v1/users/zoe/topics/goals")).status_code == 404
+
+
+async def test_who_comes_by_a_list_or_an_event_is_suppressed(admin: httpx.AsyncClient) -> None:
+    """A name on a suppression list stays unsendable, whichever way it comes in."""
+    await admin.put("/v1/suppression-lists/complaints", json={})
+    names = {"external_ids": ["zoe", "yan"]}
+    await admin.post("/v1/suppression-lists/complaints/names", json=names)
+    await admin.put("/v1/lists/vip", json={})
+    body = {"members": [{"external_id": "zoe"}]}
+    await admin.post("/v1/lists/vip/members?unknown_users=create", json=body)
+    await admin.post("/v1/events", json={"events": [{"external_id": "yan", "name": "view"}]})
+
+    for name in ("zoe", "yan"):
+        held = await admin.get(f"/v1/users/{name}/export")
+        assert held.json()["state"]["suppressed"] is True, name
+
+
+async def test_whoever_logs_in_brings_lists_and_topics_along(admin: httpx.AsyncClient) -> None:
+    """What the known person left stays left."""
+    await people(admin, "ann")
+    made = await admin.post("/v1/users", json={})
+    stranger = {"user": made.json()["id"]}
+    for name in ("vip", "beta"):
+        await admin.put(f"/v1/lists/{name}", json={})
+        await admin.post(f"/v1/lists/{name}/members", json={"members": [stranger]})
+    ann = {"members": [{"external_id": "ann"}]}
+    await admin.post("/v1/lists/beta/members", json=ann)
+    await admin.post("/v1/lists/beta/members?action=remove", json=ann)
+    await admin.post("/v1/topics/goals/members", json={"members": [stranger]})
+    merged = {**stranger, "external_id": "ann"}
+    done = await admin.post("/v1/users:merge", json=merged)
+
+    assert done.status_code == 200, done.text
+    assert (await admin.get("/v1/users/ann/topics")).json() == {"topics": ["goals"]}
+    held = (await admin.get("/v1/users/ann/export")).json()["state"]
+    assert held["lists"] == ["vip"]
+
+
+async def test_a_list_that_a_segment_names_stays(admin: httpx.AsyncClient) -> None:
+    """Until no segment names it."""
+    await admin.put("/v1/lists/vip", json={})
+    made = await admin.put("/v1/segments/best", json={"expression": 'in list("vip")'})
+    refused = await admin.delete("/v1/lists/vip")
+    await admin.delete("/v1/segments/best")
+
+    assert made.status_code == 201, made.text
+    assert (refused.status_code, refused.json()["code"]) == (409, "state_conflict")
+    assert "best" in refused.json()["detail"]
+    assert (await admin.delete("/v1/lists/vip")).status_code == 204

@@ -125,8 +125,9 @@ async def read_devices(api: Api, call: Exchange) -> Answer:
 async def merge(api: Api, call: Exchange) -> Answer:
     """An anonymous person turns out to be `external_id`.
 
-    Devices, aliases and attributes move to the person of that external id, where what is known
-    already wins; when nobody has it, the anonymous person gets it.
+    Devices, aliases, attributes, lists and topics move to the person of that external id, where
+    what is known already wins; recorded events stay under the number that they came with. When
+    nobody has the external id, the anonymous person gets it.
     """
     body = await call.json(MergeBody, api.deps.limits.max_body)
     record = await api.deps.people.login(

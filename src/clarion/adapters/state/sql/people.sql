@@ -62,9 +62,19 @@ update users set
 where app_id = $1 and id = $2 and external_id is null;
 
 -- name: move_belongings
--- Devices and aliases of the person $2 go to the person $3.
+-- Devices, aliases, lists and topics of the person $2 go to the person $3; what that person joined
+-- or left before stays so.
 with moved as (
     update user_alias set user_id = $3 where app_id = $1 and user_id = $2
+), listed as (
+    insert into list_member (list_id, user_id)
+    select list_id, $3 from list_member where user_id = $2 and member order by list_id
+    on conflict (list_id, user_id) do nothing
+), subscribed as (
+    insert into topic_member (app_id, topic, user_id)
+    select app_id, topic, $3 from topic_member
+    where app_id = $1 and user_id = $2 and member order by topic
+    on conflict (app_id, topic, user_id) do nothing
 )
 update device set user_id = $3, updated_at = $4, xid = pg_current_xact_id()
 where app_id = $1 and user_id = $2;
