@@ -29,7 +29,7 @@ from clarion.domain.naming import (
     numbered_networks,
     text_rules,
 )
-from clarion.domain.registration import INSTANT, RowProblem
+from clarion.domain.registration import INSTANT, RowProblem, timely
 from clarion.domain.segments.expression import Signal
 
 RESERVED: Final = "clarion."
@@ -164,6 +164,7 @@ def _finished(frame: pl.DataFrame, now: datetime) -> pl.DataFrame:
             (pl.coalesce("made_us", "at_us") // _DAY_US).cast(pl.Int32).alias("day"),
             # The day above is that of what was given: a repeat, judged later, has the same.
             pl.min_horizontal("at_us", pl.lit(_us(now), pl.Int64)).alias("at_us"),
+            timely(frame["properties"]),
         )
         .select(list(COLUMNS))
     )

@@ -73,7 +73,7 @@ def read_parquet(path: Path, layout: Layout = REGISTRATIONS) -> Iterator[RawBatc
         with pq.ParquetFile(path) as file:
             spread = spread_of(file.schema_arrow.names, layout)
             for batch in file.iter_batches(batch_size=PARQUET_ROWS):
-                columns = _cells(batch)
+                columns = _cells(batch, line)
                 lines = range(line, line + batch.num_rows)
                 line += batch.num_rows
                 yield _batch(spread, columns, lines, [], batch.num_rows)
@@ -81,8 +81,9 @@ def read_parquet(path: Path, layout: Layout = REGISTRATIONS) -> Iterator[RawBatc
         raise MalformedFileError(line, f"the Parquet file can't be read: {error}") from error
 
 
-def _cells(batch: pa.RecordBatch) -> list[Cells]:
+def _cells(batch: pa.RecordBatch, line: int) -> list[Cells]:
     """Text stays a column; values of other types become plain ones."""
+    batch.validate(full=True)  # text may be no UTF-8
     texts = [
         field.name
         for field in batch.schema
@@ -91,9 +92,23 @@ def _cells(batch: pa.RecordBatch) -> list[Cells]:
     made = pl.from_arrow(batch.select(texts)) if texts else pl.DataFrame()
     frame = made if isinstance(made, pl.DataFrame) else made.to_frame()
     return [
-        frame[name] if name in texts else column.to_pylist()
+        frame[name] if name in texts else _plain_values(name, column, line)
         for name, column in zip(batch.schema.names, batch.columns, strict=True)
     ]
+
+
+def _plain_values(name: str, column: pa.Array, line: int) -> list[object]:
+    """Values of a column; instants are cut to microseconds."""
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+    try:
+        values: list[object] = column.to_pylist()
+    except (
+        ValueError,
+        OverflowError,
+    ) as error:  # an instant or a number that Python has no name for
+        raise MalformedFileError(line, f"the column {name!r} can't be read: {error}") from error
+    return values
 
 
 class CsvReader:
@@ -250,7 +265,10 @@ def flattened(
         flat = nested
     for name in layout.objects:
         if flat.get(name) is not None:
-            flat[name] = orjson.dumps(flat[name]).decode()
+            try:
+                flat[name] = orjson.dumps(flat[name]).decode()
+            except orjson.JSONEncodeError:  # what is read may be deeper than what is written
+                return _malformed(number, f"{name} is nested too deeply")
     return flat
 
 

@@ -3,6 +3,7 @@
 Aliases too: `aliases.crm`.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,9 +56,11 @@ def spread_of(names: Sequence[str], layout: Layout = REGISTRATIONS) -> Spread:
     """
     plain: dict[str, int] = {}
     attributes: list[SpreadColumn] = []
+    seen: set[str] = set()
     for place, name in enumerate(names):
-        if names.index(name) != place:
+        if name in seen:
             raise MalformedFileError(1, f"the column {name!r} is there twice")
+        seen.add(name)
         owner, dot, rest = name.partition(".")
         if name in layout.columns:
             plain[name] = place
@@ -157,7 +160,12 @@ def value_of(value: object) -> object:
     if isinstance(value, datetime):
         aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
         return aware.astimezone(UTC).isoformat()
-    return orjson.dumps(value).decode() if isinstance(value, dict | list) else value
+    if not isinstance(value, dict | list):
+        return value
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        return value  # octets, decimals and such are no JSON: refused as the wrong type
 
 
 def _joined(
@@ -189,12 +197,29 @@ def _joined(
 def _as_given(cell: object) -> object:
     if isinstance(cell, datetime):
         return {"time": value_of(cell)}
-    return cell if isinstance(cell, str | int | float | bool | list | tuple) else None
+    if isinstance(cell, list):
+        return _json_list(cell)
+    if isinstance(cell, float):
+        return cell if math.isfinite(cell) else None
+    return cell if isinstance(cell, str | int) else None
+
+
+def _as_time(cell: object) -> object:
+    return {"time": value_of(cell)} if isinstance(cell, str | datetime) else None
+
+
+def _json_list(cell: list[object]) -> object:
+    """The list, unless it holds what JSON has not."""
+    try:
+        orjson.dumps(cell)
+    except orjson.JSONEncodeError:
+        return None
+    return cell
 
 
 def _as_list(cell: object) -> object:
     if not isinstance(cell, str):
-        return cell if isinstance(cell, list | tuple) else None
+        return _json_list(cell) if isinstance(cell, list) else None
     try:
         found = orjson.loads(cell)
     except orjson.JSONDecodeError:
@@ -204,7 +229,8 @@ def _as_list(cell: object) -> object:
 
 def _as_number(cell: object) -> object:
     whole = to_number(cell, whole=True)
-    return to_number(cell, whole=False) if whole is None else whole
+    number = to_number(cell, whole=False) if whole is None else whole
+    return number if number is None or math.isfinite(number) else None
 
 
 KINDS: Final[Mapping[str, Callable[[object], object]]] = {
@@ -212,7 +238,7 @@ KINDS: Final[Mapping[str, Callable[[object], object]]] = {
     "string": lambda cell: cell if isinstance(cell, str) else None,
     "number": _as_number,
     "boolean": to_truth,
-    "time": lambda cell: {"time": value_of(cell)},
+    "time": _as_time,
     "list": _as_list,
 }
 """How a cell becomes an attribute; the nameless kind is what the file itself says it is."""
