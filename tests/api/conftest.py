@@ -42,7 +42,7 @@ from clarion.domain.decided import Decided
 from clarion.domain.ids import AppId, UserId
 from clarion.domain.network import Network
 from clarion.domain.segments.checking import SegmentAt
-from clarion.ports.audience import AUDIENCE_SCHEMA, Audience, AudiencePiece, AudienceScan, Reach
+from clarion.ports.audience import AUDIENCE_SCHEMA, AudiencePiece, AudienceScan, Reach
 from clarion.ports.decisions import DecidedCount
 from clarion.ports.erasure import Plain
 from clarion.ports.facts import Facts
@@ -125,7 +125,7 @@ async def world(database_url: str) -> AsyncIterator[World]:
         acceptor=PostgresJournal(pool),
         messages=PostgresMessages(pool),
         facts=_facts(),
-        audience=cast("Audience", None),
+        audience=EmptyColumns(),
         counts=EmptyColumns(),
         decisions=EmptyColumns(),
         dry_runs=DryRunPorts(
