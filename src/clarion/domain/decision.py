@@ -33,7 +33,7 @@ from clarion.domain.permission import refused
 from clarion.domain.policy import Policy, UnknownZone
 from clarion.domain.quiet_hours import QuietRules, QuietVerdict, quiet_times
 from clarion.domain.send_time import At, AtLocal, SendTimes, instant_us, send_times
-from clarion.domain.zones import DAY_US, SECOND_US, UNKNOWN_ZONE, ZoneTable
+from clarion.domain.zones import DAY_US, MINUTE_US, SECOND_US, UNKNOWN_ZONE, ZoneTable
 
 Mask = npt.NDArray[np.bool_]
 
@@ -309,7 +309,7 @@ def _apply(
     later: bool,
 ) -> Int64s:
     """Write down what the caps said; returns the rows that have to be asked again."""
-    _, policy, place = where
+    _, policy, place = where  # what is put off goes by whole minutes: people share batches
     dropped = rows[answers.verdict == CapVerdict.DROPPED]
     digested = rows[answers.verdict == CapVerdict.DIGESTED]
     moved = answers.verdict == CapVerdict.DEFERRED
@@ -320,7 +320,8 @@ def _apply(
         sheet.capped_later[dropped] = True
         sheet.digested_later[digested] = True
     deferred: Int64s = rows[moved]
-    sheet.send_us[deferred] = sheet.permitted_us[deferred] = answers.until_us[moved]
+    until_us = -(-answers.until_us[moved] // MINUTE_US) * MINUTE_US
+    sheet.send_us[deferred] = sheet.permitted_us[deferred] = until_us
     sheet.held_for[deferred] = Reason.HELD_FOR_CAP
     return deferred
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from clarion.domain.content import Message
@@ -15,10 +14,8 @@ from clarion.domain.intervals import NEVER
 from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
 from clarion.domain.lateness import closing, lateness_of
 from clarion.domain.network import Network
-from clarion.domain.outcome import Reason
 from clarion.domain.send_time import instant
 from clarion.domain.silence import silenced
-from clarion.domain.zones import MINUTE_US
 from clarion.ports.line import ClaimedShard, PlannedBatch
 from clarion.stages.planning.writing import Written
 
@@ -103,13 +100,7 @@ def _content(
 
 
 def _run_us(said: Decisions, going: Int64s) -> Int64s:
-    """When each row is sent, 0 for at once.
-
-    What a cap has put off is due at an instant of each person's own: a minute's share together.
-    """
-    send_us = said.send_us[going]
-    capped = said.reason[going] == Reason.HELD_FOR_CAP
-    minute = -(-send_us // MINUTE_US) * MINUTE_US
-    run_us: Int64s = np.where(capped, minute, send_us)
+    """When each row is sent, 0 for at once."""
+    run_us = said.send_us[going]
     run_us[said.action[going] == Action.SEND] = 0
     return run_us
