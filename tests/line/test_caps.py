@@ -192,6 +192,45 @@ async def test_what_no_cap_could_stop_is_counted_and_sorted_in_later(capped: Sto
     assert after.ledger.at_us.tolist() == [instant_us(capped.now)]
 
 
+async def test_a_withdrawn_message_s_loose_entries_do_not_count(capped: Store) -> None:
+    """Sorted in, they are still its own."""
+    journal, planner = PostgresJournal(capped.pool), ports(capped)
+    made = replace(store_message(capped, 1), moment=Moment(local=LATER))
+    await journal.accept(made, capped.now)
+    await planner.line.expand_due(capped.now, limit=10)
+    await plan_all(planner)
+    assert await capped.pool.fetchval("select range from frequency_ledger") == -1
+    messages = PostgresMessages(capped.pool)
+    await messages.steer(capped.app, made.message.id, MessageInput.CANCEL, capped.later(1))
+    assert await planner.frequency.sort_in(capped.later(60), at_once=10) == 1
+
+    usage = await planner.frequency.read(capped.app, (0, 1024), capped.now - timedelta(days=1))
+    assert len(usage.ledger) == 0
+
+
+async def test_what_a_cap_puts_off_is_sent_at_the_instant_that_was_recorded(store: Store) -> None:
+    """A whole minute, at which the cap permits it: by decision, ledger and batch alike."""
+    await store.add_people(PEOPLE)
+    await rule(store, [{"count": 1, "per": "24h", "action": "defer"}])
+    journal = PostgresJournal(store.pool)
+    sent_at = store.later(17.25)
+    for number, second in ((1, 17.25), (2, 30), (3, 40)):
+        planner = ports(store, now=store.later(second))
+        await journal.accept(everybody(store, number), store.now)
+        await planner.line.expand_due(store.later(second), limit=10)
+        await plan_all(planner)
+
+    first = store.now + timedelta(days=1, minutes=1)
+    due = [first, first + timedelta(days=1)]
+    rows = await store.pool.fetch("select distinct run_at from batch order by run_at")
+    assert [row["run_at"] for row in rows] == [sent_at, *due]
+    said = await decisions(store)
+    held = said[said["reason"] == Reason.HELD_FOR_CAP]
+    assert np.unique(held["send_us"]).tolist() == [instant_us(at) for at in due]
+    usage = await ports(store).frequency.read(store.app, (0, 1024), store.now)
+    assert np.unique(usage.ledger.at_us).tolist() == [instant_us(at) for at in (sent_at, *due)]
+
+
 def store_message(store: Store, number: int) -> NewMessage:
     """A transactional message to one person."""
     return store.message(number, Target(users=["u1"]))

@@ -54,6 +54,53 @@ async def test_what_is_planned_while_the_message_is_paused_waits(store: Store) -
     await nothing_is_sent(store)
 
 
+async def test_what_is_planned_while_the_message_is_withdrawn_ends_at_once(store: Store) -> None:
+    """A batch that was held for tomorrow is only there to be recorded as canceled."""
+    await store.add_people(1)
+    line = PostgresPlanLine(store.pool)
+    new = store.message(1, Target(users=["u0"]))
+    await PostgresJournal(store.pool).accept(new, store.now)
+    await line.expand_due(store.now, limit=10)
+    claimed = await line.claim_shard("p", store.now, 60)
+    assert claimed is not None
+    messages = PostgresMessages(store.pool)
+    await messages.steer(store.app, new.message.id, MessageInput.CANCEL, store.now)
+    resolved = await line.resolve(store.app, claimed.target)
+    credentials = await line.credentials(store.app)
+    batch = PlannedBatch(
+        key="b1",
+        network=Network.APNS,
+        credential=credentials[Network.APNS],
+        planned_xid=resolved.xid,
+        rows=resolved.rows,
+        run_at=store.later(86_400),
+    )
+    assert await line.commit_shard(claimed, [batch], [], store.now)
+
+    leased = await claim(store, "s")
+    assert leased.canceled == {new.message.id}
+
+
+async def test_put_off_parts_of_a_withdrawn_message_end_at_once(store: Store) -> None:
+    """What was on its way when the message was withdrawn does not wait for tomorrow either."""
+    await planned(store)
+    line = PostgresSendLine(store.pool)
+    leased = await claim(store, "s")
+    messages = PostgresMessages(store.pool)
+    await messages.steer(store.app, leased.batch.messages[0].id, MessageInput.CANCEL, store.now)
+    chunk = chunk_of(leased, 0, len(leased.batch.recipients))
+    retry = RetryBatch(
+        message=leased.batch.messages[0],
+        recipients=leased.batch.recipients.rows(0, 1),
+        run_at=store.later(86_400),
+        attempt=0,
+    )
+    await line.commit(replace(chunk, retries=[retry]), store.now, 60)
+
+    again = await claim(store, "s")
+    assert again.canceled == {leased.batch.messages[0].id}
+
+
 async def test_retries_of_a_paused_message_wait(store: Store) -> None:
     """A chunk that was on the wire at the pause leaves its retries held."""
     await planned(store)

@@ -63,9 +63,12 @@ class PostgresFrequencyBook:
                 return 0
         async with transaction(self._pool) as connection:
             rows = await connection.fetch(_SQL["take_loose"], now - SETTLED, at_once)
-            for app in sorted({row["app_id"] for row in rows}):
-                ledger = decoded([row["rows"] for row in rows if row["app_id"] == app])
-                await add_entries(connection, app, None, by_range(ledger), now)
+            owners: dict[tuple[int, str | None], list[bytes]] = {}
+            for row in rows:  # a withdrawn message's entries have to be told from the others
+                owners.setdefault((row["app_id"], row["message_id"]), []).append(row["rows"])
+            for (app, name), blobs in owners.items():
+                message = None if name is None else MessageId(name)
+                await add_entries(connection, app, message, by_range(decoded(blobs)), now)
         return len(rows)
 
 

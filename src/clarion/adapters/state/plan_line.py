@@ -149,11 +149,15 @@ class PostgresPlanLine:
                 for number, chunk in enumerate(skipped):
                     key = f"plan:{shard.message}:{shard.low}:{number}"
                     await connection.execute(_SQL["insert_chunk"], *chunk_values(key, chunk), now)
-                await connection.execute(
+                state = await connection.fetchval(
                     _SQL["count_plan"], shard.message, len(batches), planned, now
                 )
                 if claimed.per_minute is not None and batches:
                     await spread_batches(connection, shard.app, now)
+                if state == MessageState.CANCELING:  # withdrawn while it was planned
+                    await connection.execute(
+                        statements("messages")["hurry_batches"], shard.message, now
+                    )
         return True
 
     async def postpone(

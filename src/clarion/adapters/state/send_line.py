@@ -82,7 +82,7 @@ class PostgresSendLine:
         async def whole(connection: asyncpg.Connection) -> ChunkAck:
             ack = await _record(connection, chunk, now, lease_s)
             if ack.recorded:
-                await _spread(connection, chunk, now)
+                await _spread(connection, chunk, now, ack.canceled)
             return ack
 
         # Registrations write to the same devices in another order: whoever loses begins anew,
@@ -268,8 +268,13 @@ def _chunk_row(key: str, chunk: ChunkCommit) -> tuple[object, ...]:
     return values[:2] + values[3:]
 
 
-async def _spread(connection: asyncpg.Connection, chunk: ChunkCommit, now: datetime) -> None:
-    """What a chunk changes besides its own outcomes."""
+async def _spread(
+    connection: asyncpg.Connection,
+    chunk: ChunkCommit,
+    now: datetime,
+    canceled: Collection[MessageId],
+) -> None:
+    """What a chunk changes besides its own outcomes. Withdrawn messages' retries end at once."""
     batch = chunk.batch
     for number, retry in enumerate(chunk.retries):
         new = _New(
@@ -280,7 +285,8 @@ async def _spread(connection: asyncpg.Connection, chunk: ChunkCommit, now: datet
             spent_s=retry.spent_s,
             open_until=retry.open_until,
         )
-        await _insert(connection, batch, new, retry.run_at, retry.attempt)
+        run_at = now if retry.message.id in canceled else retry.run_at
+        await _insert(connection, batch, new, run_at, retry.attempt)
     if chunk.burial is not None:
         burial = chunk.burial
         await connection.execute(

@@ -51,7 +51,7 @@ delete from frequency_ledger where id in (
     select id from frequency_ledger where range = -1 and created_at < $1 order by id limit $2
     for update skip locked
 )
-returning app_id, rows
+returning app_id, message_id::text as message_id, rows
 
 -- name: loose_entries
 -- The first look: most of the time there are none.

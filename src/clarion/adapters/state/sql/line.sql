@@ -106,6 +106,7 @@ set open_shards = open_shards - 1,
                        then $4::timestamptz else finished_at end,
     xid = pg_current_xact_id()
 where id = $1::text::uuid
+returning state
 
 -- name: insert_chunk
 -- Outcomes that were decided without sending.
