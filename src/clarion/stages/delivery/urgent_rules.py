@@ -7,6 +7,7 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
+from clarion.domain.app_rules import Moment
 from clarion.domain.consent import bit
 from clarion.domain.decided import Decided
 from clarion.domain.decision import decide
@@ -79,10 +80,10 @@ def rule_group(
     """
     rows = looked.rows
     found = GroupRulings(mine=np.zeros(len(rows), np.bool_), reason=np.zeros(len(rows), np.uint16))
-    kinds: dict[tuple[AppId, str, int | None], list[int]] = {}
+    kinds: dict[tuple[AppId, str, Moment, int | None], list[int]] = {}
     for place, new in enumerate(news):
         policy = _policy(new, looked)
-        key = (new.message.app, new.message.category, policy.expires_us)
+        key = (new.message.app, new.message.category, new.moment, policy.expires_us)
         kinds.setdefault(key, []).append(place)
     for places in kinds.values():
         _rule(found, [news[at] for at in places], [indexes[at] for at in places], looked, now)
