@@ -12,8 +12,10 @@ from tests.line.conftest import Store
 from tests.line.test_caps import everybody, plan_all, ports, rule
 
 from clarion.adapters.state.journal import PostgresJournal
+from clarion.adapters.state.messages import PostgresMessages
 from clarion.domain.app_rules import Moment
 from clarion.domain.batch_pacing import Waiting, spread
+from clarion.domain.campaign import MessageInput
 
 MINUTE = 60_000_000
 BATCHES = st.lists(
@@ -99,3 +101,40 @@ async def test_a_campaign_keeps_its_own_rate(store: Store) -> None:
 
     last = await store.pool.fetchval("select max(run_at) from batch")
     assert (last - store.now).total_seconds() == 190
+
+
+async def test_what_waited_in_a_pause_is_not_sent_all_at_once(slow: Store) -> None:
+    """Resumed, it queues from then on at its rate, and with what others send."""
+    journal, planner, messages = (
+        PostgresJournal(slow.pool),
+        ports(slow),
+        PostgresMessages(slow.pool),
+    )
+    made = everybody(slow, 1)
+    await journal.accept(made, slow.now)
+    await planner.line.expand_due(slow.now, limit=10)
+    await plan_all(planner)
+    await messages.steer(slow.app, made.message.id, MessageInput.PAUSE, slow.later(1))
+    await messages.steer(slow.app, made.message.id, MessageInput.RESUME, slow.later(3600))
+
+    rows = await slow.pool.fetch("select size, run_at from batch order by run_at")
+    at = [(row["run_at"] - slow.later(3600)).total_seconds() for row in rows]
+    assert at == [10 * n for n in range(len(rows))]
+    assert {row["size"] for row in rows} == {20}
+
+
+async def test_a_message_withdrawn_in_a_pause_waits_for_no_turn(slow: Store) -> None:
+    """Its batches are there to be recorded."""
+    journal, planner, messages = (
+        PostgresJournal(slow.pool),
+        ports(slow),
+        PostgresMessages(slow.pool),
+    )
+    made = everybody(slow, 1)
+    await journal.accept(made, slow.now)
+    await planner.line.expand_due(slow.now, limit=10)
+    await plan_all(planner)
+    for what in (MessageInput.PAUSE, MessageInput.CANCEL):
+        await messages.steer(slow.app, made.message.id, what, slow.later(1))
+
+    assert await slow.pool.fetchval("select max(run_at) from batch") == slow.later(1)

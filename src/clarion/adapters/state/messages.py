@@ -10,6 +10,7 @@ import numpy as np
 from clarion.adapters.state.pool import reading, transaction
 from clarion.adapters.state.recipient_columns import decode, encode_recipients
 from clarion.adapters.state.statements import statements
+from clarion.adapters.state.throttle import spread_batches
 from clarion.domain.campaign import MESSAGE_TABLE, MessageInput, MessageState
 from clarion.domain.ids import AppId, MessageId
 from clarion.domain.lanes import Lane
@@ -54,13 +55,17 @@ class PostgresMessages:
             if after is MessageState.SENDING and row["started_at"] is None:
                 after = MessageState.SCHEDULED  # it was paused before its time
             await connection.execute(_SQL["set_state"], message, int(after), now)
-            return await _spread(connection, message, after, now)
+            return await _spread(connection, (app, message), after, now)
 
 
 async def _spread(
-    connection: asyncpg.Connection, message: MessageId, after: MessageState, now: datetime
+    connection: asyncpg.Connection,
+    of: tuple[AppId, MessageId],
+    after: MessageState,
+    now: datetime,
 ) -> MessageState:
     """What a change of state means for the message's work; the state in the end."""
+    app, message = of
     match after:
         case MessageState.PAUSED:
             await connection.execute(_SQL["hold_batches"], message)
@@ -68,6 +73,8 @@ async def _spread(
         case MessageState.SENDING:
             await connection.execute(_SQL["free_batches"], message, now)
             await connection.execute(_SQL["free_shards"], message)
+            if await connection.fetchval(_SQL["unspread"], message):
+                await spread_batches(connection, app, now)
         case MessageState.CANCELING:
             await connection.execute(_SQL["free_batches"], message, now)
             await connection.execute(_SQL["hurry_batches"], message, now)
