@@ -33,7 +33,8 @@ async def test_a_consent_is_recorded_with_its_words_and_a_cut_address(
         text_version="7",
         evidence={"address": "2001:db8:1:2::3", "user_agent": "App/1"},
     )
-    assert done == {"items": [{"number": 1, "change": "granted"}], "refused": []}
+    assert done["items"] == [{"number": 1, "change": "granted"}]
+    assert (done["refused"], done["rows_in"], done["rows_bad"]) == ([], 1, 0)
     line = (await admin.get("/v1/users/ann/consent")).json()["items"][0]
     assert line["evidence"] == {"address": "2001:db8:1::/48", "user_agent": "App/1"}
     assert (line["at"], line["how"]) == ("2026-01-02T03:04:05Z", "sdk_prompt")

@@ -145,7 +145,7 @@ async def test_many_appenders_make_one_chain(pool: Pool, app: AppId) -> None:
         *(
             ledger.record(
                 app,
-                consents(*((f"p{(n + i) % 7}", "marketing", "granted", 0) for i in range(5))),
+                consents(*((f"p{5 * n + i}", "marketing", "granted", 0) for i in range(5))),
                 NOW,
             )
             for n in range(20)
@@ -282,3 +282,18 @@ async def test_a_registrations_opt_out_is_in_the_ledger(pool: Pool, app: AppId) 
         ("bob", Change.WITHDRAWN),
     ]
     assert (await PostgresConsents(pool).verify(app)).broken_at is None
+
+
+async def test_a_report_that_comes_again_writes_nothing(pool: Pool, app: AppId) -> None:
+    """The same word of the same instant is one entry; a later one is another."""
+    ledger = PostgresConsents(pool)
+    rows = consents(("ann", "marketing", "granted", 0), ("bob", "*", "withdrawn", 0))
+    first = await ledger.record(app, rows, NOW)
+    again = await ledger.record(app, rows, NOW)
+    later = await ledger.record(app, consents(("ann", "marketing", "granted", 1)), NOW)
+
+    assert (first.number, again.number, later.number) == ([1, 2], [0, 0], [3])
+    assert again.change == first.change
+    assert again.refused == []
+    assert await bits(pool, "ann") == (4, 0, False)
+    assert await ledger.drifted(app, limit=5) == []

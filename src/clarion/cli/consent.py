@@ -1,7 +1,9 @@
-"""`clarion consent`: verify the ledger, and show one person's, straight from the state store."""
+"""`clarion consent`: verify the ledger, show one person's part of it, import opt-ins."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -16,9 +18,11 @@ from clarion.adapters.state.registry_people import PostgresPeople
 from clarion.app.reach_state import reach_state
 from clarion.app.settings import Settings
 from clarion.app.supervise import prepare_data_dir
+from clarion.cli.connection import Connection
 from clarion.cli.exits import CommandError, Exit
-from clarion.cli.options import AsJson, ConfigFile
-from clarion.cli.output import OUT, print_json
+from clarion.cli.import_file import Kind, kind_of, report_bad, sending
+from clarion.cli.options import DEFAULT_URL, ApiKey, AsJson, ConfigFile, ServerUrl
+from clarion.cli.output import OUT, number, print_json
 from clarion.cli.reading_settings import read_settings
 from clarion.cli.running import engine_failures, run_loop
 from clarion.domain.consent import Verified
@@ -28,13 +32,50 @@ from clarion.ports.registry import ByExternalId
 
 app = App(
     name="consent",
-    help="Verify the consent ledger, and export one person's part. Works on the database itself.",
+    help="Verify the consent ledger and export one person's part, on the database itself; import "
+    "consents through the API.",
 )
 
 AppName = Annotated[
     str | None, Parameter(name="--app", negative=(), help="App; else `api.operator_app`.")
 ]
 DRIFTED = 100
+
+
+@app.command(name="import")
+def import_consents(
+    file: Path,
+    *,
+    format: Annotated[Kind | None, Parameter(negative=())] = None,  # noqa: A002  (the option's name)
+    url: ServerUrl = DEFAULT_URL,
+    key: ApiKey = None,
+    json: AsJson = False,
+) -> int:
+    """Record the consents of a CSV, NDJSON or Parquet file in the ledger.
+
+    Good rows go in while bad ones are reported by line and reason; then the exit code is 1.
+    Importing a file again changes nothing more where its rows have `at`. The app is the key's.
+
+    Args:
+        file: What to import.
+        format: What the file is; else its name tells.
+        url: Where the platform is.
+        key: API key with scope `send`.
+        json: Write the API's answer as JSON.
+    """
+    source = kind_of(file, format)
+    view = asyncio.run(sending(Connection(url, key), source, "/v1/consent"))
+    if json:
+        print_json(view)
+    else:
+        OUT.print(
+            f"{number(view['rows_in'])} of {number(view['rows_read'])} consents are recorded, "
+            f"{number(view['rows_repeated'])} were there already, "
+            f"{number(view['rows_bad'])} are bad",
+            soft_wrap=True,
+        )
+        report_bad(view)
+    return Exit.FINDINGS if view["rows_bad"] else Exit.OK
 
 
 @app.command

@@ -48,7 +48,8 @@ class RecordedConsents:
     """What became of rows, in their order; columns of equal length."""
 
     number: Sequence[int]
-    """Of the entry in the ledger; 0 where the row was refused."""
+    """Of the entry in the ledger; 0 where the row was refused, and where the last entry of that
+    person and category says the same of the same instant: a report that comes again."""
     change: Sequence[Change | None]
     """What was written; a yes may be provisional."""
     refused: Sequence[RefusedConsent]

@@ -114,12 +114,14 @@ async def record(
     change: list[Change | None] = [None] * rows.height
     for place, row in sorted(enumerate(rows.iter_rows(named=True)), key=lambda r: r[1]["at_us"]):
         user = people.of(row)
+        before = len(ledger.lines)
         why = user if isinstance(user, Refusal) else ledger.take(row, user, people.names[user])
         if isinstance(why, Refusal):
             refused.append(RefusedConsent(row=place, why=why))
         else:
             change[place] = why
-            places.append(place)
+            if len(ledger.lines) > before:
+                places.append(place)
     number = [0] * rows.height
     for place, given in zip(places, await append(connection, app, ledger.lines, now), strict=True):
         number[place] = given
@@ -138,7 +140,7 @@ class _Ledger:
     effects: dict[UserId, Effect] = field(default_factory=dict)
 
     def take(self, row: Mapping[str, Any], user: UserId, external: str) -> Change | Refusal:
-        """One more row of a person who is known."""
+        """One more row of a person who is known; what the ledger says already adds no line."""
         slug, how, at_us = row["category"], How(row["how"]), row["at_us"]
         if slug != EVERYTHING and slug not in self.categories:
             return Refusal.CATEGORY_UNKNOWN
@@ -146,6 +148,8 @@ class _Ledger:
         before = self.standing.get((user, number))
         change = settle(Asked(row["asked"]), how, category, before, at_us)
         if isinstance(change, Refusal):
+            return change
+        if before == Standing(change=change, at_us=at_us):  # a report that came before
             return change
         self.standing[user, number] = Standing(change=change, at_us=at_us)
         self.effects.setdefault(user, Effect()).take(

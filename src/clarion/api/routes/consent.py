@@ -28,9 +28,11 @@ from clarion.api.shapes.consent import (
     RecordedView,
     VerifiedView,
 )
+from clarion.api.shapes.imports import BadRowView
 from clarion.api.shapes.people import DeviceToken, RefusedRow
+from clarion.api.uploads import FORMATS, MAX_BAD_SHOWN, bad_views, broken_file, format_of
 from clarion.domain.consent import How
-from clarion.domain.consent_intake import Refusal
+from clarion.domain.consent_rows import AHEAD
 from clarion.domain.errors import ErrorCode
 from clarion.domain.ids import DeviceId
 from clarion.domain.permission import PromptInput
@@ -41,33 +43,33 @@ from clarion.ports.consent import (
     PromptRefusedError,
 )
 from clarion.ports.keys import Scope
+from clarion.stages.intake.consent import FIELDS, ConsentProgress, record_consents
+from clarion.stages.intake.rows import Format, MalformedFileError
 
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00Z")
 _US: Final = timedelta(microseconds=1)
-_AHEAD: Final = timedelta(days=1)
-"""How far somebody else's clock may run ahead of ours before its word is refused."""
 _WAYS: Final = {how.label: how for how in How}
-_WHERE: Final = {
-    Refusal.USER_MISSING: "/external_id",
-    Refusal.USER_UNKNOWN: "/user",
-    Refusal.OUTDATED: "/at",
-    Refusal.NOTHING_TO_CONFIRM: "/change",
-    Refusal.NOT_FOR_EVERYTHING: "/change",
-}
 DRIFTED: Final = 100
 FUNNEL_DAYS: Final = 30
 
 
 async def record(api: Api, call: Exchange) -> Answer:
-    """Record what people said. Good rows are written in one transaction, bad ones reported.
+    """Record what people said: JSON, or a CSV, NDJSON or Parquet file of any length.
 
-    Rows are written in order of `at`; what happened before the last entry of that person and
-    category is refused, so that an old file undoes no withdrawal.
+    Good rows are written, bad ones reported; a JSON body is one transaction, a file one for each
+    batch of some 10,000 rows. Rows are written in order of `at`; what happened before the last
+    entry of that person and category is refused, so that an old file undoes no withdrawal. What
+    the last entry says already of the same instant is not written again. A row of a file without
+    `how` is an `import`.
     """
+    kind = format_of(call)
+    if kind is not None:
+        return await _file(api, call, kind)
     body = await call.json(ConsentBatch, api.deps.limits.max_batch_body)
     now = api.deps.clock.now()
     rows = _columns(body.consents, now)
     done = await api.deps.consents.record(call.caller.app, rows, now)
+    written = sum(number > 0 for number in done.number)
     return json_answer(
         RecordedList(
             [
@@ -76,11 +78,33 @@ async def record(api: Api, call: Exchange) -> Answer:
             ],
             [
                 RefusedRow(
-                    each.row, _WHERE.get(each.why, "/category"), each.why.value, each.why.sentence
+                    each.row,
+                    f"/{FIELDS.get(each.why, 'category')}",
+                    each.why.value,
+                    each.why.sentence,
                 )
                 for each in done.refused
             ],
+            rows.height,
+            written,
+            rows.height - written - len(done.refused),
+            len(done.refused),
+            [],
         )
+    )
+
+
+async def _file(api: Api, call: Exchange, kind: Format) -> Answer:
+    done, bad = ConsentProgress(), list[BadRowView]()
+    pieces = call.pieces(api.deps.limits.max_import_body)
+    deps, app = api.deps, call.caller.app
+    try:
+        async for done in record_consents(deps.consents, app, pieces, kind, deps.clock):
+            bad += bad_views(done.bad, MAX_BAD_SHOWN - len(bad))
+    except MalformedFileError as error:
+        raise broken_file(error, done.rows_in) from None
+    return json_answer(
+        RecordedList([], [], done.rows_read, done.rows_in, done.rows_repeated, done.rows_bad, bad)
     )
 
 
@@ -115,7 +139,7 @@ def _instant(given: datetime | None, now: datetime, path: str) -> datetime:
     if given is None:
         return now
     at = utc(given, path)
-    if at > now + _AHEAD:
+    if at > now + AHEAD:
         raise invalid(path, "The instant lies more than a day in the future.")
     return min(at, now)
 
@@ -239,7 +263,9 @@ ROUTES: Final = (
         tag="Consent",
         scope=Scope.SEND,
         body=ConsentBatch,
+        body_media=tuple(FORMATS),
         answers={200: RecordedList},
+        errors=(ErrorCode.BODY_MALFORMED,),
     ),
     Route(
         method="GET",

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from clarion.api.shapes.imports import BadRowView
 from clarion.api.shapes.people import Network, PersonView, RefusedRow
 from clarion.api.shapes.preferences import PreferencesView
 from clarion.api.shapes.text import Id, Instant, Line, Name, Text, Token
@@ -53,16 +54,26 @@ class RecordedView(msgspec.Struct, frozen=True):
     """What was written of one row."""
 
     number: int
-    """Of the entry in the app's ledger; 0 where the row was refused."""
+    """Of the entry in the app's ledger; 0 where the row was refused, or was there already."""
     change: str | None
     """`granted`, `withdrawn` or `provisional`."""
 
 
 class RecordedList(msgspec.Struct, frozen=True):
-    """What became of each row, in order."""
+    """What became of the rows."""
 
     items: list[RecordedView]
+    """Of a JSON body: each row, in order."""
     refused: list[RefusedRow]
+    """Of a JSON body: what was not written, by index."""
+    rows_read: int
+    rows_in: int
+    """Entries that were written."""
+    rows_repeated: int
+    """What the ledger said already, of the same instant."""
+    rows_bad: int
+    bad: list[BadRowView]
+    """Of a file: the first 1,000 rows that were not written."""
 
 
 class ConsentLineView(msgspec.Struct, frozen=True, kw_only=True):
