@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import httpx
 import pyarrow as pa
@@ -16,14 +17,14 @@ NDJSON = {"content-type": "application/x-ndjson"}
 CSV = {"content-type": "text/csv"}
 
 
-def parquet(columns: Mapping[str, pa.Array]) -> bytes:
+def parquet(columns: Mapping[str, "pa.Array[Any]"]) -> bytes:
     """A file of these columns."""
     sink = io.BytesIO()
     pq.write_table(pa.table(dict(columns)), sink)
     return sink.getvalue()
 
 
-def named(**more: pa.Array) -> bytes:
+def named(**more: "pa.Array[Any]") -> bytes:
     """One event of ann's, as Parquet."""
     return parquet({"external_id": pa.array(["ann"]), "name": pa.array(["view"]), **more})
 
@@ -50,7 +51,9 @@ async def test_events_come_as_parquet(admin: httpx.AsyncClient) -> None:
         pa.array([{"a": b"\xff"}]),
     ],
 )
-async def test_what_json_has_not_is_a_bad_row(admin: httpx.AsyncClient, column: pa.Array) -> None:
+async def test_what_json_has_not_is_a_bad_row(
+    admin: httpx.AsyncClient, column: "pa.Array[Any]"
+) -> None:
     """Decimals, octets and NaN among properties are told by their row."""
     for body in (named(**{"properties.x": column}), named(properties=column)):
         answer = await admin.post("/v1/events", content=body, headers=PARQUET)
@@ -68,7 +71,7 @@ async def test_what_json_has_not_is_a_bad_row(admin: httpx.AsyncClient, column: 
     ],
 )
 async def test_a_column_that_can_not_be_read_is_named(
-    admin: httpx.AsyncClient, column: pa.Array
+    admin: httpx.AsyncClient, column: "pa.Array[Any]"
 ) -> None:
     """An instant beyond the calendar, text that is no UTF-8."""
     body = named(**{"at" if pa.types.is_timestamp(column.type) else "message": column})

@@ -156,6 +156,8 @@ def _path_schema(route: Route, name: str) -> Node:
         return {"type": "string", "enum": [code.value for code in ErrorCode]}
     if name == "token":
         return {"type": "string", "pattern": "^[A-Za-z0-9_-]{67}$"}
+    if name == "click":
+        return {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,4096}$"}
     if name == "version":
         return {"type": "string", "pattern": r"^\d+\.\d+\.\d+-[0-9a-f]{8}$"}
     numbered = name == "id" and route.path.startswith(_NUMBERED)

@@ -4,7 +4,7 @@ import asyncio
 import csv
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 import numpy as np
 import orjson
@@ -97,7 +97,7 @@ def _cells(batch: pa.RecordBatch, line: int) -> list[Cells]:
     ]
 
 
-def _plain_values(name: str, column: pa.Array, line: int) -> list[object]:
+def _plain_values(name: str, column: "pa.Array[Any]", line: int) -> list[object]:
     """Values of a column; instants are cut to microseconds."""
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
         column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
