@@ -18,7 +18,7 @@ _COMMANDS: Final = {
     "worker": ("clarion.cli.worker:worker", _RUN, "Run one role of the platform."),
     "migrate": ("clarion.cli.migrate:migrate", _RUN, "Bring the database's schema up to date."),
     "keys": ("clarion.cli.keys:app", _RUN, "Make, list, rotate and revoke API keys."),
-    "consent": ("clarion.cli.consent:app", _RUN, "Import consents; verify the ledger, export from it."),
+    "consent": ("clarion.cli.consent:app", _RUN, "Import consents; verify the ledger."),
     "doctor": ("clarion.cli.doctor:doctor", _RUN, "Check everything, and say what to do."),
     "import": ("clarion.cli.import_file:import_file", _USE, "Import people and devices."),
     "events": ("clarion.cli.events:app", _USE, "Record what people did, from a file."),
