@@ -103,7 +103,7 @@ async def test_what_came_piecemeal_is_sorted_without_a_change(
     with store.reading() as cursor:
         before = cursor.execute(f"{ALL} order by id").fetchall()
     was_loose = feed.is_loose()
-    feed.sort()
+    await feed.sort()
     with store.reading() as cursor:
         after = cursor.execute(f"{ALL} order by id").fetchall()
         buckets = [row[0] for row in cursor.execute("select bucket from device").fetchall()]

@@ -20,6 +20,7 @@ from clarion.adapters.facts.duckdb import (
     queries,
 )
 from clarion.adapters.facts.duckdb.framing import Kind, read_frame, write_frame
+from clarion.adapters.facts.duckdb.stillness import OvertakenError
 from clarion.domain.category import Category
 from clarion.domain.segments.checking import SegmentAt
 from clarion.domain.segments.json_form import Json, read_json
@@ -73,6 +74,8 @@ async def serve_asker(
                 await _answer(owner, _QUESTION.decode(payload), writer)
             except ConnectionError:
                 raise
+            except OvertakenError as error:
+                await write_frame(writer, Kind.REFUSED, orjson.dumps({"why": str(error)}))
             except Exception as error:  # noqa: BLE001  # the edge: told to the asker, logged once
                 log(_log, logging.ERROR, LogEvent.HANDLER_FAILED, error=error, stage="facts")
                 await write_frame(writer, Kind.REFUSED, orjson.dumps({"why": str(error)}))
@@ -93,7 +96,10 @@ async def _answer(owner: "Owner", question: Question, writer: asyncio.StreamWrit
         await _stream(owner, question, writer)
         return
     if question.what == "count":
-        await _tell(writer, {"registry": owner.version, **await _counted(owner, question)})
+        async with owner.registry.still.scanning() as whole:
+            counted = {"registry": owner.version, **await _counted(owner, question)}
+            whole()
+        await _tell(writer, counted)
         return
     await _tell(writer, await _asked(owner, question))
 
@@ -181,14 +187,16 @@ async def _stream(owner: "Owner", question: Question, writer: asyncio.StreamWrit
 
     The version is taken before the scan's transaction begins, so it is never newer than its rows.
     """
-    version = orjson.dumps({"registry": owner.version})
-    await write_frame(writer, Kind.VERSION, version)
     if question.what == "decisions":
+        await write_frame(writer, Kind.VERSION, orjson.dumps({"registry": owner.version}))
         pieces = decision_queries.pieces(
             owner.store, app=question.app, message=question.message, user=question.user
         )
         await _send(owner, writer, pieces, bytes)
-    else:
+        await _tell(writer, {})
+        return
+    async with owner.registry.still.scanning() as whole:
+        await write_frame(writer, Kind.VERSION, orjson.dumps({"registry": owner.version}))
         scanned = audience_queries.scan(
             owner.store,
             app=question.app,
@@ -198,6 +206,7 @@ async def _stream(owner: "Owner", question: Question, writer: asyncio.StreamWrit
             fields=question.fields,
         )
         await _send(owner, writer, scanned, _as_stream)
+        whole()
     await _tell(writer, {})
 
 

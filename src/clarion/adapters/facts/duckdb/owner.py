@@ -181,7 +181,7 @@ class Owner:
     async def tidy(self) -> None:
         """In a quiet moment, sort what came in piecemeal."""
         if self.registry.is_loose():
-            await self.threads.run(self.registry.sort)
+            await self.registry.sort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer an asker until it goes, or until we do."""

@@ -17,6 +17,7 @@ import duckdb
 
 from clarion.adapters.facts.duckdb.snapshot import NOTHING, Snapshot
 from clarion.adapters.facts.duckdb.statements import FEED
+from clarion.adapters.facts.duckdb.stillness import Stillness
 from clarion.adapters.facts.duckdb.store import FactsStore, set_watermark
 from clarion.adapters.facts.duckdb.threads import Threads
 
@@ -30,6 +31,8 @@ MEMBERS: Final = {
 }
 """Tables of pairs -> what names a row; a row that says `member = false` takes it away."""
 BULK_ROWS: Final = 20_000
+LARGE_ROWS: Final = 1_000
+"""A pass of so many rows commits while nobody scans; see `stillness`."""
 LOOSE_SHARE: Final = 0.2
 
 _CSV_TYPES: Final = {
@@ -168,6 +171,7 @@ class RegistryFeed:
     store: FactsStore
     folder: Path
     threads: Threads
+    still: Stillness = field(default_factory=Stillness)
     place: Snapshot = field(init=False)
     loose: int = 0
     pages: int = 0
@@ -194,7 +198,10 @@ class RegistryFeed:
             last = int(await connection.fetchval(FEED["last_change"]))
             place = since.advanced(now, last)
             gone = [] if turn.fresh else [(row["kind"], row["id"]) for row in removals]
-            if turn.rows or removals or anew:
+            if turn.rows >= LARGE_ROWS or anew:
+                async with self.still.rewriting():
+                    await self.threads.run(partial(self._commit, turn, gone, place))
+            elif turn.rows or removals:
                 await self.threads.run(partial(self._commit, turn, gone, place))
         except BaseException:
             await self.threads.run(partial(_rolled_back, turn))
@@ -287,8 +294,21 @@ class RegistryFeed:
             # else the next small change pays for it, some seconds late
             turn.cursor.execute("checkpoint")
 
-    def sort(self) -> None:
+    async def sort(self) -> None:
         """Lay all rows in the order of their buckets again; askers notice nothing."""
+        cursor = await self.threads.run(self._sorted)
+        try:
+            async with self.still.rewriting():
+                await self.threads.run(cursor.commit)
+        except BaseException:
+            await self.threads.run(cursor.rollback)
+            raise
+        finally:
+            await self.threads.run(cursor.close)
+        self.loose = 0
+
+    def _sorted(self) -> duckdb.DuckDBPyConnection:
+        """A transaction in which all is in order."""
         cursor = self.store.cursor()
         cursor.begin()
         try:
@@ -299,13 +319,11 @@ class RegistryFeed:
                 cursor.execute(f"delete from {table}")  # noqa: S608  # our own names
                 cursor.execute(f"insert into {table} from sorted order by bucket")  # our own names
                 cursor.execute("drop table sorted")
-            cursor.commit()
         except BaseException:
             cursor.rollback()
-            raise
-        finally:
             cursor.close()
-        self.loose = 0
+            raise
+        return cursor
 
     def is_loose(self) -> bool:
         """Whether so many rows came in small pages that scans pay for it."""
