@@ -7,6 +7,7 @@ from datetime import datetime
 import asyncpg
 import orjson
 
+from clarion.adapters.state.forgetting import forget_plans
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.statements import statements
 from clarion.domain.ids import AppId, UserId
@@ -34,6 +35,7 @@ class PostgresErasures:
                 return None
             external = locked[0]["external_id"]
             removed = await self._remove(connection, app, user, external)
+            removed |= await forget_plans(connection, app, user, now)
             salt = self._chance.token(SALT_OCTETS).hex()
             proof = {
                 "salt": salt,
@@ -74,6 +76,9 @@ class PostgresErasures:
             if row["done_at"] is None:
                 proof = orjson.loads(row["proof"])
                 proof["removed"] |= {f"facts.{name}": count for name, count in removed.items()}
+                left = await forget_plans(connection, row["app_id"], row["user_id"], now)
+                for name, count in left.items():  # planned while the facts were removed
+                    proof["removed"][name] = proof["removed"].get(name, 0) + count
                 await connection.execute(self._sql["finish"], erasure, orjson.dumps(proof), now)
                 row = await connection.fetchrow(self._sql["lock"], erasure)
             return _erasure(row)

@@ -65,6 +65,8 @@ class PostgresEvents:
     async def _record(
         self, connection: asyncpg.Connection, app: AppId, rows: pl.DataFrame, now: datetime | None
     ) -> RecordedEvents:
+        # Nobody is erased between being found and being written about.
+        await connection.execute(statements("suppression")["hold_shared"], app)
         named = await find_people(connection, app, rows, create=now)
         unknown = named["person"].is_null().arg_true().to_list()
         known = named.filter(pl.col("person").is_not_null()) if unknown else named

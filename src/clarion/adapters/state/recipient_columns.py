@@ -1,6 +1,7 @@
 """Recipients as Arrow bytes in a batch row, and as columns in memory."""
 
 import io
+from dataclasses import dataclass
 from itertools import count, takewhile
 
 import numpy as np
@@ -101,3 +102,36 @@ def recipients_of(rows: pl.DataFrame) -> Recipients:
         quiet=rows["quiet"].to_numpy() if "quiet" in rows.columns else None,
         merge=merge or None,
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Left:
+    """A batch without one of its people."""
+
+    octets: bytes
+    size: int
+
+
+def without(blob: bytes, user: int, cursor: int) -> Left | None:
+    """The batch without a person; None where they are not in it.
+
+    Rows before `cursor` are recorded, and keep their places: they are of nobody afterwards.
+    """
+    rows = pl.read_ipc_stream(io.BytesIO(blob))
+    mine = pl.col("user") == user
+    if not rows.select(mine.any()).item():
+        return None
+    blank = [
+        pl.when(mine).then(pl.lit(zero, rows.schema[name])).otherwise(pl.col(name)).alias(name)
+        for name, zero in (("user", 0), ("device", 0), ("token", b""), ("keys", None))
+        if name in rows.columns
+    ]
+    merge = _merge_names(rows)
+    blank += [
+        pl.when(mine).then(pl.lit("")).otherwise(pl.col(name).cast(pl.String)).alias(name)
+        for name in merge
+    ]
+    done = rows.head(cursor).with_columns(blank)
+    rest = rows.slice(cursor).filter(~mine).with_columns(pl.col(merge).cast(pl.String))
+    rows = pl.concat([done, rest])
+    return Left(octets=encode_frame(rows), size=len(rows))
