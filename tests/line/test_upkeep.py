@@ -54,6 +54,23 @@ async def test_what_ended_before_the_oldest_waiting_outcome_may_go(store: Store)
     assert await PostgresUpkeep(store.pool).drop_messages(store.later(DAY), at_once=10) == 1
 
 
+async def test_a_message_that_waits_for_somebody_s_digest_stays(store: Store) -> None:
+    """However soon messages are deleted: the digest tells its title."""
+    await ended(store)
+    await store.pool.execute("delete from chunk")
+    await store.pool.execute(
+        """insert into digest_item (app_id, category_id, message_id, range, due_at, people,
+                                    created_at)
+           select m.app_id, c.id, m.id, 0, $1, '', $1
+           from message m join category c on c.app_id = m.app_id and c.slug = 'marketing'""",
+        store.later(DAY),
+    )
+    upkeep = PostgresUpkeep(store.pool)
+    assert await upkeep.drop_messages(store.later(1), at_once=10) == 0
+    await store.pool.execute("update digest_item set digest_id = gen_random_uuid()")
+    assert await upkeep.drop_messages(store.later(1), at_once=10) == 1
+
+
 async def test_a_message_with_work_left_stays(store: Store) -> None:
     """Scheduled, being sent, paused or being withdrawn."""
     await planned(store)

@@ -2,7 +2,8 @@
 
 -- name: drop_messages
 -- Messages that ended before $1. Recorded outcomes that the facts have not taken in yet (the oldest
--- has the least number) keep everything that is as old as they are.
+-- has the least number) keep everything that is as old as they are; parts that wait for a digest keep
+-- their message.
 delete from message where id in (
     select m.id from message m
     where m.state in (5, 6) and m.finished_at < $1
@@ -10,6 +11,7 @@ delete from message where id in (
       and m.open_shards = 0 and m.open_batches = 0
       and not exists (select from shard s where s.message_id = m.id)
       and not exists (select from batch b where b.message_ids[1] = m.id and b.state <> 4)
+      and m.id not in (select i.message_id from digest_item i where i.digest_id is null)
     order by m.finished_at
     limit $2
     for update of m skip locked
