@@ -241,3 +241,25 @@ async def test_another_app_sees_nothing_of_it(world: World) -> None:
         refused(await other.get(f"/v1/erasures/{done['id']}"), "not_found")
         refused(await other.get("/v1/users/ann/consent"), "not_found")
         assert (await other.get("/v1/consent:verify")).json()["entries"] == 0
+
+
+async def test_people_choose_their_time_zone(world: World) -> None:
+    """On their page and over the API; what is no zone changes nothing."""
+    async with world.client() as admin:
+        await admin.put("/v1/users/ann", json={})
+        link = (await admin.post("/v1/users/ann/preference-link", json={})).json()["path"]
+        shown = await admin.get(link)
+        saved = await admin.post(link, data={"zone": "Europe/Paris", "lang": "en"})
+        kept = await admin.post(link, data={"lang": "en", "pause": "3"})
+        wrong = await admin.post(link, data={"zone": '"><script>', "lang": "en"})
+        page = (await admin.get(link)).text
+        told = (await admin.get("/v1/users/ann/preferences")).json()
+        refused = await admin.put("/v1/users/ann/preferences", json={"time_zone": "Mars/Base"})
+        cleared = await admin.put("/v1/users/ann/preferences", json={"time_zone": None})
+
+    assert '<option value="Europe/Paris">' in shown.text
+    assert (saved.status_code, kept.status_code, wrong.status_code) == (303, 303, 422)
+    assert 'value="Europe/Paris" dir="ltr"' in page
+    assert told["time_zone"] == "Europe/Paris"
+    assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, "/time_zone")
+    assert cleared.json()["time_zone"] is None

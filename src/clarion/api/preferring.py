@@ -34,7 +34,9 @@ from clarion.ports.preferences import CategoryPreference, Preferences, Preferenc
 MAX_USER_AGENT: Final = 256
 
 
-def preferences_change(body: PreferencesBody, now: datetime) -> PreferencesChange:
+def preferences_change(
+    body: PreferencesBody, now: datetime, zones: frozenset[str]
+) -> PreferencesChange:
     """What a request changes; raises `ProblemError` with the field that is wrong."""
     return PreferencesChange(
         categories={slug: Frequency(each) for slug, each in body.categories.items()},
@@ -43,6 +45,7 @@ def preferences_change(body: PreferencesBody, now: datetime) -> PreferencesChang
         opted_out=KEEP if body.opted_out is UNSET else body.opted_out,
         paused_until=_paused(body, now),
         quiet_hours=_quiet(body),
+        time_zone=_zone(body, zones),
     )
 
 
@@ -52,6 +55,14 @@ def _language(body: PreferencesBody) -> str | Keep | None:
     if body.language is not None and parse_tag(body.language) is None:
         raise invalid("/language", "This is not a language tag (BCP 47).")
     return None if body.language is None else canonical_language(body.language)
+
+
+def _zone(body: PreferencesBody, zones: frozenset[str]) -> str | Keep | None:
+    if body.time_zone is UNSET:
+        return KEEP
+    if body.time_zone is not None and body.time_zone not in zones:
+        raise invalid("/time_zone", "There is no such time zone (IANA).")
+    return body.time_zone
 
 
 def _paused(body: PreferencesBody, now: datetime) -> datetime | Keep | None:
@@ -92,6 +103,7 @@ def preferences_view(preferences: Preferences) -> PreferencesView:
         user=preferences.user,
         external_id=preferences.external_id,
         language=preferences.language,
+        time_zone=preferences.time_zone,
         opted_out=preferences.opted_out,
         paused_until=preferences.paused_until,
         quiet_hours=[dict(window) for window in windows_json(preferences.quiet_hours)],

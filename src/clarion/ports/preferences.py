@@ -32,6 +32,7 @@ class Preferences:
     app_name: str
     app_language: str
     language: str | None
+    time_zone: str | None
     opted_out: bool
     paused_until: datetime | None
     quiet_hours: tuple[Window, ...]
@@ -47,6 +48,8 @@ class PreferencesChange:
     confirmed: frozenset[str] = frozenset()
     """Categories whose provisional consent the person confirms."""
     language: str | Keep | None = KEEP
+    time_zone: str | Keep | None = KEEP
+    """A zone that exists (IANA)."""
     opted_out: bool | Keep = KEEP
     paused_until: datetime | Keep | None = KEEP
     quiet_hours: tuple[Window, ...] | Keep = KEEP

@@ -34,6 +34,7 @@ from clarion.wire.signed_link import LinkClaim, claim_of, is_genuine, sign
 PURPOSE: Final = b"clarion.preferences.1"
 KEY_OCTETS: Final = 32
 _NUMBERS: Final = 256
+_WRITTEN: Final = ("daily", "weekly", "paused_until", "quiet_hours", "language", "time_zone")
 
 
 class PostgresPreferences:
@@ -83,6 +84,7 @@ async def _read(connection: asyncpg.Connection, app: AppId, user: UserId) -> Pre
         app_name=row["app_name"],
         app_language=row["app_language"],
         language=row["language"],
+        time_zone=row["time_zone"],
         opted_out=row["opted_out"],
         paused_until=row["paused_until"],
         quiet_hours=windows_of_person(row["quiet_hours"]) if row["quiet_hours"] else (),
@@ -132,8 +134,9 @@ async def _change(
         row["paused_until"] if isinstance(change.paused_until, Keep) else change.paused_until,
         quiet,
         row["language"] if isinstance(change.language, Keep) else change.language,
+        row["time_zone"] if isinstance(change.time_zone, Keep) else change.time_zone,
     )
-    if new != tuple(row[n] for n in ("daily", "weekly", "paused_until", "quiet_hours", "language")):
+    if new != tuple(row[name] for name in _WRITTEN):
         await connection.execute(sql["write"], app, row["id"], *new, now)
     if asked:
         drafts = {slug: found.draft for slug, found in categories.items()}

@@ -44,8 +44,17 @@ def fields(body: bytes) -> Mapping[str, str]:
     return dict(pairs)
 
 
-def change_of(form: Mapping[str, str], known: Preferences, now: datetime) -> PreferencesChange:
-    """What to change; fields that are absent change nothing. Raises `FormError`."""
+def change_of(
+    form: Mapping[str, str], known: Preferences, now: datetime, zones: frozenset[str]
+) -> PreferencesChange:
+    """What to change; fields that are absent change nothing. Raises `FormError`.
+
+    Args:
+        form: what was sent.
+        known: what the person decided so far.
+        now: the present instant, which a break begins at.
+        zones: the time zones that exist (IANA).
+    """
     action = form.get("action", "save")
     if action == "stop":
         return PreferencesChange(opted_out=True)
@@ -61,6 +70,7 @@ def change_of(form: Mapping[str, str], known: Preferences, now: datetime) -> Pre
         language=_language(form),
         paused_until=_pause(form, now),
         quiet_hours=_quiet(form, known),
+        time_zone=_zone(form, known, zones),
     )
 
 
@@ -87,12 +97,21 @@ def _wishes(form: Mapping[str, str], known: Preferences) -> Mapping[str, Frequen
 
 
 def _language(form: Mapping[str, str]) -> str | Keep:
-    said = form.get("language", "")
-    if said == form.get("lang", said):  # as it was shown: not a choice
+    said = form.get("language")
+    if said is None or said == form.get("lang", said):  # as it was shown: not a choice
         return KEEP
     if said not in WORDS:
         raise FormError("wrong")
     return said
+
+
+def _zone(form: Mapping[str, str], known: Preferences, zones: frozenset[str]) -> str | Keep | None:
+    said = form.get("zone", known.time_zone or "").strip()
+    if said == (known.time_zone or ""):
+        return KEEP
+    if said and said not in zones:
+        raise FormError("wrong")
+    return said or None
 
 
 def _pause(form: Mapping[str, str], now: datetime) -> datetime | Keep | None:

@@ -1,5 +1,6 @@
 """The preference page as HTML: one form, no script, any direction of writing, light and dark."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
@@ -35,7 +36,7 @@ legend+*{clear:both}
 .choice{display:flex;gap:.6rem;align-items:center;min-height:2.75rem;cursor:pointer}
 input[type=radio],input[type=checkbox]{width:1.2rem;height:1.2rem;margin:0;accent-color:var(--key);
 flex:none}
-input[type=time],input[type=number],select{font:inherit;color:inherit;background:var(--card);
+input[type=time],input[type=number],input[type=text],select{max-width:100%;font:inherit;color:inherit;background:var(--card);
 border:1px solid var(--line);border-radius:8px;padding:.45rem .6rem;min-height:2.75rem}
 input[type=number]{width:7rem}
 .field label{display:block;font-weight:600;margin-block-end:.3rem}
@@ -48,7 +49,8 @@ button{font:inherit;font-weight:600;border-radius:10px;border:1px solid var(--ke
 background:var(--key);color:var(--onkey);padding:.6rem 1.3rem;min-height:2.75rem;cursor:pointer}
 button.plain{background:transparent;color:var(--key)}
 button.stop{background:transparent;color:var(--stop);border-color:var(--stop)}
-:focus-visible,input[type=time]:focus-within{outline:3px solid var(--key);outline-offset:3px;border-radius:6px}
+:focus-visible,input[type=time]:focus-within{outline:3px solid var(--key);outline-offset:3px;
+border-radius:6px}
 .note{border-radius:10px;padding:.75rem 1rem;margin:1rem 0;background:var(--good);
 color:var(--goodink)}
 .note.bad{background:var(--bad);color:var(--badink)}
@@ -71,6 +73,8 @@ class Shown:
     language: str
     """Of the catalogue."""
     now: datetime
+    zones: Sequence[str] = ()
+    """Time zones that the person may choose from."""
     saved: bool = False
     problem: str = ""
     """Name of the words that say what is wrong."""
@@ -109,6 +113,7 @@ def preference_page(preferences: Preferences, shown: Shown) -> bytes:
         _form(shown),
         _topics(preferences, words, shown),
         _quiet(preferences.quiet_hours, words),
+        _zone(preferences.time_zone, words, shown),
         _pause(preferences, words, shown),
         _languages(words, shown),
         f'<button name="action" value="save">{escape(words.save)}</button></form>',
@@ -251,6 +256,17 @@ def _day(name: str, label: str, window: Window | None, words: Words) -> str:
         )
     )
     return f'<div class="day"><span>{escape(label)}</span>{fields}</div>'
+
+
+def _zone(zone: str | None, words: Words, shown: Shown) -> str:
+    options = "".join(f'<option value="{escape(each)}">' for each in shown.zones)
+    return (
+        f'<section class=field><label for="zone">{escape(words.zone)}</label>'
+        f'<input type="text" id="zone" name="zone" list="zones" value="{escape(zone or "")}" '
+        'dir="ltr" maxlength="64" spellcheck="false" aria-describedby="zone-hint">'
+        f'<datalist id="zones">{options}</datalist>'
+        f'<p class=soft id="zone-hint">{escape(words.zone_hint)}</p></section>'
+    )
 
 
 def _pause(preferences: Preferences, words: Words, shown: Shown) -> str:

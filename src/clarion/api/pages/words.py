@@ -38,6 +38,8 @@ class Words:
     quiet_from: str
     quiet_to: str
     quiet_kept: str
+    zone: str
+    zone_hint: str
     days: tuple[str, str, str, str, str, str, str]
     pause: str
     pause_days: str
@@ -78,6 +80,9 @@ WORDS: Final[Mapping[str, Words]] = {
         quiet_to="to",
         quiet_kept="Your quiet hours have more than this page can show. They stay as they are "
         "unless you tick the box.",
+        zone="Your time zone",
+        zone_hint="Such as Europe/Paris. A device that tells its own time zone goes by "
+        "that one. Empty: not known.",
         days=("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
         pause="Take a break",
         pause_days="Days without notifications",
@@ -118,6 +123,9 @@ WORDS: Final[Mapping[str, Words]] = {
         quiet_to="à",
         quiet_kept="Vos heures calmes dépassent ce que cette page peut montrer. Elles restent "
         "telles quelles, sauf si vous cochez la case.",
+        zone="Votre fuseau horaire",
+        zone_hint="Par exemple Europe/Paris. Un appareil qui indique son propre fuseau "
+        "suit celui-ci. Vide : inconnu.",
         days=("Lundi", "Mardi", "Mercredi", "Jeudi", "Vendredi", "Samedi", "Dimanche"),
         pause="Faire une pause",
         pause_days="Jours sans notifications",
@@ -158,6 +166,9 @@ WORDS: Final[Mapping[str, Words]] = {
         quiet_to="bis",
         quiet_kept="Ihre Ruhezeiten enthalten mehr, als diese Seite zeigen kann. Sie bleiben, wie "
         "sie sind, außer Sie kreuzen das Kästchen an.",
+        zone="Ihre Zeitzone",
+        zone_hint="Zum Beispiel Europe/Berlin. Ein Gerät, das seine eigene Zeitzone "
+        "nennt, richtet sich nach dieser. Leer: unbekannt.",
         days=(
             "Montag",
             "Dienstag",
@@ -206,6 +217,9 @@ WORDS: Final[Mapping[str, Words]] = {
         quiet_to="a",
         quiet_kept="Sus horas de silencio contienen más de lo que esta página puede mostrar. "
         "Quedan como están, salvo que marque la casilla.",
+        zone="Su zona horaria",
+        zone_hint="Por ejemplo Europe/Madrid. Un dispositivo que indica su propia zona "
+        "se rige por ella. Vacío: desconocida.",
         days=("Lunes", "Martes", "Miércoles", "Jueves", "Viernes", "Sábado", "Domingo"),
         pause="Hacer una pausa",
         pause_days="Días sin notificaciones",
@@ -246,6 +260,8 @@ WORDS: Final[Mapping[str, Words]] = {
         quiet_to="إلى",
         quiet_kept="ساعات الهدوء لديك أكثر مما يمكن لهذه الصفحة عرضه. تبقى كما هي ما لم تضع علامة "
         "في المربع.",
+        zone="منطقتك الزمنية",
+        zone_hint="مثل Africa/Cairo. الجهاز الذي يذكر منطقته الزمنية يتبعها. فارغ: غير معروفة.",
         days=("الاثنين", "الثلاثاء", "الأربعاء", "الخميس", "الجمعة", "السبت", "الأحد"),
         pause="استراحة",
         pause_days="أيام بلا إشعارات",

@@ -41,6 +41,10 @@ from clarion.ports.categories import CategoryUnknownError
 from clarion.ports.keys import Scope
 from clarion.ports.preferences import Opened, Preferences, PreferencesChange, Said
 
+_PLACES: Final = (
+    "Africa/", "America/", "Antarctica/", "Asia/", "Atlantic/", "Australia/", "Europe/",
+    "Indian/", "Pacific/", "UTC",
+)  # fmt: skip
 _HTML: Final = b"text/html; charset=utf-8"
 _FORMS: Final = (b"content-security-policy", b"form-action 'self'; frame-ancestors 'none'")
 
@@ -76,7 +80,7 @@ async def _change(
     api: Api, call: Exchange, user: UserId, body: PreferencesBody, how: How
 ) -> Answer:
     now = api.deps.clock.now()
-    change = preferences_change(body, now)
+    change = preferences_change(body, now, api.deps.rules.zones)
     if change == PreferencesChange():
         return await _show(api, call, user)
     shown = body.shown
@@ -123,6 +127,7 @@ async def page(api: Api, call: Exchange) -> Answer:
     shown = Shown(
         language=_language(call, query, preferences),
         now=api.deps.clock.now(),
+        zones=_zones(api),
         saved=query.get("saved") == "1",
     )
     return _html(200, preference_page(preferences, shown))
@@ -141,7 +146,7 @@ async def submit(api: Api, call: Exchange) -> Answer:
     form: Mapping[str, str] = {}
     try:
         form = fields(body)
-        change = change_of(form, known, now)
+        change = change_of(form, known, now, api.deps.rules.zones)
         language = _language(call, form, known)
         said = Said(
             how=How.PREFERENCE_PAGE,
@@ -152,7 +157,9 @@ async def submit(api: Api, call: Exchange) -> Answer:
         await api.deps.preferences.change(opened.app, opened.user, change, said, now)
     except (FormError, CategoryUnknownError, PreferenceError) as error:
         problem = error.words if isinstance(error, FormError) else "wrong"
-        shown = Shown(language=_language(call, form, known), now=now, problem=problem)
+        shown = Shown(
+            language=_language(call, form, known), now=now, zones=_zones(api), problem=problem
+        )
         return _html(422, preference_page(known, shown))
     after = change.language if isinstance(change.language, str) else language
     return _see(call, f"?saved=1&lang={after}")
@@ -189,6 +196,11 @@ async def _opened(api: Api, call: Exchange) -> tuple[Opened, Preferences] | None
         return None
     preferences = await api.deps.preferences.read(opened.app, opened.user)
     return None if preferences is None else (opened, preferences)
+
+
+def _zones(api: Api) -> list[str]:
+    """The time zones by place, which is how people know them; others are taken too."""
+    return sorted(zone for zone in api.deps.rules.zones if zone.startswith(_PLACES))
 
 
 def _loose_query(call: Exchange) -> Mapping[str, str]:

@@ -30,6 +30,8 @@ class PreferencesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     confirm: Annotated[list[Name], msgspec.Meta(max_length=63)] = []
     """Categories whose provisional consent is confirmed."""
     language: Name | UnsetType | None = UNSET
+    time_zone: Name | UnsetType | None = UNSET
+    """IANA, as `Europe/Paris`. A device that tells its own goes by that one."""
     opted_out: bool | UnsetType = UNSET
     paused_until: Instant | UnsetType | None = UNSET
     quiet_hours: Windows | UnsetType = UNSET
@@ -63,6 +65,7 @@ class PreferencesView(msgspec.Struct, frozen=True, kw_only=True):
     user: int
     external_id: str | None
     language: str | None
+    time_zone: str | None
     opted_out: bool
     paused_until: datetime | None
     quiet_hours: Windows

@@ -2,7 +2,7 @@
 
 -- name: person
 -- A person's own decisions.
-select u.id, u.external_id, u.language, u.opted_out, u.paused_until, u.quiet_hours, u.granted,
+select u.id, u.external_id, u.language, u.time_zone, u.opted_out, u.paused_until, u.quiet_hours, u.granted,
     u.denied, u.daily, u.weekly, a.name as app_name, a.language as app_language
 from users u join app a on a.id = u.app_id where u.app_id = $1 and u.id = $2;
 
@@ -18,7 +18,7 @@ select category_id from (
 -- Writes what is no consent; dispatch looks at devices, so they count as changed.
 with changed as (
     update users set daily = $3, weekly = $4, paused_until = $5, quiet_hours = $6, language = $7,
-        updated_at = $8, xid = pg_current_xact_id()
+        time_zone = $8, updated_at = $9, xid = pg_current_xact_id()
     where app_id = $1 and id = $2
     returning id
 )
