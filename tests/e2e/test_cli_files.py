@@ -28,7 +28,10 @@ class TwoPeople:
         """Ann has two devices, bob one."""
         kinds = {**AUDIENCE_SCHEMA, **dict.fromkeys(scan.fields, pl.String())}
         users = [1, 1, 2] if scan.low == 0 else []
-        said = {"external_id": ['"ann"', '"ann"', '"b,ob"'], "tag.plan": ['["a"]', '["a"]', None]}
+        said: dict[str, list[str | None]] = {
+            "external_id": ['"ann"', '"ann"', '"b,ob"'],
+            "tag.plan": ['["a"]', '["a"]', None],
+        }
         rows = pl.DataFrame(
             {
                 name: users if name == "user" else said.get(name, [None] * 3)[: len(users)]
