@@ -8,6 +8,7 @@ from hashlib import sha256
 
 import uvicorn
 
+from clarion.adapters.countries import zones_of_countries
 from clarion.adapters.state.frequency import PostgresFrequencyBook
 from clarion.adapters.state.templates import PostgresPartials, PostgresTemplates
 from clarion.api.dependencies import ApiDependencies, ApiLimits
@@ -96,6 +97,7 @@ async def _api_dependencies(
             frequency=PostgresFrequencyBook(container.pool),
             segments=container.segments,
             words=renderer(container),
+            of_country=zones_of_countries(),
         ),
         quotas={Network.FCM: settings.fcm.per_minute},
         categories=container.categories,

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from clarion.adapters.countries import zones_of_countries
 from clarion.adapters.state.digests import PostgresDigestDesk
 from clarion.adapters.state.frequency import PostgresFrequencyBook
 from clarion.adapters.state.upkeep import PostgresUpkeep
@@ -75,6 +76,7 @@ def _ports(container: Container) -> PlanningPorts:
         digests=PostgresDigestDesk(container.pool, container.chance),
         clock=container.clock,
         metrics=container.metrics,
+        of_country=zones_of_countries(),
     )
 
 

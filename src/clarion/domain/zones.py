@@ -214,7 +214,7 @@ def resolve(
         country: ISO 3166-1 codes, null where not known.
         of_country: country -> zone, for the countries where the app trusts it.
     """
-    zone, names = _codes(time_zone, {})
+    zone, names = _codes(time_zone, None)
     by_country, country_names = _codes(country, of_country)
     place = {name: code for code, name in enumerate(names)}
     for name in country_names:
@@ -231,13 +231,13 @@ def resolve(
     )
 
 
-def _codes(values: pl.Series, through: Mapping[str, str]) -> tuple[UInt16s, list[str]]:
+def _codes(values: pl.Series, through: Mapping[str, str] | None) -> tuple[UInt16s, list[str]]:
     """Each row's code and the names of the codes, asking the database once a distinct value."""
     distinct, index = encoded(values)
     names: dict[str, int] = {}
     code = np.full(len(distinct) + 1, UNKNOWN_ZONE, np.uint16)
     for at, value in enumerate(distinct):
-        name = through.get(value) if through else value
+        name = value if through is None else through.get(value)
         if name is not None and known(name):
             code[at] = names.setdefault(name, len(names))
     return code[index], list(names)

@@ -5,7 +5,7 @@ while this one is decided about in a thread, so whoever else is served by the pr
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
@@ -41,6 +41,8 @@ class DryRunPorts:
     frequency: FrequencyBook
     segments: Segments
     words: ContentRenderer
+    of_country: Mapping[str, str] = field(default_factory=dict)
+    """Country -> time zone, for people of whom only the country is known."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One at a time in a process."""
 
@@ -65,6 +67,7 @@ class _Piece:
 
     rows: pl.DataFrame
     usage: Usage | None
+    of_country: Mapping[str, str]
     unknown: int = 0
 
 
@@ -100,7 +103,12 @@ async def _pieces(
     if not trial.target.scanned:
         resolved = await ports.line.resolve(trial.app, trial.target, fields)
         usage = await _usage(ports, trial, 0, BUCKETS)
-        yield _Piece(rows=resolved.rows, usage=usage, unknown=len(resolved.unknown))
+        yield _Piece(
+            rows=resolved.rows,
+            usage=usage,
+            of_country=ports.of_country,
+            unknown=len(resolved.unknown),
+        )
         return
     segment = await _segment(ports, trial)
     for low in range(0, BUCKETS, RANGE_BUCKETS):
@@ -108,7 +116,8 @@ async def _pieces(
         scan = AudienceScan(app=trial.app, low=low, high=high, segment=segment, fields=fields)
         rows = pl.concat([piece.rows async for piece in ports.audience.scan(scan)])
         if len(rows):
-            yield _Piece(rows=rows, usage=await _usage(ports, trial, low, high))
+            usage = await _usage(ports, trial, low, high)
+            yield _Piece(rows=rows, usage=usage, of_country=ports.of_country)
 
 
 async def _segment(ports: DryRunPorts, trial: Trial) -> SegmentAt | None:
@@ -129,7 +138,11 @@ def _judge(found: Forecast, trial: Trial, piece: _Piece, able: tuple[Network, ..
     if not len(piece.rows):
         return
     read = inputs(
-        piece.rows, trial.policy, targeted=trial.target.networks, able=able, of_country={}
+        piece.rows,
+        trial.policy,
+        targeted=trial.target.networks,
+        able=able,
+        of_country=piece.of_country,
     )
     ledger = Ledger.empty() if piece.usage is None else piece.usage.ledger
     said = decide(read, trial.policy, now_us=instant_us(trial.at), usage=ledger)

@@ -54,7 +54,7 @@ async def check_words(
             part.policy,
             targeted=part.target.networks,
             able=able,
-            of_country={},
+            of_country=people.of_country,
         )
         ledger = Ledger.empty() if usage is None else usage.ledger
         said = decide(read, part.policy, now_us=instant_us(now), usage=ledger)

@@ -1,6 +1,7 @@
 """What planning needs from the world."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from clarion.ports.audience import Audience
 from clarion.ports.digests import DigestDesk
@@ -24,3 +25,5 @@ class PlanningPorts:
     digests: DigestDesk
     clock: Clock
     metrics: Metrics
+    of_country: Mapping[str, str] = field(default_factory=dict)
+    """Country -> time zone, for people of whom only the country is known."""

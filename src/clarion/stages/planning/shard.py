@@ -42,6 +42,8 @@ class People:
     rows: pl.DataFrame
     xid: int
     unknown: Sequence[str] = ()
+    of_country: Mapping[str, str] = field(default_factory=dict)
+    """Country -> time zone, for those of whom only the country is known."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -63,7 +65,12 @@ async def people_of(
     shard = claimed.shard
     if not claimed.target.scanned:
         resolved = await ports.line.resolve(shard.app, claimed.target, fields)
-        return People(rows=resolved.rows, xid=resolved.xid, unknown=resolved.unknown)
+        return People(
+            rows=resolved.rows,
+            xid=resolved.xid,
+            unknown=resolved.unknown,
+            of_country=ports.of_country,
+        )
     scan = AudienceScan(
         app=shard.app,
         low=shard.low,
@@ -76,7 +83,7 @@ async def people_of(
     async for piece in ports.audience.scan(scan):
         pieces.append(piece.rows)
         xid = piece.xid
-    return People(rows=pl.concat(pieces), xid=xid)
+    return People(rows=pl.concat(pieces), xid=xid, of_country=ports.of_country)
 
 
 async def _segment(ports: PlanningPorts, claimed: ClaimedShard) -> SegmentAt | None:
@@ -117,7 +124,7 @@ def plan_shard(
         claimed.policy,
         targeted=claimed.target.networks,
         able=tuple(credentials),
-        of_country={},
+        of_country=people.of_country,
     )
     ledger = Ledger.empty() if usage is None else usage.ledger
     said = decide(read, claimed.policy, now_us=now_us, usage=ledger)
