@@ -113,7 +113,22 @@ class Resolved:
     """What was named and is not there: external ids, `label:value`, or device ids."""
 
 
-class PlanLine(Protocol):
+class Addressees(Protocol):
+    """Who is named, and over what they can be reached."""
+
+    async def resolve(self, app: AppId, target: Target, fields: Sequence[str] = ()) -> Resolved:
+        """The rows of named users, aliases and devices.
+
+        `fields` are more columns, as `AudienceScan.fields` names and writes them.
+        """
+        ...
+
+    async def credentials(self, app: AppId) -> Mapping[Network, CredentialId]:
+        """Which networks the app can send over (a quarantined credential counts: it queues)."""
+        ...
+
+
+class PlanLine(Addressees, Protocol):
     """Hand-offs 1 and 2."""
 
     async def expand_due(self, now: datetime, *, limit: int) -> int:
@@ -167,17 +182,6 @@ class PlanLine(Protocol):
 
     async def readmit(self) -> int:
         """Make ready again what could not be read, for a planner that may be newer; how many."""
-        ...
-
-    async def resolve(self, app: AppId, target: Target, fields: Sequence[str] = ()) -> Resolved:
-        """The rows of named users, aliases and devices.
-
-        `fields` are more columns, as `AudienceScan.fields` names and writes them.
-        """
-        ...
-
-    async def credentials(self, app: AppId) -> Mapping[Network, CredentialId]:
-        """Which networks the app can send over (a quarantined credential counts: it queues)."""
         ...
 
 

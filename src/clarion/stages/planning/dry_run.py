@@ -24,7 +24,7 @@ from clarion.domain.segments.json_form import Json, read_json
 from clarion.domain.send_time import instant_us
 from clarion.ports.audience import Audience, AudienceScan
 from clarion.ports.frequency import RANGE_BUCKETS, FrequencyBook, Usage
-from clarion.ports.line import PlanLine
+from clarion.ports.line import Addressees
 from clarion.ports.messages import Target
 from clarion.ports.rendering import ContentRenderer
 from clarion.ports.segments import Segments
@@ -36,7 +36,7 @@ from clarion.stages.planning.shard import LOOKS_BACK
 class DryRunPorts:
     """What a dry run reads."""
 
-    line: PlanLine
+    line: Addressees
     audience: Audience
     frequency: FrequencyBook
     segments: Segments
