@@ -1,5 +1,7 @@
 """Lists and topics through the API: who is on them, one by one and from files."""
 
+from datetime import UTC, datetime, timedelta
+
 import httpx
 from tests.api.conftest import World
 
@@ -136,4 +138,24 @@ async def test_a_list_that_a_segment_names_stays(admin: httpx.AsyncClient) -> No
     assert made.status_code == 201, made.text
     assert (refused.status_code, refused.json()["code"]) == (409, "state_conflict")
     assert "best" in refused.json()["detail"]
+    assert (await admin.delete("/v1/lists/vip")).status_code == 204
+
+
+async def test_a_list_that_a_waiting_message_names_stays(admin: httpx.AsyncClient) -> None:
+    """Until the message is planned, or canceled."""
+    await admin.put("/v1/lists/vip", json={})
+    body = {
+        "to": {"segment": 'in list("vip")'},
+        "title": "Hello",
+        "send_at": (datetime.now(UTC) + timedelta(days=1)).isoformat(),
+    }
+    made = await admin.post("/v1/messages", json=body, headers={"idempotency-key": "k-1"})
+    refused = await admin.delete("/v1/lists/vip")
+    message = made.json()["id"]
+    ended = await admin.post(f"/v1/messages/{message}:cancel")
+
+    assert made.status_code == 202, made.text
+    assert (refused.status_code, refused.json()["code"]) == (409, "state_conflict")
+    assert message in refused.json()["detail"]
+    assert ended.is_success, ended.text
     assert (await admin.delete("/v1/lists/vip")).status_code == 204

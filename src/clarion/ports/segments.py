@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from clarion.domain.ids import AppId
+from clarion.domain.ids import AppId, MessageId
 from clarion.domain.segments.checking import SegmentAt
 from clarion.domain.segments.expression import Expression, InList, InSegment, InTopic
 
@@ -86,6 +86,10 @@ class Segments(Protocol):
 
     async def naming(self, app: AppId, reference: Reference) -> Sequence[str]:
         """The names of the segments that name a list, a topic or a segment, by name."""
+        ...
+
+    async def awaiting(self, app: AppId, reference: Reference) -> Sequence[MessageId]:
+        """The messages that are yet to be planned and whose own expression names it."""
         ...
 
 

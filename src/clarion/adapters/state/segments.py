@@ -10,7 +10,7 @@ import orjson
 
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.statements import statements
-from clarion.domain.ids import AppId
+from clarion.domain.ids import AppId, MessageId
 from clarion.domain.segments.checking import SegmentAt, SegmentReferenceError, whole
 from clarion.domain.segments.expression import Expression, InSegment
 from clarion.domain.segments.json_form import read_json
@@ -94,8 +94,7 @@ class PostgresSegments:
             users = _naming(await self._list(connection, app), InSegment(name))
             if users:
                 raise SegmentInUseError(f"segment {name!r} is named by {_told(users)}")
-            waiting = await connection.fetch(self._sql["waiting"], app)
-            messages = [row["id"] for row in waiting if _names(row["expression"], name)]
+            messages = await self._waiting(connection, app, InSegment(name))
             if messages:
                 raise SegmentInUseError(
                     f"segment {name!r} says whom messages are for that are yet to be planned: "
@@ -115,6 +114,17 @@ class PostgresSegments:
     async def naming(self, app: AppId, reference: Reference) -> Sequence[str]:
         """See the port."""
         return _naming(await self.all(app), reference)
+
+    async def awaiting(self, app: AppId, reference: Reference) -> Sequence[MessageId]:
+        """See the port."""
+        async with reading(self._pool) as connection:
+            return await self._waiting(connection, app, reference)
+
+    async def _waiting(
+        self, connection: asyncpg.Connection, app: AppId, reference: Reference
+    ) -> list[MessageId]:
+        rows = await connection.fetch(self._sql["waiting"], app)
+        return [MessageId(str(row["id"])) for row in rows if _names(row["expression"], reference)]
 
     async def _of(self, app: AppId) -> _Known:
         """What an app's expressions may name.
@@ -165,9 +175,9 @@ def _naming(records: Sequence[SegmentRecord], reference: Reference) -> list[str]
     return [r.draft.name for r in records if reference in named(r.draft.expression)]
 
 
-def _names(expression: bytes, name: str) -> bool:
+def _names(expression: bytes, reference: Reference) -> bool:
     read = read_json(orjson.loads(expression)).expression
-    return InSegment(name) in named(read)
+    return reference in named(read)
 
 
 def _told(names: Sequence[str]) -> str:

@@ -48,11 +48,18 @@ async def read_one(api: Api, call: Exchange) -> Answer:
 
 
 async def delete(api: Api, call: Exchange) -> Answer:
-    """Remove a list that no segment names. Its people stay."""
-    named = await api.deps.segments.naming(call.caller.app, InList(call.params["name"]))
+    """Remove a list that no segment names, nor a message yet to be planned. Its people stay."""
+    wanted = InList(call.params["name"])
+    named = await api.deps.segments.naming(call.caller.app, wanted)
     if named:
         raise ProblemError(
             ErrorCode.STATE_CONFLICT, f"Segments name this list: {', '.join(named)}."
+        )
+    waiting = await api.deps.segments.awaiting(call.caller.app, wanted)
+    if waiting:
+        raise ProblemError(
+            ErrorCode.STATE_CONFLICT,
+            f"Messages that are yet to be planned name this list: {', '.join(waiting[:5])}.",
         )
     if not await api.deps.lists.delete(call.caller.app, call.params["name"]):
         raise not_found("list")
