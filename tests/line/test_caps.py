@@ -173,6 +173,14 @@ async def test_a_more_important_message_takes_a_held_ones_place(capped: Store) -
     usage = await planner.frequency.read(capped.app, (0, 1024), capped.now - timedelta(days=8))
     assert set(Counter(usage.ledger.user.tolist()).values()) == {CAP}
 
+    much_later = capped.now + timedelta(days=60)
+    for _ in range(2):  # what is still held keeps its mark
+        await planner.frequency.sort_in(much_later, at_once=100)
+        assert await capped.pool.fetchval("select count(*) from gave_way") == len(gone)
+    await capped.pool.execute("update batch set state = 4, leased_until = $1", capped.now)
+    await planner.frequency.sort_in(much_later, at_once=100)
+    assert await capped.pool.fetchval("select count(*) from gave_way") == 0
+
 
 async def test_what_no_cap_could_stop_is_counted_and_sorted_in_later(capped: Store) -> None:
     """A transactional message counts; its entries come to where their people's are looked up."""

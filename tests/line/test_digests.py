@@ -91,6 +91,20 @@ async def test_two_messages_become_one_for_whoever_wants_it_so(
     assert {part.merge[1][0] for part in found if part.merge} == {"Story 2\nStory 1"}
 
 
+async def test_parts_go_with_the_digest_that_took_them(
+    planner: PlanningPorts, store: Store
+) -> None:
+    """Not while its message is there, and never before there is one."""
+    await send(planner, store, 1)
+    due, later = store.now + timedelta(hours=6), store.now + timedelta(days=40)
+    await planner.digests.open_due(due, at_once=10)
+    await planner.digests.open_due(later, at_once=10)
+    assert await store.pool.fetchval("select count(*) from digest_item") > 0
+    await store.pool.execute("delete from message where policy ->> 'digest' = 'true'")
+    await planner.digests.open_due(later, at_once=10)
+    assert await store.pool.fetchval("select count(*) from digest_item") == 0
+
+
 async def test_a_single_gathered_message_keeps_its_title(
     planner: PlanningPorts, store: Store
 ) -> None:

@@ -1,7 +1,8 @@
 """Digests in PostgreSQL. Implements `clarion.ports.digests.DigestDesk`."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import asyncpg
 import numpy as np
@@ -28,7 +29,9 @@ from clarion.ports.messages import Target
 from clarion.ports.system import Chance
 
 _SQL = statements("digests")
-ITEMS = pl.Schema(
+KEPT: Final = timedelta(days=1)
+"""Nobody plans a digest that late."""
+ITEMS: Final = pl.Schema(
     {
         "user": pl.Int64,
         "due_us": pl.Int64,
@@ -50,6 +53,7 @@ class PostgresDigestDesk:
         """See the port."""
         async with reading(self._pool) as connection:
             windows = await connection.fetch(_SQL["due"], now, at_once)
+            await connection.execute(_SQL["drop_sent"], now - KEPT, at_once)
         made = 0
         for window in windows:
             made += await self._open(window, now)

@@ -59,6 +59,7 @@ class PostgresFrequencyBook:
         """See the port."""
         async with reading(self._pool) as connection:
             await connection.execute(_SQL["drop_old_entries"], now - KEPT, at_once)
+            await connection.execute(_SQL["drop_old_gave_way"], now - KEPT, at_once)
             if not await connection.fetchval(_SQL["loose_entries"], now - SETTLED):
                 return 0
         async with transaction(self._pool) as connection:

@@ -28,3 +28,12 @@ from digest_item i join message m on m.id = i.message_id
 where i.digest_id = $1::text::uuid and i.range = any ($2::smallint[])
   and m.state not in (4, 6)  -- withdrawn since
 order by i.id
+
+-- name: drop_sent
+-- Parts whose digest was sent so long ago that its message is deleted.
+delete from digest_item where id in (
+    select i.id from digest_item i
+    where i.digest_id is not null and i.due_at < $1
+      and not exists (select from message m where m.id = i.digest_id)
+    order by i.id limit $2
+)

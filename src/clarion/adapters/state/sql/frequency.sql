@@ -62,3 +62,13 @@ select exists (select from frequency_ledger where range = -1 and created_at < $1
 delete from frequency_ledger where id in (
     select id from frequency_ledger where last_at < $1 order by last_at limit $2
 )
+
+-- name: drop_old_gave_way
+-- Who gave way, once nothing of the message can be sent or counted any more.
+delete from gave_way where id in (
+    select g.id from gave_way g
+    where g.created_at < $1
+      and not exists (select from batch b where b.message_ids[1] = g.message_id and b.state <> 4)
+      and not exists (select from frequency_ledger l where l.message_id = g.message_id)
+    order by g.id limit $2
+)
