@@ -117,3 +117,18 @@ async def test_a_file_that_breaks_says_what_is_stored(admin: httpx.AsyncClient) 
     damaged = await send(admin, b"PAR1", "application/vnd.apache.parquet")
     for answer in (header, damaged):
         assert (answer.status_code, answer.json()["code"]) == (400, "body_malformed")
+
+
+async def test_a_long_file_is_written_in_order_of_time(admin: httpx.AsyncClient) -> None:
+    """Over several transactions, whatever the order of its lines; lines are told as they stand."""
+    lines = [f"p{n},marketing,granted,{AT}" for n in range(6_000)]
+    lines[10] = "p5999,marketing,withdrawn,2026-02-01T00:00:00Z"
+    lines[5_500] = f"p1,nope,granted,{AT}"
+    body = "external_id,category,change,at\n" + "\n".join(lines)
+    told = (await send(admin, body, "text/csv")).json()
+    last = (await admin.get("/v1/users/p5999/consent")).json()["items"]
+
+    assert (told["rows_in"], told["rows_bad"]) == (5_999, 1)
+    assert [(bad["line"], bad["code"]) for bad in told["bad"]] == [(5_502, "category_unknown")]
+    assert [line["change"] for line in last] == ["granted", "withdrawn"]
+    assert (await admin.get("/v1/consent:verify")).json()["holds"] is True

@@ -56,8 +56,8 @@ FUNNEL_DAYS: Final = 30
 async def record(api: Api, call: Exchange) -> Answer:
     """Record what people said: JSON, or a CSV, NDJSON or Parquet file of any length.
 
-    Good rows are written, bad ones reported; a JSON body is one transaction, a file one for each
-    batch of some 10,000 rows. Rows are written in order of `at`; what happened before the last
+    Good rows are written, bad ones reported; a JSON body is one transaction, a file one for
+    each 5,000 rows. Rows are written in order of `at`; what happened before the last
     entry of that person and category is refused, so that an old file undoes no withdrawal. What
     the last entry says already of the same instant is not written again. A row of a file without
     `how` is an `import`.

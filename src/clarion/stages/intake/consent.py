@@ -16,6 +16,8 @@ from clarion.ports.system import Clock
 from clarion.stages.intake.rows import BadRow, Format, Layout, RawBatch
 from clarion.stages.intake.sources import ahead, batches
 
+AT_ONCE: Final = 5_000
+"""Rows of one transaction: whoever else writes into the app's ledger waits for its end."""
 LAYOUT: Final = Layout(
     columns=RAW_COLUMNS,
     objects={"evidence": "piece of evidence"},
@@ -55,8 +57,8 @@ async def record_consents(
 ) -> AsyncIterator[ConsentProgress]:
     """Record a file of consents. Running it again changes nothing more where rows have `at`.
 
-    A batch is one transaction, and the next one is read meanwhile; memory does not grow with the
-    file. A batch that was reported is committed.
+    A batch is written in order of `at`, `AT_ONCE` rows a transaction, and the next one is read
+    meanwhile; memory does not grow with the file. A batch that was reported is committed.
 
     Raises:
         MalformedFileError: the file can't be read on; everything before that line is recorded.
@@ -76,13 +78,16 @@ async def _recorded(
     checked = await asyncio.to_thread(check, batch.rows, now)
     bad = [*batch.bad, *(_bad(batch.lines[each.row], each.problem) for each in checked.problems)]
     written = repeated = 0
-    if checked.rows.height:
-        done = await consents.record(app, checked.rows, now)
-        written = sum(number > 0 for number in done.number)
-        repeated = len(done.number) - written - len(done.refused)
+    order = checked.rows["at_us"].arg_sort()
+    for low in range(0, checked.rows.height, AT_ONCE):
+        chosen = order[low : low + AT_ONCE]
+        done = await consents.record(app, checked.rows[chosen], now)
+        new = sum(number > 0 for number in done.number)
+        written += new
+        repeated += len(done.number) - new - len(done.refused)
         bad += [
             BadRow(
-                line=batch.lines[int(checked.index[each.row])],
+                line=batch.lines[int(checked.index[int(chosen[each.row])])],
                 field=FIELDS.get(each.why, "category"),
                 code=each.why.value,
                 detail=each.why.sentence,
