@@ -37,7 +37,9 @@ from benchmarks.platform_run import scratch
 from clarion.adapters.content.graphemes import clusters
 from clarion.adapters.content.liquid import LiquidEngine
 from clarion.adapters.facts.duckdb import audience_queries
-from clarion.adapters.facts.duckdb.store import FactsStore, open_store
+from clarion.adapters.facts.duckdb.audience_columns import AUDIENCE_TURN
+from clarion.adapters.facts.duckdb.audience_filling import filled
+from clarion.adapters.facts.duckdb.store import FactsStore, open_store, set_watermark
 from clarion.adapters.state.frequency import by_range, decoded, encoded
 from clarion.adapters.state.recipient_columns import encode_frame
 from clarion.domain.category import BORN
@@ -54,7 +56,6 @@ from clarion.domain.segments.checking import whole
 from clarion.domain.segments.text import parse
 from clarion.domain.send_time import instant_us
 from clarion.domain.zones import DAY_US
-from clarion.ports.audience import AUDIENCE_SCHEMA
 from clarion.ports.frequency import Usage
 from clarion.ports.line import ClaimedShard
 from clarion.ports.messages import Target
@@ -103,6 +104,7 @@ def fill(path: Path, people: int) -> None:
             cursor.execute(PEOPLE, about)
         with store.writing() as cursor:
             cursor.execute(DEVICES, {**about, "zones": list(ZONES)})
+            set_watermark(cursor, AUDIENCE_TURN, str(low))
     store.close()
 
 
@@ -171,8 +173,7 @@ def scanned(store: FactsStore, low: int, high: int, fields: tuple[str, ...]) -> 
     pieces = audience_queries.scan(
         store, app=APP, low=low, high=high, segment=segment, fields=fields
     )
-    schema = pl.Schema({**AUDIENCE_SCHEMA, **dict.fromkeys(fields, pl.String())})
-    return pl.concat([pl.DataFrame(pl.from_arrow(piece)) for piece in pieces]).cast(schema)
+    return pl.concat([filled(pl.DataFrame(pl.from_arrow(piece)), fields) for piece in pieces])
 
 
 def stored(plan: ShardPlan) -> int:

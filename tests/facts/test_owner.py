@@ -244,7 +244,7 @@ async def test_the_audience_is_rebuilt_from_the_store(pool: asyncpg.Pool, short_
 async def test_a_scan_that_a_rebuild_overtakes_is_told(pool: asyncpg.Pool, short_dir: Path) -> None:
     """A slow one has to ask again; nobody ever takes half an audience for a whole one."""
     async with owner(pool, short_dir) as client:
-        xid = await add_people(pool, 40_000)
+        xid = await add_people(pool, 100_000)
         scan = client.scan(AudienceScan(app=AppId(1), low=0, high=BUCKETS, at_least_xid=xid))
         pieces = [(await anext(scan)).rows]
         rebuilding = asyncio.create_task(client.rebuild())
@@ -255,8 +255,8 @@ async def test_a_scan_that_a_rebuild_overtakes_is_told(pool: asyncpg.Pool, short
         again = await everybody(client, 0)
 
     assert pieces
-    assert len(during) == 40_000
-    assert len(again) == 40_000
+    assert len(during) == 100_000
+    assert len(again) == 100_000
 
 
 async def test_a_slow_transaction_keeps_nobody_waiting_and_loses_nothing(

@@ -16,6 +16,7 @@ from tests.properties.segment_population import APP, fill, numbered
 from tests.properties.segment_strategies import LISTS, NOW, VERSIONS, expressions, people
 
 from clarion.adapters.facts.duckdb import audience_queries
+from clarion.adapters.facts.duckdb.audience_filling import filled
 from clarion.adapters.facts.duckdb.segment_fields import instant
 from clarion.adapters.facts.duckdb.store import FactsStore, open_store
 from clarion.domain.category import Category, DefaultState, Kind
@@ -66,7 +67,7 @@ def scanned(store: FactsStore, segment: SegmentAt, high: int = 1024) -> pl.DataF
     pieces = list(audience_queries.scan(store, app=APP, low=0, high=high, segment=segment))
     if not pieces:
         return pl.DataFrame(schema=AUDIENCE_SCHEMA)
-    return pl.concat([pl.DataFrame(pl.from_arrow(piece)) for piece in pieces]).cast(AUDIENCE_SCHEMA)
+    return pl.concat([filled(pl.DataFrame(pl.from_arrow(piece))) for piece in pieces])
 
 
 @SHARED

@@ -6,6 +6,7 @@ from typing import Final
 import pyarrow as pa
 from sqlglot import exp
 
+from clarion.adapters.facts.duckdb.audience_columns import said_by, selected
 from clarion.adapters.facts.duckdb.segment_fields import Bind, Source, column, variant_of
 from clarion.adapters.facts.duckdb.segment_sql import Condition, Span, condition
 from clarion.adapters.facts.duckdb.store import FactsStore
@@ -16,31 +17,9 @@ from clarion.domain.permission import REFUSING
 from clarion.domain.segments.checking import SegmentAt
 from clarion.domain.segments.fields import Field, Kind, field_named
 
-PIECE: Final = 16_384
+PIECE: Final = 32_768
 _ALL: Final = Condition(sql="true", parameters={})
 _EVERY_BUCKET: Final = Span(low=0, high=1 << 16)
-
-_SCAN: Final = """
-select coalesce(d.id, 0) as device, u.id as "user",
-       coalesce(d.network, 0)::utinyint as network,
-       coalesce(d.environment, 0)::utinyint as environment,
-       coalesce(d.registered_us, 0) as registered_us,
-       coalesce(d.dead, false) as dead,
-       coalesce(d.opted_out, false) as device_opted_out,
-       u.opted_out as user_opted_out,
-       case when d.dead then null else encode(d.token) end as token,
-       d.keys,
-       coalesce(d.language, u.language) as language,
-       coalesce(d.time_zone, u.time_zone) as time_zone,
-       case when d.time_zone is not null then 1 when u.time_zone is not null then 2 else 0
-            end::utinyint as zone_source,
-       coalesce(d.country, u.country) as country,
-       coalesce(u.granted, 0)::ubigint as granted, coalesce(u.denied, 0)::ubigint as denied,
-       coalesce(u.daily, 0)::ubigint as daily, coalesce(u.weekly, 0)::ubigint as weekly,
-       coalesce(u.paused_until_us, 0) as paused_until_us, u.quiet_hours,
-       coalesce(u.suppressed, false) as suppressed,
-       coalesce(d.permission, 0)::utinyint as permission
-"""
 
 _ROWS: Final = """
 from (select * from users where app = $app{span}) u
@@ -105,6 +84,8 @@ def scan(
 ) -> Generator[pa.RecordBatch]:
     """The rows of an audience scan, streamed; one transaction, hence one version.
 
+    Columns in which the app says nothing are left out; see `audience_columns.filled`.
+
     Raises:
         SegmentFault: a field does not exist.
     """
@@ -117,7 +98,9 @@ def scan(
     rows = _ROWS.format(span=_SPAN, condition=found.sql)
     parameters: Mapping[str, object] = {"app": app, "low": low, "high": high, **bind.parameters}
     with store.reading() as cursor:
-        relation = cursor.sql(f"{_SCAN}{more}{rows}", params=parameters)
+        cursor.begin()
+        columns = selected(said_by(store, cursor, app))
+        relation = cursor.sql(f"select {columns}{more}{rows}", params=parameters)
         reader = relation.to_arrow_reader(PIECE)
         names = [*reader.schema.names[: len(reader.schema.names) - len(fields)], *fields]
         for piece in reader:

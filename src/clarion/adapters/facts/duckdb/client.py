@@ -12,6 +12,7 @@ import msgspec
 import orjson
 import polars as pl
 
+from clarion.adapters.facts.duckdb.audience_filling import empty, filled
 from clarion.adapters.facts.duckdb.decision_reading import decided_of
 from clarion.adapters.facts.duckdb.framing import Kind, read_frame, write_frame
 from clarion.domain.category import Category
@@ -23,7 +24,6 @@ from clarion.domain.outcome import Outcome, Reason
 from clarion.domain.segments.checking import SegmentAt
 from clarion.domain.segments.json_writing import to_json
 from clarion.ports.audience import (
-    AUDIENCE_SCHEMA,
     AudiencePiece,
     AudienceScan,
     AudienceUnavailableError,
@@ -66,7 +66,6 @@ class FactsClient:
             "fields": scan.fields,
             **_segment(scan.segment),
         }
-        schema = pl.Schema({**AUDIENCE_SCHEMA, **dict.fromkeys(scan.fields, pl.String())})
         version, got = 0, False
         try:
             async with contextlib.aclosing(self._frames(question)) as frames:
@@ -75,12 +74,12 @@ class FactsClient:
                         version = int(orjson.loads(payload)["registry"])
                         continue
                     got = True
-                    rows = pl.read_ipc_stream(payload).cast(schema)
+                    rows = filled(pl.read_ipc_stream(payload), scan.fields)
                     yield AudiencePiece(xid=version, rows=rows)
         except (_RefusedError, OSError, asyncio.IncompleteReadError) as error:
             raise AudienceUnavailableError(_sentence(error)) from error
         if not got:
-            yield AudiencePiece(xid=version, rows=pl.DataFrame(schema=schema))
+            yield AudiencePiece(xid=version, rows=empty(scan.fields))
 
     async def count(
         self,

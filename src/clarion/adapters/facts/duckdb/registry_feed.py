@@ -15,6 +15,7 @@ from typing import BinaryIO, Final
 import asyncpg
 import duckdb
 
+from clarion.adapters.facts.duckdb.audience_columns import AUDIENCE_TURN
 from clarion.adapters.facts.duckdb.snapshot import NOTHING, Snapshot
 from clarion.adapters.facts.duckdb.statements import FEED
 from clarion.adapters.facts.duckdb.stillness import Stillness
@@ -289,6 +290,8 @@ class RegistryFeed:
                         [ids],
                     )
         set_watermark(turn.cursor, "registry", str(place))
+        ((number,),) = turn.cursor.execute("select txid_current()").fetchall()
+        set_watermark(turn.cursor, AUDIENCE_TURN, str(number))
         turn.cursor.commit()
         if turn.rows >= BULK_ROWS:
             # else the next small change pays for it, some seconds late

@@ -1,7 +1,7 @@
 """The DuckDB file: opening it, its version, and its watermarks."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
@@ -27,6 +27,8 @@ class FactsStore:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
+        self.said: dict[int, tuple[str, Mapping[str, str]]] = {}
+        """What `audience_columns` remembers of each app, and of which version that is."""
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A cursor for one thread: its transactions are its own."""
