@@ -73,7 +73,14 @@ async def _recorded(world: World, person: dict[str, Any], now: datetime) -> Mess
     journal = world.deps.acceptor
     assert isinstance(journal, PostgresJournal)
     entry = JournalEntry(
-        news=[new], batches=[], leased=[], skipped=[skipped], owner="test", lease_s=30
+        news=[new],
+        batches=[],
+        leased=[],
+        skipped=[skipped],
+        decided=[],
+        sent={},
+        owner="test",
+        lease_s=30,
     )
     await journal.write(entry, now)
     return message

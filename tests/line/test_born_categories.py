@@ -1,7 +1,8 @@
 """Every app is born with the categories that the rules know."""
 
-from clarion.domain.category import BORN
 from tests.line.conftest import Store
+
+from clarion.domain.category import BORN
 
 
 async def test_the_schema_makes_what_the_rules_call_born(store: Store) -> None:

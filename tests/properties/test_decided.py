@@ -24,7 +24,7 @@ def rows_alike(draw: st.DrawFn) -> np.ndarray:
     chance = np.random.default_rng(draw(st.integers(0, 1 << 32)))
     n = draw(st.integers(60, 300))
     rows = np.repeat(np.frombuffer(chance.bytes(DECISION_ROW.itemsize), DECISION_ROW), n)
-    for name in draw(st.lists(st.sampled_from(DECISION_ROW.names), unique=True)):
+    for name in draw(st.lists(st.sampled_from(DECISION_ROW.names or ()), unique=True)):
         column = rows[name]
         rows[name] = np.frombuffer(chance.bytes(column.nbytes), column.dtype).reshape(column.shape)
     return rows
