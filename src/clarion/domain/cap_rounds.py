@@ -120,8 +120,12 @@ class Book:
 
 def disturbances(sent: Asked, *, priority: int) -> Ledger:
     """The ledger's entries of rows that are (or will be) sent: one a person and instant."""
-    order = np.lexsort((sent.at_us, sent.user))
+    order = np.argsort(sent.user)  # a fifth of the cost of a sort by both
     user, at_us = sent.user[order], sent.at_us[order]
+    same = user[1:] == user[:-1]
+    if (same & (at_us[1:] != at_us[:-1])).any():  # somebody's devices at several instants
+        order = np.lexsort((sent.at_us, sent.user))
+        user, at_us = sent.user[order], sent.at_us[order]
     fresh = np.ones(len(user), np.bool_)
     fresh[1:] = (user[1:] != user[:-1]) | (at_us[1:] != at_us[:-1])
     begin = np.flatnonzero(fresh)

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count, takewhile
 from typing import Any
 
 import polars as pl
 
 from clarion.domain.content import Message
 from clarion.domain.decision_row import Action, Decisions, Inputs
-from clarion.domain.handoffs import Int64s, Lateness
+from clarion.domain.handoffs import Int64s, Lateness, merge_column
 from clarion.domain.ids import CredentialId
 from clarion.domain.intervals import NEVER
 from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
@@ -21,6 +22,8 @@ from clarion.stages.planning.writing import Written
 
 BATCH_RECIPIENTS = {lane: 4 * CHUNK_RECIPIENTS[lane] for lane in Lane}
 """A batch is four chunks: small enough to share among senders, large enough to amortise."""
+
+_SENT = ("device", "user", "network", "registered_us", "environment", "token", "keys", "message")
 
 
 def cut(
@@ -35,7 +38,7 @@ def cut(
     going = written.place
     if not len(going):
         return []
-    keyed = written.rows.with_columns(
+    keyed = _sent(written.rows).with_columns(
         pl.Series("run_us", _run_us(said, going)),
         pl.Series("silent", said.silent[going]),
     )
@@ -68,6 +71,15 @@ def cut(
                 )
             )
     return batches
+
+
+def _sent(rows: pl.DataFrame) -> pl.DataFrame:
+    """The columns that senders are told.
+
+    What was decided by and what words were made of stays behind, before rows are sorted into kinds.
+    """
+    merge = takewhile(rows.columns.__contains__, map(merge_column, count()))
+    return rows.select(*(name for name in _SENT if name in rows.columns), *merge)
 
 
 def _kinds(rows: pl.DataFrame) -> Iterable[tuple[tuple[Any, ...], pl.DataFrame]]:
