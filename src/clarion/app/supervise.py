@@ -344,6 +344,7 @@ async def _live(
         child.role,
         "--owner",
         child.owner,
+        f"--parent={os.getpid()}",
         env={**environment, _ADDRESS: named(environment[_ADDRESS], child.role)},
         stdin=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C reaches the parent alone, which drains the children

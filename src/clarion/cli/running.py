@@ -66,12 +66,20 @@ def stop_on_signals() -> asyncio.Event:
 
 
 @asynccontextmanager
-async def ends_with_parent(stop: asyncio.Event, *, wanted: bool) -> AsyncIterator[None]:
-    """Where wanted, also stop when the process that started us is gone: nobody else would."""
+async def ends_with_parent(
+    stop: asyncio.Event, *, wanted: bool, parent: int | None = None
+) -> AsyncIterator[None]:
+    """Where wanted, also stop when the process that started us is gone: nobody else would.
+
+    Args:
+        stop: what to set then.
+        wanted: whether to look.
+        parent: who started us, for it may be gone already; None: whoever is our parent now.
+    """
     if not wanted:
         yield
         return
-    watching = asyncio.create_task(_watch(os.getppid(), stop))
+    watching = asyncio.create_task(_watch(parent or os.getppid(), stop))
     try:
         yield
     finally:

@@ -22,6 +22,7 @@ def worker(
     role: Role,
     config: ConfigFile = None,
     owner: Annotated[str | None, Parameter(negative=())] = None,
+    parent: Annotated[int | None, Parameter(negative=(), show=False)] = None,
 ) -> int:
     """Run one role of the platform in this process; SIGTERM drains and ends it.
 
@@ -33,17 +34,18 @@ def worker(
         config: Settings file.
         owner: Name under which it leases work; `clarion serve` gives one, and a process that got
             one ends when its parent is gone.
+        parent: Process id of the parent, which may be gone before this process can look.
     """
     settings = read_settings(config)
     start_logging(settings.log.level, settings.log.format)
     yield_processor(role)
     with engine_failures():
-        run_loop(_work(settings, role, owner))
+        run_loop(_work(settings, role, owner, parent))
     return Exit.OK
 
 
-async def _work(settings: Settings, role: Role, owner: str | None) -> None:
+async def _work(settings: Settings, role: Role, owner: str | None, parent: int | None) -> None:
     stop = stop_on_signals()
     name = owner or f"{role}-{socket.gethostname()}-{os.getpid()}"
-    async with ends_with_parent(stop, wanted=owner is not None):
+    async with ends_with_parent(stop, wanted=owner is not None, parent=parent):
         await run_role(settings, role, name, stop)
