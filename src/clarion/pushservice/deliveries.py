@@ -64,7 +64,10 @@ class Deliveries:
                 await self._clock.sleep(EVERY_S)
                 await self._patiently()
         finally:
-            await self._acknowledge()
+            try:
+                await self._acknowledge()
+            except StoreUnavailableError as error:  # devices drop what they get twice
+                log(_log, logging.WARNING, LogEvent.STORE_UNAVAILABLE, cause=str(error))
 
     async def _patiently(self) -> None:
         try:

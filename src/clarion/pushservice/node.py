@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -49,6 +49,10 @@ DEVICES_KEPT: Final = timedelta(days=60)
 
 class NodeLostError(Exception):
     """The node was silent for so long that its number was given to another: it must end."""
+
+
+END_AGAIN_S = 5.0
+"""Between two cancellations of one task: what it still has to store takes a moment."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,9 +170,19 @@ async def serve_node(
             taking.drain()
             accepting.cancel()  # stores what is open
             await asyncio.wait([accepting])
-            for task in [*working, *parts.tasks]:
-                task.cancel()
+            await _end([*working, *parts.tasks])
         listener.close()
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks, and again those that went on.
+
+    One whose connection to the store broke in that moment sees the break, not the cancellation.
+    """
+    while going := [task for task in tasks if not task.done()]:
+        for task in going:
+            task.cancel()
+        await asyncio.wait(going, timeout=END_AGAIN_S)
 
 
 class _Taking:
