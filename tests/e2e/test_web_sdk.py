@@ -78,6 +78,12 @@ class Platform:
         )
         return found
 
+    async def known(self) -> None:
+        """Wait until the platform has the browser."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not await self.devices():
+                await asyncio.sleep(0.05)
+
     async def start(self, page: Page, **more: object) -> None:
         """Start the SDK in a page."""
         await page.evaluate(START, [self.url, self.keys["device"], self.vapid, more])
@@ -144,11 +150,12 @@ async def ready(platform: Platform, chromium: Browser, **more: object) -> Page:
     page = await chromium.open("/try")
     await platform.start(page, **more)
     await subscribed(page)
+    await platform.known()
     return page
 
 
 async def subscribed(page: Page) -> None:
-    """Wait until the platform knows the browser."""
+    """Wait until the browser has a subscription, which the platform is about to learn."""
     await page.wait_for_function("async () => (await clarion.state()).subscribed")
 
 
