@@ -81,7 +81,9 @@ class Platform:
     async def known(self) -> None:
         """Wait until the platform has the browser."""
         async with asyncio.timeout(PATIENCE_S):
-            while not await self.devices():
+            while True:
+                if await self.devices():
+                    return
                 await asyncio.sleep(0.05)
 
     async def start(self, page: Page, **more: object) -> None:
