@@ -121,5 +121,3 @@ BORN: Final = (
 """The categories that every app is born with; the schema's trigger inserts the same."""
 
 CALLS: Final = "calls"
-DEFAULT_CATEGORY: Final = "transactional"
-"""The category of a message that names none."""

@@ -22,8 +22,6 @@ from clarion.domain.handoffs import Int64s
 
 Mask = npt.NDArray[np.bool_]
 
-SALT_BYTES: Final = 16
-
 
 def sendable(
     kind: Kind, default: DefaultState, *, can_opt_out: bool, granted: Mask, denied: Mask

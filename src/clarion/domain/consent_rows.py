@@ -11,8 +11,9 @@ import polars as pl
 from clarion.domain.attributes import MAX_TEXT_OCTETS, FieldProblem
 from clarion.domain.consent import How
 from clarion.domain.consent_intake import Asked, truncated_address
-from clarion.domain.naming import Rule, broken, text_rules
-from clarion.domain.registration import INSTANT, RowProblem
+from clarion.domain.naming import POINTERS, text_rules
+from clarion.domain.registration import INSTANT, RowProblem, broken
+from clarion.domain.registration_rules import Rule
 
 RAW_COLUMNS: Final[Mapping[str, pl.DataType]] = {
     "external_id": pl.String(),
@@ -66,7 +67,7 @@ def check(raw: pl.DataFrame, now: datetime) -> CheckedConsents:
     ).with_columns(pl.col("change", "how").str.to_lowercase())
     evidence = {text: _evidence(text) for text in frame["evidence"].drop_nulls().unique().to_list()}
     wrong = {text: found for text, found in evidence.items() if isinstance(found, FieldProblem)}
-    problems = broken(frame, _rules(now))
+    problems = broken(frame, _rules(now), POINTERS)
     if wrong:
         rows = frame["evidence"].is_in(list(wrong)).fill_null(value=False).arg_true()
         problems += [

@@ -22,14 +22,14 @@ from clarion.domain.attributes import (
 )
 from clarion.domain.naming import (
     NAMING,
-    Rule,
-    broken,
+    POINTERS,
     canonical_names,
     naming_rules,
     numbered_networks,
     text_rules,
 )
-from clarion.domain.registration import INSTANT, RowProblem, timely
+from clarion.domain.registration import INSTANT, RowProblem, broken, timely
+from clarion.domain.registration_rules import Rule
 from clarion.domain.segments.expression import Signal
 
 RESERVED: Final = "clarion."
@@ -106,7 +106,7 @@ def check(raw: pl.DataFrame, rules: EventRules) -> CheckedEvents:
         rules: the present instant, and how long ids are remembered.
     """
     frame = _canonical(raw, rules.now)
-    problems = [*broken(frame, _rules(rules)), *_broken_properties(frame["properties"])]
+    problems = [*broken(frame, _rules(rules), POINTERS), *_broken_properties(frame["properties"])]
     problems.sort(key=lambda problem: problem.row)
     index = pl.int_range(frame.height, eager=True).alias("index")
     if problems:

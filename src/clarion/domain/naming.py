@@ -1,15 +1,14 @@
-"""The ways in which a row names a person, and rules that are broken by rows."""
+"""The ways in which a row names a person, and the rules of these names."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
-from clarion.domain.attributes import MAX_TEXT_OCTETS, FieldProblem
+from clarion.domain.attributes import MAX_TEXT_OCTETS
 from clarion.domain.network import Network
-from clarion.domain.registration import RowProblem
-from clarion.domain.registration_rules import MAX_FCM_OCTETS
+from clarion.domain.registration import RowProblem, broken
+from clarion.domain.registration_rules import MAX_FCM_OCTETS, Rule
 
 NAMING: Final[Mapping[str, pl.DataType]] = {
     "external_id": pl.String(),
@@ -30,16 +29,6 @@ POINTERS: Final[Mapping[str, str]] = {
 """Where a column stands in JSON, unless that is simply `/<column>`."""
 
 _CONTROL: Final = r"[\x00-\x1f\x7f-\x{9f}]"
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What must not be true of any row."""
-
-    column: str
-    code: str
-    detail: str
-    broken: pl.Expr
 
 
 def canonical_names(frame: pl.DataFrame) -> pl.DataFrame:
@@ -121,26 +110,6 @@ def text_rules(name: str, most: int) -> Sequence[Rule]:
     ]
 
 
-def broken(frame: pl.DataFrame, rules: Sequence[Rule]) -> list[RowProblem]:
-    """Which rows break which rule; a rule about a null says nothing."""
-    verdicts = frame.select(
-        rule.broken.fill_null(value=False).alias(str(number)) for number, rule in enumerate(rules)
-    )
-    return [
-        RowProblem(
-            row=row,
-            problem=FieldProblem(
-                path=POINTERS.get(rule.column, f"/{rule.column}"),
-                code=rule.code,
-                detail=rule.detail,
-            ),
-        )
-        for rule, verdict in zip(rules, verdicts, strict=True)
-        if verdict.any()
-        for row in verdict.arg_true().to_list()
-    ]
-
-
 def check_names(raw: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, Sequence[RowProblem]]:
     """Judge rows that do nothing but name people.
 
@@ -157,7 +126,7 @@ def check_names(raw: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, Sequence[Ro
             for name, kind in NAMING.items()
         )
     )
-    problems = sorted(broken(frame, naming_rules()), key=lambda problem: problem.row)
+    problems = sorted(broken(frame, naming_rules(), POINTERS), key=lambda problem: problem.row)
     index = pl.int_range(frame.height, eager=True)
     if problems:
         good = ~index.is_in(sorted({problem.row for problem in problems}))

@@ -128,7 +128,7 @@ def check(raw: pl.DataFrame, *, zones: frozenset[str], now: datetime) -> Checked
     used = {column.name for column in frame if column.null_count() < frame.height}
     rules = [rule for rule in [*rules_of_fields(zones), _clock_rule(now)] if rule.column in used]
     problems = [
-        *_broken(frame, [*rules, *presence_rules()]),
+        *broken(frame, [*rules, *presence_rules()], POINTERS),
         *_broken_objects(frame),
     ]
     problems.sort(key=lambda problem: problem.row)
@@ -181,8 +181,16 @@ def _clock_rule(now: datetime) -> Rule:
     )
 
 
-def _broken(frame: pl.DataFrame, rules: Sequence[Rule]) -> list[RowProblem]:
-    """Which rows break which rule; a rule about a null says nothing."""
+def broken(
+    frame: pl.DataFrame, rules: Sequence[Rule], pointers: Mapping[str, str]
+) -> list[RowProblem]:
+    """Which rows break which rule; a rule about a null says nothing.
+
+    Args:
+        frame: the columns that the rules ask about.
+        rules: what must not be true of any row.
+        pointers: where a column stands in JSON, unless that is simply `/<column>`.
+    """
     verdicts = frame.select(
         rule.broken.fill_null(value=False).alias(str(number)) for number, rule in enumerate(rules)
     )
@@ -190,7 +198,7 @@ def _broken(frame: pl.DataFrame, rules: Sequence[Rule]) -> list[RowProblem]:
         RowProblem(
             row=row,
             problem=FieldProblem(
-                path=POINTERS.get(rule.column, f"/{rule.column}"),
+                path=pointers.get(rule.column, f"/{rule.column}"),
                 code=rule.code,
                 detail=rule.detail,
             ),

@@ -25,7 +25,7 @@ ENVIRONMENTS: Final = {
 } | {(Network.FCM, kind.name.lower()): kind.value for kind in TokenKind}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Rule:
     """What must not be true of any row."""
 

@@ -17,8 +17,6 @@ from clarion.wire.webpush_keys import WebPushError, load_point
 from clarion.wire.websocket import CloseCode, WebSocketError
 
 SUBPROTOCOL: Final = "push-notification"
-DO_NOT_RECONNECT: Final = 4774
-"""The close code upon which Firefox stays away until it is started again."""
 DELIVERED: Final = 100
 MAX_UPDATES: Final = 1_000
 PING: Final = b"{}"

@@ -2,7 +2,6 @@
 
 import asyncio
 from typing import Final
-from urllib.parse import parse_qs
 
 import msgspec
 import orjson
@@ -62,15 +61,11 @@ def _device(parts: Parts, request: Request) -> bytes:
     """Who asks: a bearer token, in a field or (browsers can't set one) in the query."""
     scheme, _, token = request.fields.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
-        token = _query(request).get("token", "")
+        token = request.parameters().get("token", "")
     try:
         return parts.capabilities.device(token.strip())
     except CapabilityError as error:
         raise RefusedError(Refusal.UNAUTHORIZED) from error
-
-
-def _query(request: Request) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(request.query).items()}
 
 
 def _subscription(parts: Parts, request: Request, text: str) -> Later:
@@ -120,7 +115,7 @@ async def _unsubscribe(parts: Parts, name: bytes, channel: bytes) -> Answer:
 
 
 def _stream(parts: Parts, request: Request) -> Outcome:
-    name, query = _device(parts, request), _query(request)
+    name, query = _device(parts, request), request.parameters()
     floor = app_stream.read_floor(query.get("urgency"))
     if floor is None:
         raise RefusedError(Refusal.URGENCY)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import parse_qs
 
 import httptools
 
@@ -35,6 +36,10 @@ class Request:
     peer: str
     keep_alive: bool = True
     upgrade: bool = False
+
+    def parameters(self) -> dict[str, str]:
+        """What the query says, the first value of each name."""
+        return {name: values[0] for name, values in parse_qs(self.query).items()}
 
 
 @dataclass(frozen=True, slots=True)

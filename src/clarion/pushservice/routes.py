@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
-from urllib.parse import parse_qs
 
 import orjson
 
@@ -109,7 +108,7 @@ class Routes:
         reader = parts.capabilities.receipts(request.path)
         if request.method not in _READ:
             raise RefusedError(Refusal.METHOD)
-        given = request.fields.get("last-event-id") or _query(request).get("after")
+        given = request.fields.get("last-event-id") or request.parameters().get("after")
         cursor = receipts.read_cursor(given)
         if cursor is None:
             raise RefusedError(Refusal.BAD_REQUEST, "the cursor is none of ours")
@@ -131,7 +130,3 @@ class Routes:
             if hop.strip() not in proxies:
                 return hop.strip()
         return request.peer
-
-
-def _query(request: Request) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(request.query).items()}

@@ -16,7 +16,6 @@ from typing import Final
 _FORM: Final = struct.Struct(">BBIQI")
 """Version, key's number, app, user, expiry in minutes since the epoch."""
 _VERSION: Final = 1
-_MAC_OCTETS: Final = 32
 TOKEN_CHARS: Final = 67
 _MINUTE_S: Final = 60
 

@@ -4,8 +4,8 @@ from typing import Final
 
 from clarion.api.auth import check_identity
 from clarion.api.cursor import number_after, number_cursor
-from clarion.api.decoding import number
 from clarion.api.exchange import Answer, Exchange, json_answer
+from clarion.api.naming import ref_of
 from clarion.api.problems import ProblemError, field_problem, invalid, not_found, pointer
 from clarion.api.registering import (
     device_view,
@@ -32,10 +32,6 @@ from clarion.ports.keys import KeyRecord, Scope
 from clarion.ports.registry import (
     AliasTakenError,
     AttributesRefusedError,
-    ByAlias,
-    ByExternalId,
-    ById,
-    PersonRef,
     RegistryError,
 )
 
@@ -86,7 +82,7 @@ async def read_page(api: Api, call: Exchange) -> Answer:
 
 async def read_one(api: Api, call: Exchange) -> Answer:
     """A person with aliases and attributes."""
-    record = await api.deps.people.get(call.caller.app, _ref(call))
+    record = await api.deps.people.get(call.caller.app, ref_of(call))
     if record is None:
         raise not_found("user")
     return json_answer(person_view(record))
@@ -94,7 +90,7 @@ async def read_one(api: Api, call: Exchange) -> Answer:
 
 async def patch(api: Api, call: Exchange) -> Answer:
     """Change a person who is known."""
-    ref = _ref(call)
+    ref = ref_of(call)
     change = await _change(api, call, None)
     try:
         record = await api.deps.people.change(call.caller.app, ref, change, api.deps.clock.now())
@@ -107,14 +103,14 @@ async def patch(api: Api, call: Exchange) -> Answer:
 
 async def delete(api: Api, call: Exchange) -> Answer:
     """Forget a person with all devices and aliases."""
-    if await api.deps.people.delete(call.caller.app, _ref(call)) is None:
+    if await api.deps.people.delete(call.caller.app, ref_of(call)) is None:
         raise not_found("user")
     return Answer(204)
 
 
 async def read_devices(api: Api, call: Exchange) -> Answer:
     """All devices of a person, dead ones included."""
-    person = await api.deps.people.get(call.caller.app, _ref(call))
+    person = await api.deps.people.get(call.caller.app, ref_of(call))
     if person is None:
         raise not_found("user")
     records = await api.deps.devices.of_person(call.caller.app, person.id)
@@ -167,15 +163,6 @@ def registry_refusal(error: RegistryError) -> ProblemError:
 async def _change(api: Api, call: Exchange, external_id: str | None) -> PersonChange:
     body = await call.json(PersonBody, api.deps.limits.max_body)
     return person_change(body, external_id, api.deps.rules.zones, api.deps.clock.now())
-
-
-def _ref(call: Exchange) -> PersonRef:
-    params = call.params
-    if "external_id" in params:
-        return ByExternalId(external_id=params["external_id"])
-    if "label" in params:
-        return ByAlias(label=params["label"], value=params["value"])
-    return ById(id=UserId(number(params["id"], "user")))
 
 
 _ONE: Final = (ErrorCode.NOT_FOUND,)

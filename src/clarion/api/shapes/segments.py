@@ -10,11 +10,6 @@ from clarion.api.shapes.text import Line
 
 Expression = str | dict[str, Any]
 """The text form, `country in (FR, BE) and tag.plan = "pro"`, or the JSON form."""
-SegmentName = Annotated[
-    str,
-    msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_](?![\s\S]*[^A-Za-z0-9_.-])"),
-]
-"""ASCII letters, digits, `_`, `.` and `-`."""
 Version = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 

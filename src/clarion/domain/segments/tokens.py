@@ -55,7 +55,6 @@ _TOKEN: Final = re.compile(
 _SPACE: Final = re.compile(r"\s+")
 _PART: Final = re.compile(rf"{_QUOTED}|[\w-]+", re.DOTALL)
 PLAIN_NAME: Final = re.compile(r"[^\W\d][\w-]*\Z")
-PLAIN_PART: Final = re.compile(r"[\w-]+\Z")
 PLAIN_ATOM: Final = re.compile(r"\d[\w.:+-]*\Z")
 _SAME: Final = {"==": "=", "<>": "!="}
 

@@ -19,7 +19,6 @@ from clarion.domain.segments.fields import Field, Kind, field_named
 
 PIECE: Final = 32_768
 _ALL: Final = Condition(sql="true", parameters={})
-_EVERY_BUCKET: Final = Span(low=0, high=1 << 16)
 
 _ROWS: Final = """
 from (select * from users where app = $app{span}) u

@@ -64,9 +64,3 @@ with judged as (
     returning u.id
 )
 update device set xid = pg_current_xact_id() where user_id in (select id from changed);
-
--- name: of_name
--- The lists that a name is on.
-select l.name, s.reason, s.created_at
-from suppression s join suppression_list l on l.id = s.list_id
-where s.app_id = $1 and s.external_id = $2 order by l.name;
