@@ -23,6 +23,9 @@ from clarion.stages.intake.rows import (
     to_truth,
 )
 
+MOST_JOINED: Final = 500
+"""Columns joined as columns; each costs about a millisecond, so a wider file goes row by row."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpreadColumn:
@@ -103,7 +106,8 @@ def gather(
         base = gathered.get(owner)
         texts = [column for column in columns if isinstance(column, pl.Series)]
         once = len({column.name for column in chosen}) == len(chosen)
-        if base is None and once and len(texts) == len(columns):
+        joinable = base is None and once and len(texts) == len(columns)
+        if joinable and len(chosen) <= MOST_JOINED:
             gathered[owner] = _joined_texts(chosen, texts, lines, bad)
         else:
             gathered[owner] = [
