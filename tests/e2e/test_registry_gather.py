@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.registry_world import NOW, RULES, World, open_world, phone
 
 from clarion.domain.ids import DeviceId
-from clarion.ports.messages import StoreUnavailableError
+from clarion.ports.store import StoreUnavailableError
 from clarion.stages.intake.gather import Gatherer
 
 

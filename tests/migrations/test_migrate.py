@@ -9,7 +9,7 @@ from tests.conftest import database_named
 
 from clarion.adapters.state.embedded import EmbeddedPostgres
 from clarion.adapters.state.migrate import DatabaseNewerError, migrate, pending
-from clarion.ports.messages import StoreUnavailableError
+from clarion.ports.store import StoreUnavailableError
 
 EMPTY = "clarion_empty"
 

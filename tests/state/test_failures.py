@@ -7,7 +7,7 @@ import pytest
 
 from clarion.adapters.state.failures import is_away, store_failures
 from clarion.adapters.state.pool import Pool, open_pool, reading
-from clarion.ports.messages import StoreUnavailableError
+from clarion.ports.store import StoreUnavailableError
 
 
 async def test_too_few_arguments_are_a_bug(pool: Pool) -> None:

@@ -12,7 +12,7 @@ from clarion.api.reporting import progress
 from clarion.api.shapes.messages import ProgressView
 from clarion.domain.ids import AppId, MessageId
 from clarion.ports.facts import FactsUnavailableError
-from clarion.ports.messages import StoreUnavailableError
+from clarion.ports.store import StoreUnavailableError
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent
 

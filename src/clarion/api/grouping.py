@@ -14,7 +14,7 @@ from clarion.api.dependencies import ApiDependencies
 from clarion.api.registration_rows import Row, frame
 from clarion.domain.attributes import FieldProblem
 from clarion.domain.ids import AppId
-from clarion.ports.messages import StoreUnavailableError
+from clarion.ports.store import StoreUnavailableError
 from clarion.stages.intake.register import Registration, register
 
 MAX_ROWS: Final = 500

@@ -22,7 +22,7 @@ from clarion.api.routing import Api, Route, Router, methods
 from clarion.api.streaming import send_stream
 from clarion.domain.errors import ERRORS, ErrorCode, Gravity
 from clarion.ports.facts import FactsUnavailableError
-from clarion.ports.messages import StoreUnavailableError
+from clarion.ports.store import StoreUnavailableError
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent, Metric
 from clarion.wire.problem import MEDIA_TYPE

@@ -18,7 +18,7 @@ from clarion.app.doctor_state import examine_schema, examine_state
 from clarion.app.reach_state import reach_state
 from clarion.app.settings import Settings
 from clarion.app.supervise import with_database
-from clarion.ports.messages import StoreUnavailableError
+from clarion.ports.store import StoreUnavailableError
 
 __all__ = ["Finding", "Level", "examine"]
 

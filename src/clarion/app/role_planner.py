@@ -16,7 +16,7 @@ from clarion.app.container import Container
 from clarion.app.retention import Retention
 from clarion.app.words import renderer
 from clarion.ports.facts import FactsUnavailableError
-from clarion.ports.messages import StoreUnavailableError
+from clarion.ports.store import StoreUnavailableError
 from clarion.stages.intake.erasure import finish_all
 from clarion.stages.planning.expand import expand_due
 from clarion.stages.planning.plan import plan_next

@@ -32,7 +32,7 @@ from clarion.app.container import Paths
 from clarion.app.first_start import FirstKey, first_key, make_operator_app
 from clarion.app.roles import PROMPT
 from clarion.app.settings import Secret, Settings, SettingsError
-from clarion.ports.messages import StoreUnavailableError
+from clarion.ports.store import StoreUnavailableError
 from clarion.telemetry import metrics
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent

@@ -14,7 +14,7 @@ from clarion.adapters.state.pg_errors import EmbeddedPostgresError
 from clarion.adapters.state.sealing import MasterKeyError
 from clarion.app.settings import SettingsError
 from clarion.cli.exits import CommandError, Exit
-from clarion.ports.messages import StoreUnavailableError
+from clarion.ports.store import StoreUnavailableError
 from clarion.wire.endpoint import EndpointError
 
 Result = TypeVar("Result")

@@ -20,8 +20,8 @@ from clarion.ports.messages import (
     KeyReused,
     NewMessage,
     Replayed,
-    StoreUnavailableError,
 )
+from clarion.ports.store import StoreUnavailableError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

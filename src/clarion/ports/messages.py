@@ -151,7 +151,3 @@ class TransitionRefusedError(Exception):
         super().__init__(f"a message that is {state.name.lower()} can't take {what.value!r}")
         self.state = state
         self.what = what
-
-
-class StoreUnavailableError(Exception):
-    """The state store can't be reached or did not commit; the sentence names the cause."""

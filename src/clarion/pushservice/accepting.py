@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from clarion.ports.messages import StoreUnavailableError
 from clarion.ports.pushservice import (
     DeviceNumber,
     NodeNumber,
@@ -21,6 +20,7 @@ from clarion.ports.pushservice import (
     ReceiptStatus,
     Stored,
 )
+from clarion.ports.store import StoreUnavailableError
 from clarion.ports.system import Clock
 from clarion.pushservice.connections import Connections
 from clarion.pushservice.refusals import Refusal, RefusedError

@@ -7,8 +7,8 @@ in the kernel's queue.
 import asyncio
 from typing import Final
 
-from clarion.ports.messages import StoreUnavailableError
 from clarion.ports.pushservice import Attached, NodeNumber, PushDevices
+from clarion.ports.store import StoreUnavailableError
 from clarion.ports.system import Clock
 
 AT_ONCE: Final = 250

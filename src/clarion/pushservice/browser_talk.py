@@ -4,13 +4,13 @@ import asyncio
 import logging
 from typing import assert_never
 
-from clarion.ports.messages import StoreUnavailableError
 from clarion.ports.pushservice import (
     Attached,
     Push,
     ReceiptStatus,
     TooManySubscriptionsError,
 )
+from clarion.ports.store import StoreUnavailableError
 from clarion.pushservice import autopush
 from clarion.pushservice.capabilities import NAME_OCTETS, Endpoint
 from clarion.pushservice.connections import Session

@@ -9,8 +9,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from clarion.ports.messages import StoreUnavailableError
 from clarion.ports.pushservice import DeviceNumber, Push, PushId, PushMessages, ReceiptStatus
+from clarion.ports.store import StoreUnavailableError
 from clarion.ports.system import Clock
 from clarion.pushservice.accepting import Accepting
 from clarion.pushservice.connections import Connections, Session

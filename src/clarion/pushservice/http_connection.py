@@ -8,7 +8,7 @@ from typing import Protocol, cast
 
 from typing_extensions import override
 
-from clarion.ports.messages import StoreUnavailableError
+from clarion.ports.store import StoreUnavailableError
 from clarion.pushservice.parts import Parts
 from clarion.pushservice.refusals import Refusal, RefusedError, body_of, headers_of
 from clarion.pushservice.requests import Answer, Request, RequestReader

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from clarion.ports.messages import StoreUnavailableError
 from clarion.ports.pushservice import (
     NodeNumber,
     PushDevices,
@@ -17,6 +16,7 @@ from clarion.ports.pushservice import (
     PushNodes,
     PushReceipts,
 )
+from clarion.ports.store import StoreUnavailableError
 from clarion.ports.system import Chance, Clock
 from clarion.pushservice.accepting import Accepting, AcceptingPorts
 from clarion.pushservice.arrivals import Arrivals

@@ -12,8 +12,8 @@ from typing import Final
 
 import orjson
 
-from clarion.ports.messages import StoreUnavailableError
 from clarion.ports.pushservice import PushReceipt, ReceiptCursor
+from clarion.ports.store import StoreUnavailableError
 from clarion.pushservice.http_connection import EventStream
 from clarion.pushservice.parts import Parts
 from clarion.pushservice.requests import Answer

@@ -6,7 +6,7 @@ from typing import Final
 
 import asyncpg
 
-from clarion.ports.messages import StoreUnavailableError
+from clarion.ports.store import StoreUnavailableError
 
 AWAY: Final = (
     asyncpg.PostgresConnectionError,  # class 08

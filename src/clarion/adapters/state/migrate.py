@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from clarion.adapters.state.failures import is_away, sentence, store_failures
-from clarion.ports.messages import StoreUnavailableError
+from clarion.ports.store import StoreUnavailableError
 
 LOCK: Final = 0x636C6172696F6E  # "clarion"
 """Key of the advisory lock that is held while versions run."""

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 import asyncpg
 
 from clarion.adapters.state.failures import store_failures
-from clarion.ports.messages import StoreUnavailableError
+from clarion.ports.store import StoreUnavailableError
 
 Result = TypeVar("Result")
 

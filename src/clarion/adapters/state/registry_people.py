@@ -23,7 +23,6 @@ from clarion.domain.attributes import (
 from clarion.domain.device import Keep
 from clarion.domain.ids import AppId, UserId
 from clarion.domain.person import PersonChange
-from clarion.ports.messages import StoreUnavailableError
 from clarion.ports.registry import (
     AliasTakenError,
     AttributesRefusedError,
@@ -33,6 +32,7 @@ from clarion.ports.registry import (
     PersonRecord,
     PersonRef,
 )
+from clarion.ports.store import StoreUnavailableError
 
 RACES: Final = 5
 

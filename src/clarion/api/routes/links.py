@@ -10,7 +10,7 @@ from clarion.api.exchange import Answer, Exchange
 from clarion.api.problems import ProblemError
 from clarion.api.routing import Api, Route
 from clarion.domain.errors import ErrorCode
-from clarion.ports.messages import StoreUnavailableError
+from clarion.ports.store import StoreUnavailableError
 from clarion.stages.authoring.links import Click, is_web, opened
 from clarion.stages.intake.clicks import Opening, record_click
 from clarion.stages.intake.events import EventIntake

@@ -22,9 +22,9 @@ from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason
 from clarion.ports.line import ChunkAck, ChunkCommit, ClaimedBatch, SendLine
-from clarion.ports.messages import StoreUnavailableError
 from clarion.ports.policies import Rulebook
 from clarion.ports.provider import Credential, Provider, SendRequest
+from clarion.ports.store import StoreUnavailableError
 from clarion.ports.system import Chance, Clock
 from clarion.stages.delivery.chunk import (
     Chunk,

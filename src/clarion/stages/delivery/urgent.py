@@ -24,8 +24,8 @@ from clarion.ports.messages import (
     Accepted,
     InFlight,
     NewMessage,
-    StoreUnavailableError,
 )
+from clarion.ports.store import StoreUnavailableError
 from clarion.stages.delivery.chunk import Chunk
 from clarion.stages.delivery.pacing import PacedOutError
 from clarion.stages.delivery.sender import LEASE_S, DeliveryPorts, patiently, record, send_chunk

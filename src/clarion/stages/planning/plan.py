@@ -8,8 +8,8 @@ from typing import Final
 
 from clarion.ports.audience import AudienceUnavailableError
 from clarion.ports.line import ClaimedShard, OvertakenError, PlanLine, ShardUnreadableError
-from clarion.ports.messages import StoreUnavailableError
 from clarion.ports.rendering import PreparedContent
+from clarion.ports.store import StoreUnavailableError
 from clarion.ports.system import Clock
 from clarion.stages.planning.foreseeing import check_words
 from clarion.stages.planning.gathered import DigestWords

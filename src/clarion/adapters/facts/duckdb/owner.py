@@ -22,7 +22,7 @@ from clarion.adapters.facts.duckdb.statements import FEED
 from clarion.adapters.facts.duckdb.store import FactsFileError, FactsStore, open_store
 from clarion.adapters.facts.duckdb.threads import Threads
 from clarion.adapters.state.pool import reading
-from clarion.ports.messages import StoreUnavailableError
+from clarion.ports.store import StoreUnavailableError
 from clarion.ports.system import Clock
 from clarion.telemetry.logs import log
 from clarion.telemetry.metrics import Metrics
