@@ -208,6 +208,7 @@ def channel(number: int) -> str:
 async def push_world(
     database_url: str, limits: PushLimits | None = None, *, owner: str = "test", port: int = 0,
     origin_port: int = 0, waiting: int = 1000, subscriptions: int = 100,
+    allowed_origins: frozenset[str] = frozenset({"*"}),
 ) -> AsyncIterator[World]:  # fmt: skip
     """A node on a database; `origin_port` where another node's URLs are its own too."""
     pool = await open_pool(database_url, max_size=6)
@@ -232,6 +233,7 @@ async def push_world(
         limits=limits or replace(PushLimits(), subscription_per_s=1e6, subscription_burst=10**6),
         most_connections=5000,
         trusted_proxies=frozenset({"127.0.0.1"}),
+        allowed_origins=allowed_origins,
     )
     stop = asyncio.Event()
     serving = asyncio.create_task(serve_node(ports, settings, listener, stop))

@@ -219,3 +219,58 @@ async def test_matrix_gateway_pushes_to_our_endpoints_and_names_the_dead(world: 
     (heard,) = await app.events(1)
     body = orjson.loads(base64.urlsafe_b64decode(heard["data"] + "=="))
     assert body["notification"]["event_id"] == "$1"
+
+
+PAGE = {"Origin": "https://shop.example"}
+"""What a browser adds when a page of another origin asks."""
+
+
+async def test_pages_may_speak_with_the_service_as_apps_do(world: World) -> None:
+    """Fetch section 3.2: asked first, and readable after; also a refusal, and the stream."""
+    for method, path in (
+        ("POST", "/v1/devices"),
+        ("PUT", f"/v1/subscriptions/{channel(1)}"),
+        ("GET", "/v1/stream"),
+        ("POST", "/v1/acks"),
+    ):
+        asked = await world.client.options(
+            world.origin + path,
+            headers=PAGE
+            | {
+                "Access-Control-Request-Method": method,
+                "Access-Control-Request-Headers": "authorization,content-type,last-event-id",
+            },
+        )
+        assert asked.status_code == 204
+        assert asked.headers["access-control-allow-origin"] == "*"
+        assert method in asked.headers["access-control-allow-methods"].split(", ")
+        names = asked.headers["access-control-allow-headers"].lower().split(", ")
+        assert {"authorization", "content-type", "last-event-id"} <= set(names)
+        assert "access-control-allow-credentials" not in asked.headers
+    made = await world.client.post(f"{world.origin}/v1/devices", headers=PAGE)
+    assert made.headers["access-control-allow-origin"] == "*"
+    app = App(world, made.json()["token"])
+    url = f"{world.origin}/v1/stream"
+    refused = await world.client.get(url, headers=PAGE | app.fields)
+    assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (410, "*")
+    await app.subscribe()
+    async with world.client.stream("GET", url, headers=PAGE | app.fields) as stream:
+        assert stream.headers["access-control-allow-origin"] == "*"
+
+
+async def test_origins_that_are_not_allowed_read_nothing(database_url: str) -> None:
+    """The operator names origins; senders, which are no pages, are not touched by it."""
+    allowed = frozenset({"https://shop.example"})
+    async with push_world(database_url, allowed_origins=allowed) as world:
+        for origin, shown in (("https://shop.example", "https://shop.example"), ("null", None)):
+            answer = await world.client.post(
+                f"{world.origin}/v1/devices", headers={"Origin": origin}
+            )
+            assert answer.headers.get("access-control-allow-origin") == shown
+            assert answer.headers["vary"] == "Origin"
+        plain = await world.client.post(f"{world.origin}/v1/devices")
+        assert "vary" not in plain.headers
+        endpoint = await App(world, plain.json()["token"]).subscribe()
+        pushed = await world.client.options(endpoint, headers=PAGE)
+        assert pushed.status_code == 405
+        assert "access-control-allow-origin" not in pushed.headers

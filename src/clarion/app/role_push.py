@@ -39,6 +39,7 @@ async def run_push(container: Container, owner: str, stop: asyncio.Event) -> Non
         limits=_limits(push),
         most_connections=min(push.connections, _file_limit() - SPARE_FILES),
         trusted_proxies=frozenset(settings.server.trusted_proxies),
+        allowed_origins=frozenset(push.allowed_origins),
     )
     await serve_node(ports, node, _listener(push), stop)
 

@@ -32,6 +32,13 @@ class Push(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             "subscription here, but senders hold the old URLs."
         ),
     ] = None
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Origins whose pages may subscribe and read their stream as apps do; `*` "
+            "means all."
+        ),
+    ] = ("*",)
     max_body: Annotated[
         int, Meta(description="Octets of a message, encrypted.", ge=4096, le=7168)
     ] = 4096

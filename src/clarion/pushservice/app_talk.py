@@ -15,8 +15,7 @@ from clarion.wire.websocket import CloseCode, WebSocketError
 
 STREAM_HEAD: Final = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\n"
-    b"x-accel-buffering: no\r\naccess-control-allow-origin: *\r\n"
-    b"transfer-encoding: chunked\r\n\r\n"
+    b"x-accel-buffering: no\r\ntransfer-encoding: chunked\r\n"
 )
 
 

@@ -9,9 +9,10 @@ from typing import Protocol, cast
 from typing_extensions import override
 
 from clarion.ports.store import StoreUnavailableError
+from clarion.pushservice import cors
 from clarion.pushservice.parts import Parts
 from clarion.pushservice.refusals import Refusal, RefusedError, body_of, headers_of
-from clarion.pushservice.requests import Answer, Request, RequestReader
+from clarion.pushservice.requests import Answer, Fields, Request, RequestReader, encode_fields
 from clarion.pushservice.sockets import Socket, Talk
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent, Metric
@@ -189,7 +190,9 @@ class HttpConnection(asyncio.Protocol):
             self._switch(outcome, request.peer, rest)
         else:
             self._since = self._parts.clock.monotonic()
-            self._owner = outcome.open(EventStream(self))
+            self._owner = outcome.open(
+                EventStream(self, cors.fields(request, self._parts.allowed_origins))
+            )
 
     def _known(self, answer: "asyncio.Future[Answer]") -> None:
         request = self._busy
@@ -211,7 +214,8 @@ class HttpConnection(asyncio.Protocol):
     def _say(self, request: Request, answer: Answer) -> None:
         keep = not self._last and request.keep_alive and not answer.close and not request.upgrade
         head = request.method == "HEAD"
-        self._transport.write(answer.encode(keep_alive=keep, head=head))
+        more = cors.fields(request, self._parts.allowed_origins)
+        self._transport.write(answer.encode(keep_alive=keep, head=head, more=more))
         self._busy = None
         self._since = self._parts.clock.monotonic()
         if not keep:
@@ -238,14 +242,15 @@ class HttpConnection(asyncio.Protocol):
 class EventStream:
     """Server-sent events over one connection, in chunks."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_more")
 
-    def __init__(self, connection: HttpConnection) -> None:
+    def __init__(self, connection: HttpConnection, more: Fields) -> None:
         self._connection = connection
+        self._more = more
 
     def start(self, head: bytes) -> None:
-        """Send the head of the answer."""
-        self._connection.write(head)
+        """Send the head of the answer: its status line and fields, each with its line's end."""
+        self._connection.write(head + encode_fields(self._more) + b"\r\n")
 
     def say(self, event: bytes) -> None:
         """Send an event."""
@@ -253,7 +258,7 @@ class EventStream:
 
     def refuse(self, error: RefusedError) -> None:
         """Answer with a refusal instead of a stream."""
-        self._connection.write(_refusal(error).encode(keep_alive=False))
+        self._connection.write(_refusal(error).encode(keep_alive=False, more=self._more))
         self._connection.finish()
 
     def end(self) -> None:

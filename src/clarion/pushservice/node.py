@@ -79,6 +79,7 @@ class NodeSettings:
     limits: PushLimits
     most_connections: int
     trusted_proxies: frozenset[str] = frozenset()
+    allowed_origins: frozenset[str] = frozenset({"*"})
 
 
 @asynccontextmanager
@@ -127,6 +128,7 @@ async def joined(
         deadlines=Deadlines(clock.monotonic()),
         metrics=ports.metrics,
         trusted_proxies=settings.trusted_proxies,
+        allowed_origins=settings.allowed_origins,
     )
     try:
         yield parts, deliveries

@@ -77,6 +77,8 @@ class Parts:
     settle: Callable[[DeviceNumber, PushId, ReceiptStatus], None]
     """Told of messages that a device has, whichever connection they went over."""
     trusted_proxies: frozenset[str]
+    allowed_origins: frozenset[str]
+    """Of pages that may speak with us as devices do; `*` is any."""
     held: set[Held] = field(default_factory=set)
     """Every connection."""
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)

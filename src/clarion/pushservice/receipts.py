@@ -23,7 +23,7 @@ LOOK_EVERY_S: Final = 0.25
 LONGEST_WAIT_S: Final = 60
 STREAM_HEAD: Final = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\n"
-    b"x-accel-buffering: no\r\ntransfer-encoding: chunked\r\n\r\n"
+    b"x-accel-buffering: no\r\ntransfer-encoding: chunked\r\n"
 )
 START: Final[ReceiptCursor] = (0, 0)
 

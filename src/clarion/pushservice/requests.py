@@ -51,23 +51,32 @@ class Answer:
     body: bytes = b""
     close: bool = field(default=False, kw_only=True)
 
-    def encode(self, *, keep_alive: bool, head: bool = False) -> bytes:
-        """The octets.
+    def encode(self, *, keep_alive: bool, head: bool = False, more: Fields = ()) -> bytes:
+        """The octets, with further fields.
 
         Raises:
             ValueError: a field has a line break.
         """
         parts = [b"HTTP/1.1 %d %b\r\n" % (self.status, _PHRASES[self.status])]
-        for name, value in self.fields:
-            if _BREAK.search(value):
-                raise ValueError("a header field has a line break")
-            parts.append(b"%b: %b\r\n" % (name, value))
+        parts.append(encode_fields((*self.fields, *more)))
         if self.status not in _NO_BODY:
             parts.append(b"content-length: %d\r\n" % len(self.body))
         if not keep_alive or self.close:
             parts.append(b"connection: close\r\n")
         parts.append(b"\r\n" if head else b"\r\n" + self.body)
         return b"".join(parts)
+
+
+def encode_fields(fields: Fields) -> bytes:
+    """Header fields as octets, each with its line's end.
+
+    Raises:
+        ValueError: a field has a line break.
+    """
+    for _, value in fields:
+        if _BREAK.search(value):
+            raise ValueError("a header field has a line break")
+    return b"".join([b"%b: %b\r\n" % field for field in fields])
 
 
 class RequestReader:

@@ -6,7 +6,7 @@ from typing import Final
 
 import orjson
 
-from clarion.pushservice import device_routes, gateway, receipts
+from clarion.pushservice import cors, device_routes, gateway, receipts
 from clarion.pushservice.autopush import SUBPROTOCOL
 from clarion.pushservice.browser_talk import BrowserTalk
 from clarion.pushservice.capabilities import MESSAGE, OPEN, RECEIPTS, RESTRICTED
@@ -50,6 +50,9 @@ class Routes:
             RefusedError: it is refused.
         """
         request.peer = self._client(request)
+        asked = cors.preflight(request)
+        if asked is not None:
+            return asked
         try:
             for prefix, route in self._prefixes.items():
                 if request.path.startswith(prefix):
