@@ -13,12 +13,8 @@ from clarion.adapters.state.statements import statements
 from clarion.adapters.system import SystemChance
 from clarion.domain.ids import CredentialId
 from clarion.domain.network import Network
-from clarion.ports.credentials import (
-    CredentialInUseError,
-    CredentialState,
-    NewCredential,
-    SecretUnreadableError,
-)
+from clarion.ports.credentials import CredentialInUseError, CredentialState, NewCredential
+from clarion.ports.secrets import SecretUnreadableError
 
 CHANCE = SystemChance()
 SEAL = Seal(bytes(32), CHANCE.token)

@@ -8,9 +8,9 @@ from tests.e2e.registry_world import LATER, NOW, World, open_world, phone
 
 from clarion.domain.ids import UserId
 from clarion.domain.person import PersonChange
+from clarion.ports.apps import AppExistsError
 from clarion.ports.registry import (
     AliasTakenError,
-    AppExistsError,
     AttributesRefusedError,
     ByAlias,
     ByExternalId,

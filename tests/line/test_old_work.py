@@ -5,7 +5,8 @@ import json
 from tests.line.conftest import Store
 from tests.line.test_send_line import chunk_of, claim, planned
 
-from clarion.adapters.state.send_line import PostgresHousekeeping, PostgresSendLine
+from clarion.adapters.state.housekeeping import PostgresHousekeeping
+from clarion.adapters.state.send_line import PostgresSendLine
 from clarion.adapters.state.statements import statements
 
 HOUR = 3600

@@ -7,8 +7,9 @@ import pytest
 from tests.line.conftest import Store
 from tests.line.test_send_line import ALL_LANES, claim, planned
 
+from clarion.adapters.state.housekeeping import PostgresHousekeeping
 from clarion.adapters.state.messages import PostgresMessages
-from clarion.adapters.state.send_line import PostgresHousekeeping, PostgresSendLine
+from clarion.adapters.state.send_line import PostgresSendLine
 from clarion.domain.campaign import MessageInput
 from clarion.domain.credential_health import Diagnosis
 from clarion.domain.handoffs import Answers

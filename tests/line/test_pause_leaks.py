@@ -5,10 +5,11 @@ from dataclasses import replace
 from tests.line.conftest import Store
 from tests.line.test_send_line import ALL_LANES, chunk_of, claim, planned
 
+from clarion.adapters.state.housekeeping import PostgresHousekeeping
 from clarion.adapters.state.journal import PostgresJournal
 from clarion.adapters.state.messages import PostgresMessages
 from clarion.adapters.state.plan_line import PostgresPlanLine
-from clarion.adapters.state.send_line import PostgresHousekeeping, PostgresSendLine
+from clarion.adapters.state.send_line import PostgresSendLine
 from clarion.domain.campaign import MessageInput
 from clarion.domain.network import Network
 from clarion.ports.line import PlannedBatch, RetryBatch

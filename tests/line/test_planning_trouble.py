@@ -16,10 +16,10 @@ from clarion.adapters.content.liquid import LiquidEngine
 from clarion.adapters.facts.duckdb.client import FactsClient
 from clarion.adapters.state.digests import PostgresDigestDesk
 from clarion.adapters.state.frequency import PostgresFrequencyBook
+from clarion.adapters.state.housekeeping import PostgresHousekeeping
 from clarion.adapters.state.messages import PostgresMessages
 from clarion.adapters.state.plan_line import PostgresPlanLine
 from clarion.adapters.state.segments import PostgresSegments
-from clarion.adapters.state.send_line import PostgresHousekeeping
 from clarion.adapters.state.upkeep import PostgresUpkeep
 from clarion.adapters.system import SystemChance
 from clarion.domain.campaign import MessageInput, MessageState

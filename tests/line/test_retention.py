@@ -9,7 +9,7 @@ from tests.line.test_send_line import planned
 from tests.line.test_upkeep import DAY, count, ended, removed
 
 from clarion.adapters.facts.duckdb.client import FactsClient
-from clarion.adapters.state.send_line import PostgresHousekeeping
+from clarion.adapters.state.housekeeping import PostgresHousekeeping
 from clarion.adapters.state.upkeep import PostgresUpkeep
 from clarion.app.retention import Retention
 from clarion.app.setting_tree import Retention as Ages

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 from tests.line.conftest import Store
 
+from clarion.adapters.state.housekeeping import PostgresHousekeeping
 from clarion.adapters.state.journal import PostgresJournal
 from clarion.adapters.state.messages import PostgresMessages
 from clarion.adapters.state.plan_line import PostgresPlanLine
-from clarion.adapters.state.send_line import PostgresHousekeeping, PostgresSendLine
+from clarion.adapters.state.send_line import PostgresSendLine
 from clarion.domain.campaign import MessageInput, MessageState
 from clarion.domain.handoffs import OUTCOME_ROW, BatchSent, ChunkKind
 from clarion.domain.lanes import Lane

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clarion.adapters.state.sealing import MasterKeyError, Seal, load_master_key
-from clarion.ports.credentials import SecretUnreadableError
+from clarion.ports.secrets import SecretUnreadableError
 
 SEAL = Seal(bytes(range(32)), secrets.token_bytes)
 

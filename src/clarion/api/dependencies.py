@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from clarion.domain.ids import AppId
 from clarion.domain.network import Network
+from clarion.ports.apps import Apps
 from clarion.ports.audience import Audience, AudienceCounts
 from clarion.ports.categories import Categories
 from clarion.ports.consent import Consents, Permissions
@@ -20,7 +21,7 @@ from clarion.ports.messages import Acceptor, Messages
 from clarion.ports.policies import Rulebook
 from clarion.ports.preferences import PreferenceBook, PreferenceLinks
 from clarion.ports.provider import Provider
-from clarion.ports.registry import Apps, Devices, People
+from clarion.ports.registry import Devices, People
 from clarion.ports.segments import Segments
 from clarion.ports.suppression import Suppressions
 from clarion.ports.system import Chance, Clock

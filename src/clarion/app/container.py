@@ -16,6 +16,7 @@ from clarion.adapters.state.consent import PostgresConsents
 from clarion.adapters.state.credentials import PostgresCredentials, PostgresSharedTokens
 from clarion.adapters.state.erasure import PostgresErasures
 from clarion.adapters.state.events import PostgresEvents
+from clarion.adapters.state.housekeeping import PostgresHousekeeping
 from clarion.adapters.state.journal import PostgresJournal
 from clarion.adapters.state.keys import PostgresKeys
 from clarion.adapters.state.lists import PostgresLists
@@ -30,10 +31,11 @@ from clarion.adapters.state.registry_devices import PostgresDevices
 from clarion.adapters.state.registry_people import PostgresPeople
 from clarion.adapters.state.sealing import Seal, load_master_key
 from clarion.adapters.state.segments import PostgresSegments
-from clarion.adapters.state.send_line import PostgresHousekeeping, PostgresSendLine
+from clarion.adapters.state.send_line import PostgresSendLine
 from clarion.adapters.state.suppression import PostgresSuppressions
 from clarion.adapters.system import SystemChance, SystemClock
 from clarion.app.address import push_origin
+from clarion.app.push_feedback import asked_of
 from clarion.app.settings import Settings, SettingsError
 from clarion.domain.credential_health import FaultPolicy
 from clarion.domain.ids import CredentialId
@@ -42,7 +44,7 @@ from clarion.ports.provider import Credential, Provider
 from clarion.ports.system import Clock
 from clarion.providers.apns.client import ApnsHosts, ApnsProvider
 from clarion.providers.fcm.client import FcmHosts, FcmProvider
-from clarion.providers.webpush.client import WebPushProvider, WebPushSettings
+from clarion.providers.webpush.client import ReceiptsOf, WebPushProvider, WebPushSettings
 from clarion.stages.delivery.health import CredentialHealth
 from clarion.stages.delivery.overlay import Overlay
 from clarion.stages.delivery.pacing import Pacer
@@ -149,7 +151,8 @@ async def open_container(settings: Settings, *, connections: int) -> AsyncIterat
         transport = NetTransport(_transport_settings(settings), clock, chance)
         stack.push_async_callback(transport.close)
         tokens = PostgresSharedTokens(pool, seal)
-        providers = _providers(settings, transport, tokens, clock, chance)
+        receipts = asked_of(settings, master_key)
+        providers = _providers(settings, transport, tokens, clock, chance, receipts)
         for provider in providers.values():
             stack.push_async_callback(provider.close)
         facts = FactsClient(paths.facts_socket, clock)
@@ -249,6 +252,7 @@ def _providers(
     tokens: PostgresSharedTokens,
     clock: SystemClock,
     chance: SystemChance,
+    receipts: ReceiptsOf | None,
 ) -> Mapping[Network, Provider]:
     """The registry of networks: one line each."""
     return {
@@ -275,6 +279,7 @@ def _providers(
                 allow=allow_list(settings),
                 subject=settings.webpush.subject,
                 sender_key_lifetime_s=settings.webpush.sender_key_lifetime_s,
+                receipts=receipts,
             ),
         ),
     }

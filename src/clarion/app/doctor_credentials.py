@@ -6,7 +6,8 @@ from typing import Final
 
 from clarion.app.container import Container
 from clarion.app.doctor_finding import Finding, Level
-from clarion.ports.credentials import CredentialRecord, CredentialState, SecretUnreadableError
+from clarion.ports.credentials import CredentialRecord, CredentialState
+from clarion.ports.secrets import SecretUnreadableError
 from clarion.providers.apns.credential import read_certificate
 
 ENDS_SOON: Final = timedelta(days=30)

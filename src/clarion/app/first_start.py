@@ -10,8 +10,8 @@ from clarion.adapters.state.registry_apps import PostgresApps
 from clarion.adapters.system import SystemChance, SystemClock
 from clarion.app.settings import Settings, SettingsError
 from clarion.domain.ids import AppId
+from clarion.ports.apps import AppExistsError
 from clarion.ports.keys import Scope
-from clarion.ports.registry import AppExistsError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,10 +22,10 @@ import msgspec
 
 from clarion.adapters.state.backends import Backends, named
 from clarion.adapters.state.embedded import EmbeddedPostgres, EmbeddedSettings, running
+from clarion.adapters.state.housekeeping import PostgresHousekeeping
 from clarion.adapters.state.migrate import migrate
 from clarion.adapters.state.pg_errors import EmbeddedPostgresError
 from clarion.adapters.state.pool import open_pool
-from clarion.adapters.state.send_line import PostgresHousekeeping
 from clarion.adapters.system import SystemClock
 from clarion.app.address import port_held, url_of
 from clarion.app.container import Paths

@@ -24,8 +24,8 @@ from clarion.cli.output import OUT, print_json
 from clarion.cli.reading_settings import read_settings
 from clarion.cli.running import engine_failures, run_loop
 from clarion.domain.ids import KeyId
+from clarion.ports.apps import AppRecord
 from clarion.ports.keys import KeyRecord, NewKey, Scope
-from clarion.ports.registry import AppRecord
 
 app = App(
     name="keys",

@@ -85,7 +85,3 @@ class Credentials(Protocol):
 
 class CredentialInUseError(Exception):
     """Batches refer to the credential."""
-
-
-class SecretUnreadableError(Exception):
-    """A sealed secret can't be opened: another master key, or damaged; the sentence says which."""

@@ -335,34 +335,3 @@ class SendLine(Protocol):
         For whoever had trouble with the store: a lease may be theirs without their knowledge.
         """
         ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Backlog:
-    """What waits in a lane now."""
-
-    lane: Lane
-    ready: int
-    """Batches that could be leased."""
-    oldest_s: float
-    """How long the first of them has been ready."""
-
-
-class Housekeeping(Protocol):
-    """What keeps the line moving when processes die."""
-
-    async def abandon(self, owner: str) -> int:
-        """Make ready again what a dead process had leased; how many pieces."""
-        ...
-
-    async def sweep(self, now: datetime) -> int:
-        """Make ready again what was leased by processes that were not heard of since."""
-        ...
-
-    async def backlog(self, now: datetime) -> Sequence[Backlog]:
-        """What waits, per lane; every lane is told, empty ones too."""
-        ...
-
-    async def quarantined(self) -> Mapping[Network, int]:
-        """Credentials in quarantine; every network is told."""
-        ...

@@ -18,17 +18,6 @@ from clarion.domain.person import PersonChange
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AppRecord:
-    """A tenant."""
-
-    id: AppId
-    name: str
-    time_zone: str
-    language: str
-    created_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ByExternalId:
     """The person whom the app calls so."""
 
@@ -125,28 +114,6 @@ class Registered:
     """Rows that name an alias which another person has: all else of the row was stored."""
     xid: int
     """Transaction that stored the rows."""
-
-
-class Apps(Protocol):
-    """Tenants."""
-
-    async def create(
-        self, name: str, *, time_zone: str = "UTC", language: str = "en", now: datetime
-    ) -> AppRecord:
-        """Make a tenant. Raises `AppExistsError` when the name is taken."""
-        ...
-
-    async def get(self, app: AppId) -> AppRecord | None:
-        """The tenant of that id."""
-        ...
-
-    async def find(self, name: str) -> AppRecord | None:
-        """The tenant of that name."""
-        ...
-
-    async def all(self) -> Sequence[AppRecord]:
-        """Every tenant in order of its id."""
-        ...
 
 
 class People(Protocol):
@@ -256,10 +223,6 @@ class Devices(Protocol):
 
 class RegistryError(Exception):
     """The registry refuses; the sentence says why."""
-
-
-class AppExistsError(RegistryError):
-    """An app of that name exists."""
 
 
 class AliasTakenError(RegistryError):

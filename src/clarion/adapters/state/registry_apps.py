@@ -8,7 +8,7 @@ import asyncpg
 from clarion.adapters.state.pool import reading
 from clarion.adapters.state.statements import statements
 from clarion.domain.ids import AppId
-from clarion.ports.registry import AppExistsError, AppRecord
+from clarion.ports.apps import AppExistsError, AppRecord
 
 
 class PostgresApps:

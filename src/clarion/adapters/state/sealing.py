@@ -12,7 +12,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from clarion.ports.credentials import SecretUnreadableError
+from clarion.ports.secrets import SecretUnreadableError
 
 KEY_OCTETS: Final = 32
 NONCE_OCTETS: Final = 12

@@ -22,19 +22,10 @@ from clarion.domain.ids import AppId, BatchId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
 from clarion.domain.lateness import lateness_from, to_json
 from clarion.domain.network import DEFAULT_PER_MINUTE, Network
-from clarion.ports.line import (
-    Backlog,
-    ChunkAck,
-    ChunkCommit,
-    ClaimedBatch,
-    RegistryChanges,
-)
+from clarion.ports.line import ChunkAck, ChunkCommit, ClaimedBatch, RegistryChanges
 
 _SQL = statements("line")
 MANY_CHANGES = 5000
-DONE_KEPT = timedelta(hours=1)
-"""Longer than anybody asks again whether a commit arrived."""
-DROPPED_AT_ONCE = 5000
 _LOST = ChunkAck(recorded=False)
 
 
@@ -347,51 +338,6 @@ async def _insert(
         if parent.lateness is None or new.open_until is not None
         else parent.lateness.open_until,
     )
-
-
-class PostgresHousekeeping:
-    """Implements `clarion.ports.line.Housekeeping`."""
-
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
-
-    async def abandon(self, owner: str) -> int:
-        """See the port."""
-        with store_failures():
-            async with self._pool.acquire() as connection:
-                batches = await connection.execute(_SQL["abandon_batches"], owner)
-                shards = await connection.execute(_SQL["abandon_shards"], owner)
-        return _count(batches) + _count(shards)
-
-    async def sweep(self, now: datetime) -> int:
-        """See the port."""
-        with store_failures():
-            async with self._pool.acquire() as connection:
-                batches = await connection.execute(_SQL["sweep_batches"], now)
-                shards = await connection.execute(_SQL["sweep_shards"], now)
-                await connection.execute(_SQL["drop_old_work"], now - DONE_KEPT, DROPPED_AT_ONCE)
-        return _count(batches) + _count(shards)
-
-    async def backlog(self, now: datetime) -> Sequence[Backlog]:
-        """See the port."""
-        async with reading(self._pool) as connection:
-            rows = await connection.fetch(_SQL["backlog"], now)
-        found = {row["lane"]: row for row in rows}
-        return [
-            Backlog(
-                lane=lane,
-                ready=found[lane]["ready"] if lane in found else 0,
-                oldest_s=max(0.0, found[lane]["oldest_s"]) if lane in found else 0.0,
-            )
-            for lane in Lane
-        ]
-
-    async def quarantined(self) -> Mapping[Network, int]:
-        """See the port."""
-        async with reading(self._pool) as connection:
-            rows = await connection.fetch(_SQL["quarantined"])
-        found = {row["network"]: row["n"] for row in rows}
-        return {network: found.get(network, 0) for network in Network}
 
 
 def _count(command_tag: str) -> int:

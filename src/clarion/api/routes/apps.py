@@ -7,8 +7,8 @@ from clarion.api.problems import ProblemError, field_problem, not_found
 from clarion.api.routing import Api, Route
 from clarion.api.shapes.apps import AppBody, AppList, AppView
 from clarion.domain.errors import ErrorCode, FieldCode
+from clarion.ports.apps import AppExistsError, AppRecord
 from clarion.ports.keys import Scope
-from clarion.ports.registry import AppExistsError, AppRecord
 
 
 async def read_own(api: Api, call: Exchange) -> Answer:

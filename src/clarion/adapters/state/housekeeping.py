@@ -1,0 +1,67 @@
+"""Work of processes that died goes back to the queue; what waits is counted."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import asyncpg
+
+from clarion.adapters.state.failures import store_failures
+from clarion.adapters.state.pool import reading
+from clarion.adapters.state.statements import statements
+from clarion.domain.lanes import Lane
+from clarion.domain.network import Network
+from clarion.ports.housekeeping import Backlog
+
+_SQL = statements("line")
+DONE_KEPT = timedelta(hours=1)
+"""Longer than anybody asks again whether a commit arrived."""
+DROPPED_AT_ONCE = 5000
+
+
+class PostgresHousekeeping:
+    """Implements `clarion.ports.housekeeping.Housekeeping`."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def abandon(self, owner: str) -> int:
+        """See the port."""
+        with store_failures():
+            async with self._pool.acquire() as connection:
+                batches = await connection.execute(_SQL["abandon_batches"], owner)
+                shards = await connection.execute(_SQL["abandon_shards"], owner)
+        return _count(batches) + _count(shards)
+
+    async def sweep(self, now: datetime) -> int:
+        """See the port."""
+        with store_failures():
+            async with self._pool.acquire() as connection:
+                batches = await connection.execute(_SQL["sweep_batches"], now)
+                shards = await connection.execute(_SQL["sweep_shards"], now)
+                await connection.execute(_SQL["drop_old_work"], now - DONE_KEPT, DROPPED_AT_ONCE)
+        return _count(batches) + _count(shards)
+
+    async def backlog(self, now: datetime) -> Sequence[Backlog]:
+        """See the port."""
+        async with reading(self._pool) as connection:
+            rows = await connection.fetch(_SQL["backlog"], now)
+        found = {row["lane"]: row for row in rows}
+        return [
+            Backlog(
+                lane=lane,
+                ready=found[lane]["ready"] if lane in found else 0,
+                oldest_s=max(0.0, found[lane]["oldest_s"]) if lane in found else 0.0,
+            )
+            for lane in Lane
+        ]
+
+    async def quarantined(self) -> Mapping[Network, int]:
+        """See the port."""
+        async with reading(self._pool) as connection:
+            rows = await connection.fetch(_SQL["quarantined"])
+        found = {row["network"]: row["n"] for row in rows}
+        return {network: found.get(network, 0) for network in Network}
+
+
+def _count(command_tag: str) -> int:
+    return int(command_tag.rpartition(" ")[2])
