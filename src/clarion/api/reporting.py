@@ -13,6 +13,7 @@ from clarion.api.shapes.messages import (
     MessageView,
     OutcomeView,
     ProgressView,
+    SignalView,
     StateName,
     TracedDevice,
     TraceView,
@@ -22,7 +23,7 @@ from clarion.domain.decided import Decided
 from clarion.domain.device import DeviceState
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
-from clarion.ports.facts import AttemptFact, MessageCounts
+from clarion.ports.facts import AttemptFact, MessageCounts, SignalFact
 from clarion.ports.messages import MessageRecord
 from clarion.ports.registry import DeviceRecord, PersonRecord
 
@@ -115,6 +116,7 @@ def trace(
     person: PersonRecord,
     decided: Sequence[Decided],
     attempts: Sequence[AttemptFact],
+    signals: Sequence[SignalFact],
     devices: Sequence[DeviceRecord],
 ) -> TraceView:
     """One person's part in a message."""
@@ -125,6 +127,9 @@ def trace(
         state=STATE_NAMES[record.state],
         decisions=[decision_view(one) for one in decided],
         attempts=[_attempt(fact) for fact in attempts],
+        signals=[
+            SignalView(at=signal.at, device=signal.device, what=signal.what) for signal in signals
+        ],
         devices=[_device(device) for device in devices],
     )
 

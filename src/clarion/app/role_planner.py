@@ -13,10 +13,12 @@ from clarion.adapters.state.digests import PostgresDigestDesk
 from clarion.adapters.state.frequency import PostgresFrequencyBook
 from clarion.adapters.state.upkeep import PostgresUpkeep
 from clarion.app.container import Container
+from clarion.app.push_feedback import feedback_ports
 from clarion.app.retention import Retention
 from clarion.app.words import renderer
 from clarion.ports.facts import FactsUnavailableError
 from clarion.ports.store import StoreUnavailableError
+from clarion.stages.feedback.receipts import record_receipts
 from clarion.stages.intake.erasure import finish_all
 from clarion.stages.planning.expand import expand_due
 from clarion.stages.planning.plan import plan_next
@@ -28,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 5.0
 RETAIN_EVERY_S = 30.0
+RECEIPTS_EVERY_S = 0.5
 IDLE_FIRST_S = 0.01
 IDLE_LONGEST_S = 0.1
 STORE_PAUSE_S = 0.5
@@ -54,8 +57,21 @@ async def run_planner(container: Container, owner: str, stop: asyncio.Event) -> 
         await ports.frequency.sort_in(clock.now(), at_once=SORTED_AT_ONCE)
         await ports.digests.open_due(clock.now(), at_once=DIGESTS_AT_ONCE)
 
+    feedback = feedback_ports(
+        container.settings, container.master_key, container.pool, container.events, clock
+    )
+
+    async def receipts() -> None:
+        more = True
+        while more:
+            told = await record_receipts(feedback)
+            container.metrics.add(Metric.PUSH_RECEIPTS, "recorded", amount=told.recorded)
+            container.metrics.add(Metric.PUSH_RECEIPTS, "unknown", amount=told.unknown)
+            more = told.more
+
     async with asyncio.TaskGroup() as group:
         kept = [
+            group.create_task(_every(RECEIPTS_EVERY_S, container, receipts)),
             group.create_task(_every(SWEEP_EVERY_S, container, sweep)),
             group.create_task(_every(RETAIN_EVERY_S, container, retain)),
         ]

@@ -39,6 +39,13 @@ class Push(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             "means all."
         ),
     ] = ("*",)
+    receipts: Annotated[
+        bool,
+        Meta(
+            description="Ask it for delivery receipts of our own messages: what a device confirms "
+            "is then known as received."
+        ),
+    ] = True
     max_body: Annotated[
         int, Meta(description="Octets of a message, encrypted.", ge=4096, le=7168)
     ] = 4096

@@ -58,7 +58,7 @@ def show_trace(view: Json) -> None:
     table = Table("time (UTC)", "device", "network", "try", "outcome", "reason", "status", "said")
     for attempt in view["attempts"]:
         table.add_row(
-            str(attempt["at"]).partition("T")[2].removesuffix("Z").removesuffix("+00:00")[:12],
+            _clock(str(attempt["at"])),
             "-" if attempt["device"] is None else str(attempt["device"]),
             _label(attempt["network"]),
             str(attempt["attempt"] + 1) if attempt["status"] else "-",
@@ -82,7 +82,8 @@ def paragraph(view: Json) -> str:
         )
     devices = {device["id"]: device for device in view["devices"]}
     final = [a for a in attempts if a["outcome"] is not None]
-    parts = [f"{_device(a, devices)}: {_ending(a, attempts)}" for a in final]
+    told = {a["device"]: _told(a["device"], view["signals"]) for a in final}
+    parts = [f"{_device(a, devices)}: {_ending(a, attempts)}{told[a['device']]}" for a in final]
     waiting = {a["device"] for a in attempts} - {a["device"] for a in final}
     parts += [f"device {device}: not finished yet, it is tried again" for device in sorted(waiting)]
     return f"{who}, message {view['message']} ({view['state']}). " + "; ".join(parts) + "."
@@ -109,6 +110,29 @@ def _ending(final: Json, attempts: list[Json]) -> str:
         case outcome:
             said = f"{outcome}, because: {reason}"
     return said + (f" after {tries} attempts" if tries > 1 else "")
+
+
+_TOLD = {
+    "received": "the device confirmed it at",
+    "undelivered": "it never reached the device, given up at",
+    "displayed": "shown at",
+    "opened": "opened at",
+    "clicked": "clicked at",
+    "dismissed": "dismissed at",
+}
+
+
+def _told(device: int | None, signals: list[Json]) -> str:
+    """What the device said of it afterwards, the first time of each kind."""
+    first: dict[str, str] = {}
+    for signal in signals:
+        if device is not None and signal["device"] == device:
+            first.setdefault(signal["what"], str(signal["at"]))
+    return "".join(f", {_TOLD[what]} {_clock(at)} UTC" for what, at in first.items())
+
+
+def _clock(at: str) -> str:
+    return at.partition("T")[2].removesuffix("Z").removesuffix("+00:00")[:12]
 
 
 def _label(network: str | None) -> str:

@@ -34,19 +34,29 @@ from clarion.domain.segments.expression import Signal
 
 RESERVED: Final = "clarion."
 """Names that begin so are ours."""
+RECEIVED: Final = f"{RESERVED}received"
+UNDELIVERED: Final = f"{RESERVED}undelivered"
+"""What only a network can tell: the device will never get the message."""
+OF_MESSAGES: Final = (
+    RECEIVED,
+    f"{RESERVED}opened",
+    f"{RESERVED}clicked",
+    f"{RESERVED}dismissed",
+    f"{RESERVED}displayed",
+)
+"""Reserved names that are about a message, and so name one."""
 ENGAGEMENTS: Final[Mapping[str, int]] = MappingProxyType(
     {
-        f"{RESERVED}received": int(Signal.RECEIVED),
+        RECEIVED: int(Signal.RECEIVED),
         f"{RESERVED}opened": int(Signal.OPENED),
         f"{RESERVED}clicked": int(Signal.CLICKED),
         f"{RESERVED}dismissed": int(Signal.DISMISSED),
         f"{RESERVED}displayed": 5,
+        UNDELIVERED: 6,
     }
 )
-"""What people did with a message, as the number that is stored: that of the signal which segments
-ask about. They do not ask yet about what was displayed."""
-OF_MESSAGES: Final = tuple(ENGAGEMENTS)
-"""Reserved names that are about a message, and so name one."""
+"""What people did with a message, and what became of it, as the number that is stored: that of the
+signal which segments ask about. They do not ask yet about the last two."""
 
 AHEAD: Final = timedelta(days=1)
 """How far a client's clock may run ahead; what lies in the future by less happens now."""

@@ -53,6 +53,17 @@ class AttemptFact:
     provider_id: str | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignalFact:
+    """What came back of a message after a network had taken it."""
+
+    device: DeviceId | None
+    """None where the app named the person in another way."""
+    what: str
+    """As in `clarion.domain.event.ENGAGEMENTS`, without the prefix: `received`, `opened`, ..."""
+    at: datetime
+
+
 class Facts(Protocol):
     """Reads what was recorded; asked over a local socket of its owner process."""
 
@@ -64,6 +75,10 @@ class Facts(Protocol):
         self, app: AppId, message: MessageId, user: UserId, *, at_least_xid: int
     ) -> Sequence[AttemptFact]:
         """Everything that was recorded of one person's part in a message, in order of time."""
+        ...
+
+    async def signals(self, app: AppId, message: MessageId, user: UserId) -> Sequence[SignalFact]:
+        """What is known so far of what one person's devices told, in order of time."""
         ...
 
     async def decisions(

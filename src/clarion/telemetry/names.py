@@ -72,6 +72,7 @@ class Metric(StrEnum):
     AUDIENCE_LAG_SECONDS = "clarion_audience_lag_seconds"
     PUSH_REQUESTS = "clarion_push_requests_total"
     PUSH_DELIVERED = "clarion_push_delivered_total"
+    PUSH_RECEIPTS = "clarion_push_receipts_total"
     PUSH_CONNECTIONS = "clarion_push_connections"
     HANDLER_FAILURES = "clarion_handler_failures_total"
 
@@ -101,6 +102,10 @@ COUNTERS: Final[dict[Metric, MetricSpec]] = {
     ),
     Metric.PUSH_DELIVERED: MetricSpec(
         "What became of messages of our own push service.", ("result",)
+    ),
+    Metric.PUSH_RECEIPTS: MetricSpec(
+        "Receipts of our own messages: recorded, or of devices that nobody knows any more.",
+        ("result",),
     ),
     Metric.HANDLER_FAILURES: MetricSpec("Handlers that raised.", ("stage",)),
 }

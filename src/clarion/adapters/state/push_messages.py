@@ -146,6 +146,7 @@ class PostgresPushReceipts:
         """See the port."""
         async with reading(self._pool) as connection:
             tag = await connection.execute(_SQL["drop_receipts"], before, at_once)
+            await connection.execute(_SQL["drop_ended"], before, at_once)
         return int(tag.rpartition(" ")[2])
 
 

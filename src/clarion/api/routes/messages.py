@@ -166,8 +166,9 @@ async def trace(api: Api, call: Exchange) -> Answer:
     decided = await api.deps.facts.decisions(
         record.app, record.id, person.id, at_least_xid=record.xid
     )
+    signals = await api.deps.facts.signals(record.app, record.id, person.id)
     devices = await api.deps.devices.of_person(record.app, person.id)
-    return json_answer(reporting.trace(record, person, decided, attempts, devices))
+    return json_answer(reporting.trace(record, person, decided, attempts, signals, devices))
 
 
 async def cancel(api: Api, call: Exchange) -> Answer:

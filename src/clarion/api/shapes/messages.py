@@ -217,6 +217,16 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     provider_id: str | None
 
 
+class SignalView(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back after the network had taken the message."""
+
+    at: datetime
+    device: int | None
+    what: str
+    """`received` (the device confirmed it), `undelivered` (it never will), `displayed`, `opened`,
+    `clicked` or `dismissed`."""
+
+
 class TracedDevice(msgspec.Struct, frozen=True, kw_only=True):
     """A device of the person, as it is now."""
 
@@ -259,4 +269,5 @@ class TraceView(msgspec.Struct, frozen=True, kw_only=True):
     state: StateName
     decisions: list[DecisionView]
     attempts: list[AttemptView]
+    signals: list[SignalView]
     devices: list[TracedDevice]

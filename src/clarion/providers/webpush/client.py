@@ -3,13 +3,14 @@
 import asyncio
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from clarion.domain.content import Message
 from clarion.domain.handoffs import Answers
+from clarion.domain.ids import MessageId
 from clarion.domain.merge import filled
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason, Verdict
@@ -43,6 +44,16 @@ _ENDPOINT: Final = re.compile(rb"(https?://[^/?#@]+)/[!\"$-~]*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ReceiptsOf:
+    """A push service that gives delivery receipts (RFC 8030 section 5.1), which we read."""
+
+    origin: bytes
+    """Of its endpoints."""
+    resource: Callable[[MessageId], str]
+    """The receipt subscription that hears of a message of ours: a URL."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WebPushSettings:
     """How this process speaks Web Push."""
 
@@ -60,6 +71,8 @@ class WebPushSettings:
     origins_at_once: int = 32
     """Batches of one `send` that may be on the wire together."""
     deadline_s: float = 30.0
+    receipts: ReceiptsOf | None = None
+    """The service that is asked for delivery receipts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +285,11 @@ class WebPushProvider:
     def _batch(self, run: _Run, group: _Group, rows: list[int], bodies: list[bytes]) -> Batch:
         request = run.request
         tokens, cut = request.recipients.tokens, len(group.url)
+        receipts = self._settings.receipts
+        asks = receipts is not None and group.url == receipts.origin
         fields = payload.headers(group.message, request.now)
+        if receipts is not None and asks:
+            fields += payload.receipt_headers(receipts.resource(group.message.id))
         signed = run.sender.signed(group.url, self._clock.now()).value.encode()
         headers = HeaderSet(
             path_prefix=b"",
@@ -285,7 +302,8 @@ class WebPushProvider:
             [tokens[row][cut:] for row in rows],
             bodies=bodies,
             deadline_s=self._settings.deadline_s,
-            keep_bodies=request.urgent or self._profile(group.origin) is errors.Profile.WNS,
+            # The answer's Location names the message at the service.
+            keep_bodies=asks or request.urgent or self._profile(group.origin) is errors.Profile.WNS,
         )
 
     async def _exchange(

@@ -29,7 +29,7 @@ from clarion.domain.lanes import Lane
 from clarion.domain.merge import OPEN, without_markers
 from clarion.domain.network import Network
 from clarion.ports.provider import PayloadProblem
-from clarion.wire.push_headers import topic_for
+from clarion.wire.push_headers import RECEIPT_RELATION, topic_for
 
 MAX_PLAINTEXT: Final = 3993
 """What fits a body of 4096 octets, which every service must take (RFC 8291 section 4)."""
@@ -120,6 +120,12 @@ def headers(message: Message, now: datetime) -> tuple[tuple[bytes, bytes], ...]:
         (b"urgency", urgency(message)),
         (b"topic", topic_for(message.display_id).encode()),
     )
+
+
+def receipt_headers(resource: str) -> tuple[tuple[bytes, bytes], ...]:
+    """What asks for a delivery receipt, to be told at a resource (RFC 8030 section 5.1)."""
+    link = f'<{resource}>; rel="{RECEIPT_RELATION}"'
+    return ((b"prefer", b"respond-async"), (b"link", link.encode()))
 
 
 def ttl_s(message: Message, now: datetime) -> int:

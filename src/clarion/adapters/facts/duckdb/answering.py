@@ -171,6 +171,10 @@ async def _asked(owner: "Owner", question: Question) -> Mapping[str, object]:
             rows = await owner.threads.run(
                 partial(queries.trace, owner.store, **of, user=question.user)  # type: ignore[arg-type]  # as above
             )
+        case "signals":
+            rows = await owner.threads.run(
+                partial(queries.signals, owner.store, **of, user=question.user)  # type: ignore[arg-type]  # as above
+            )
         case "decided":
             rows = await owner.threads.run(partial(decision_queries.counted, owner.store, **of))  # type: ignore[arg-type]  # as above
         case "rate":

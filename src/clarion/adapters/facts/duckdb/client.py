@@ -18,6 +18,7 @@ from clarion.adapters.facts.duckdb.framing import Kind, read_frame, write_frame
 from clarion.domain.category import Category
 from clarion.domain.decided import Decided
 from clarion.domain.decision_row import Action
+from clarion.domain.event import ENGAGEMENTS, RESERVED
 from clarion.domain.ids import AppId, DeviceId, MessageId, UserId
 from clarion.domain.network import Network
 from clarion.domain.outcome import Outcome, Reason
@@ -32,13 +33,20 @@ from clarion.ports.audience import (
 )
 from clarion.ports.decisions import DecidedCount
 from clarion.ports.erasure import Plain
-from clarion.ports.facts import AttemptFact, FactsUnavailableError, MessageCounts, OutcomeCount
+from clarion.ports.facts import (
+    AttemptFact,
+    FactsUnavailableError,
+    MessageCounts,
+    OutcomeCount,
+    SignalFact,
+)
 from clarion.ports.system import Clock
 
 CONNECT_PATIENCE_S: Final = 8.0
 PERCENTILES: Final = (50, 90, 95, 99)
 IDLE_CONNECTIONS: Final = 4
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_WHAT: Final = {kind: name.removeprefix(RESERVED) for name, kind in ENGAGEMENTS.items()}
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -163,6 +171,18 @@ class FactsClient:
             }
         )
         return [_attempt(row) for row in answer["rows"]]
+
+    async def signals(self, app: AppId, message: MessageId, user: UserId) -> Sequence[SignalFact]:
+        """See `ports.facts.Facts.signals`."""
+        answer = await self._ask({"what": "signals", "app": app, "message": message, "user": user})
+        return [
+            SignalFact(
+                device=None if device is None else DeviceId(device),
+                what=_WHAT[kind],
+                at=datetime.fromtimestamp(at_us / 1e6, UTC),
+            )
+            for device, kind, at_us in answer["rows"]
+        ]
 
     async def decided(
         self, app: AppId, message: MessageId, *, at_least_xid: int

@@ -17,7 +17,7 @@ from clarion.adapters.facts.duckdb.snapshot import Snapshot
 from clarion.adapters.facts.duckdb.store import FactsStore, set_watermark
 from clarion.adapters.facts.duckdb.threads import Threads
 from clarion.adapters.state.statements import named
-from clarion.domain.event import ENGAGEMENTS
+from clarion.domain.event import ENGAGEMENTS, RECEIVED
 
 PAGE_ROWS: Final = 100_000
 BULK_ROWS: Final = 20_000
@@ -29,7 +29,7 @@ _SQL: Final = named(
 _COLUMNS: Final = (
     "{'app': 'INTEGER', 'bucket': 'USMALLINT', 'user_id': 'BIGINT', 'name': 'VARCHAR', "
     "'at_us': 'BIGINT', 'value': 'DOUBLE', 'properties': 'VARCHAR', 'message': 'VARCHAR', "
-    "'category': 'VARCHAR', 'xid': 'BIGINT'}"
+    "'category': 'VARCHAR', 'device': 'BIGINT', 'xid': 'BIGINT'}"
 )
 _EVENTS: Final = """
 insert into event by name
@@ -38,11 +38,23 @@ from event_page where message is null order by app, name
 """
 _ENGAGEMENTS: Final = """
 insert into engagement by name
-select app, user_id, ('0x' || message[1:16])::ubigint as message_high,
-       ('0x' || message[17:32])::ubigint as message_low, category,
-       ($kinds::map(varchar, utinyint))[name] as kind, at_us
-from event_page where message is not null
+select app, user_id, message_high, message_low, category, kind, at_us, device
+from (
+    select app, user_id, ('0x' || message[1:16])::ubigint as message_high,
+           ('0x' || message[17:32])::ubigint as message_low, category,
+           ($kinds::map(varchar, utinyint))[name] as kind, at_us, device
+    from event_page where message is not null
+) as told
+where kind <> $received or device is null or not exists (
+    select 1 from engagement as e
+    where e.kind = $received and e.app = told.app and e.device = told.device
+      and e.message_high = told.message_high and e.message_low = told.message_low
+)
+qualify kind <> $received or device is null or row_number() over (
+    partition by app, message_high, message_low, kind, device order by at_us
+) = 1
 """
+"""A device receives a message once, whether the app in it says so, a receipt does, or both."""
 
 
 @dataclass(kw_only=True)
@@ -133,7 +145,9 @@ class EventFeed:
             cursor.execute(f"create or replace temp table event_page as {source}")
             last, rows = cursor.execute("select max(xid), count(*) from event_page").fetchall()[0]
             cursor.execute(_EVENTS)
-            cursor.execute(_ENGAGEMENTS, {"kinds": dict(ENGAGEMENTS)})
+            cursor.execute(
+                _ENGAGEMENTS, {"kinds": dict(ENGAGEMENTS), "received": ENGAGEMENTS[RECEIVED]}
+            )
             cursor.execute("drop table event_page")
             place = self.place.advanced(now, int(last))
             set_watermark(cursor, "events", str(place))

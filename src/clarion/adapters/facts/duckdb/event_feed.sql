@@ -5,7 +5,7 @@
 select e.app_id as app, e.user_id % 1024 as bucket, e.user_id, e.name,
        (extract(epoch from e.at) * 1000000)::bigint as at_us, e.value,
        e.properties::text as properties, replace(e.message_id::text, '-', '') as message,
-       c.slug as category, e.xid::text::bigint as xid
+       c.slug as category, e.device_id as device, e.xid::text::bigint as xid
 from (
     select * from event
     where xid >= $1::text::xid8 and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot)

@@ -35,6 +35,12 @@ where o.app = $app and o.message_high = $high and o.message_low = $low and o.use
 order by o.at_us, o.device, o.attempt
 """
 
+_SIGNALS: Final = f"""
+select device, kind, at_us from engagement
+where {_MINE} and user_id = $user
+order by at_us, kind, device
+"""
+
 _RATE: Final = f"""
 select at_us // 1000000 as second, count(*) as n
 from outcome where {_MINE} and outcome <> 0
@@ -73,6 +79,11 @@ def counts(store: FactsStore, *, app: int, message: str) -> dict[str, object]:
 def trace(store: FactsStore, *, app: int, message: str, user: int) -> list[tuple[int, ...]]:
     """Every attempt of one person's part."""
     return _of_message(store, _TRACE, app=app, message=message, user=user)
+
+
+def signals(store: FactsStore, *, app: int, message: str, user: int) -> list[tuple[int, ...]]:
+    """What one person's devices told of a message: device or null, kind, instant."""
+    return _of_message(store, _SIGNALS, app=app, message=message, user=user)
 
 
 def rate(store: FactsStore, *, app: int, message: str) -> list[tuple[int, ...]]:

@@ -129,7 +129,7 @@ create table if not exists event (
     value      double
 );
 
--- What people did with messages. kind: clarion.domain.segments.expression.Signal.
+-- What people did with messages, and what became of these. kind: clarion.domain.event.ENGAGEMENTS.
 create table if not exists engagement (
     app          integer,
     user_id      bigint,
@@ -137,7 +137,8 @@ create table if not exists engagement (
     message_low  ubigint,
     category     varchar,    -- the slug that the message was sent under
     kind         utinyint,
-    at_us        bigint
+    at_us        bigint,
+    device       bigint      -- null where the person was named in another way
 );
 
 create table if not exists list_member (app integer, list_id bigint, user_id bigint);

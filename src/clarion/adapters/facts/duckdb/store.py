@@ -10,16 +10,15 @@ from typing import Final
 import duckdb
 
 from clarion.adapters.facts.duckdb.snapshot import NOTHING, Snapshot
+from clarion.ports.store import FactsFileError
 
 SCHEMA_VERSION: Final = 3
 AUDIENCE_ANEW: Final = 2
 """A file of this version keeps its outcomes; its audience is read anew from the state store."""
+_DEVICE_OF_ENGAGEMENT: Final = "alter table engagement add column if not exists device bigint"
+"""A file from before has no such column; whoever does not know it reads and writes beside it."""
 _HOLDER = re.compile(r"PID (\d+)")
 _INVALID = re.compile(r"not a valid|checksum|corrupt", re.IGNORECASE)
-
-
-class FactsFileError(Exception):
-    """The facts file can't be used; the sentence says what to do."""
 
 
 class FactsStore:
@@ -156,3 +155,5 @@ def _check_version(store: FactsStore, path: Path) -> None:
             f"{path} has schema {version}, this Clarion knows {SCHEMA_VERSION}: it was written by "
             "another version; run that one, or point data.dir elsewhere"
         )
+    with store.reading() as cursor:
+        cursor.execute(_DEVICE_OF_ENGAGEMENT)

@@ -72,7 +72,10 @@ limit 1
 with ended as (
     delete from push_subscription s using push_device d
     where d.name = $1 and s.device_id = d.id and s.channel = $2
-    returning s.id, s.device_id
+    returning s.id, s.device_id, s.channel, s.key_hash
+), kept as (
+    insert into push_ended (id, device_id, channel, key_hash, at)
+    select id, device_id, channel, key_hash, $3 from ended
 ), dropped as (
     delete from push_message m using ended where m.subscription_id = ended.id
     returning m.id, m.subscription_id, m.receipt
@@ -173,6 +176,38 @@ select xid::text::bigint as xid, id, message_id, subscription_id, status, at fro
 where reader = $1 and (xid, id) > ($2::text::xid8, $3)
   and xid < pg_snapshot_xmin(pg_current_snapshot())
 order by xid, id limit $4
+
+-- name: receipts_of_ours
+-- Receipts after a cursor, in the order of their transactions, with the message of ours (null: another
+-- sender's) and what the endpoint was made of.
+select r.xid::text::bigint as xid, r.id, m.app_id, m.id::text as message, r.message_id as push,
+       r.status, (extract(epoch from r.at) * 1000000)::bigint as at_us,
+       coalesce(s.device_id, e.device_id) as device, r.subscription_id as subscription,
+       coalesce(s.channel, e.channel)::text as channel, coalesce(s.key_hash, e.key_hash) as key_hash
+from (
+    select * from push_receipt
+    where (xid, id) > (select xid, id from push_receipt_read)
+      and xid < pg_snapshot_xmin(pg_current_snapshot())
+    order by xid, id limit $1
+) r
+left join message m on m.id = r.reader
+left join push_subscription s on s.id = r.subscription_id
+left join push_ended e on e.id = r.subscription_id
+order by r.xid, r.id
+
+-- name: receipts_read
+-- Receipts up to a cursor were read; those of ours need not be kept.
+with moved as (
+    update push_receipt_read set xid = $1::text::xid8, id = $2
+    where (xid, id) < ($1::text::xid8, $2)
+)
+delete from push_receipt where id = any($3::bigint[])
+
+-- name: drop_ended
+-- Ended subscriptions of which no receipt is to come.
+delete from push_ended where id in (
+    select id from push_ended where at < $1 order by id limit $2 for update skip locked
+)
 
 -- name: drop_receipts
 -- Receipts that nobody fetched.

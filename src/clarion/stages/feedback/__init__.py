@@ -1,0 +1,1 @@
+"""What networks and devices tell about messages that were sent."""
