@@ -26,7 +26,7 @@ from benchmarks.process_tree import ProcessTree
 from clarion.adapters.facts.duckdb.client import FactsClient
 from clarion.adapters.net.loopback_tls import LoopbackTls, make_loopback_tls
 from clarion.adapters.system import SystemClock
-from clarion.app.container import Paths
+from clarion.app.foundation import Paths
 from clarion.app.reach_state import running_address
 from clarion.app.settings import load
 

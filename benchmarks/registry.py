@@ -44,7 +44,7 @@ from clarion.adapters.state.pool import open_pool
 from clarion.adapters.state.registry_apps import PostgresApps
 from clarion.adapters.state.registry_devices import PostgresDevices
 from clarion.adapters.system import SystemChance, SystemClock
-from clarion.app.container import Paths
+from clarion.app.foundation import Paths
 from clarion.app.supervise import prepare_data_dir
 from clarion.domain.ids import AppId
 from clarion.ports.keys import Scope

@@ -12,12 +12,13 @@ import pytest
 
 from clarion.adapters.facts.duckdb import FactsClient, OwnerSettings, run_owner
 from clarion.adapters.facts.duckdb.framing import Kind, read_frame, write_frame
-from clarion.adapters.facts.duckdb.store import FactsFileError, open_store
+from clarion.adapters.facts.duckdb.store import open_store
 from clarion.adapters.state.pool import open_pool
 from clarion.adapters.system import SystemClock
 from clarion.domain.ids import BUCKETS, AppId, MessageId
 from clarion.ports.audience import AudienceScan, AudienceUnavailableError
 from clarion.ports.facts import FactsUnavailableError
+from clarion.ports.store import FactsFileError
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MESSAGE = MessageId("00000000-0000-7000-8000-000000000001")

@@ -8,8 +8,8 @@ import pytest
 from tests.conftest import database_named
 
 from clarion.adapters.state.embedded import EmbeddedPostgres
-from clarion.adapters.state.migrate import DatabaseNewerError, migrate, pending
-from clarion.ports.store import StoreUnavailableError
+from clarion.adapters.state.migrate import migrate, pending
+from clarion.ports.store import DatabaseNewerError, StoreUnavailableError
 
 EMPTY = "clarion_empty"
 

@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from clarion.adapters.facts.duckdb.client import FactsClient
@@ -24,19 +23,20 @@ from clarion.adapters.state.messages import PostgresMessages
 from clarion.adapters.state.permissions import PostgresPermissions
 from clarion.adapters.state.plan_line import PostgresPlanLine
 from clarion.adapters.state.policies import PostgresRulebook
-from clarion.adapters.state.pool import Pool, open_pool
+from clarion.adapters.state.pool import Pool
 from clarion.adapters.state.preferences import PostgresPreferenceLinks, PostgresPreferences
 from clarion.adapters.state.registry_apps import PostgresApps
 from clarion.adapters.state.registry_devices import PostgresDevices
 from clarion.adapters.state.registry_people import PostgresPeople
-from clarion.adapters.state.sealing import Seal, load_master_key
+from clarion.adapters.state.sealing import Seal
 from clarion.adapters.state.segments import PostgresSegments
 from clarion.adapters.state.send_line import PostgresSendLine
 from clarion.adapters.state.suppression import PostgresSuppressions
 from clarion.adapters.system import SystemChance, SystemClock
 from clarion.app.address import push_origin
+from clarion.app.foundation import Paths, open_foundation
 from clarion.app.push_feedback import asked_of
-from clarion.app.settings import Settings, SettingsError
+from clarion.app.settings import Settings
 from clarion.domain.credential_health import FaultPolicy
 from clarion.domain.ids import CredentialId
 from clarion.domain.network import Network
@@ -54,33 +54,6 @@ from clarion.wire.endpoint import AllowList
 
 CREDENTIAL_FRESH = timedelta(seconds=2)
 """A replaced credential is used at the latest this long after the change."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Paths:
-    """Where things lie in the data directory."""
-
-    root: Path
-
-    @property
-    def postgres(self) -> Path:
-        """The embedded server's own directory."""
-        return self.root / "postgres"
-
-    @property
-    def facts(self) -> Path:
-        """The facts file."""
-        return self.root / "facts" / "facts.duckdb"
-
-    @property
-    def facts_socket(self) -> Path:
-        """Where the owner of the facts listens."""
-        return self.root / "facts" / "facts.sock"
-
-    @property
-    def metrics(self) -> Path:
-        """Where the processes share their numbers."""
-        return self.root / "metrics"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,25 +106,14 @@ async def open_container(settings: Settings, *, connections: int) -> AsyncIterat
         StoreUnavailableError: the state store can't be reached.
         MasterKeyError: the key that seals credentials can't be read.
     """
-    if settings.database.url is None:
-        raise SettingsError(["database.url is not set: start with `clarion serve`, or set it"])
-    clock, chance = SystemClock(), SystemChance()
-    metrics = Metrics(settings.metrics.directory or Paths(root=settings.data_dir).metrics)
-    paths = Paths(root=settings.data_dir)
-    key_file = settings.data.master_key_file or paths.root / "master.key"
-    master_key = load_master_key(key_file, chance.token)
     async with AsyncExitStack() as stack:
-        pool = await open_pool(
-            settings.database.url.reveal(),
-            max_size=connections,
-            command_timeout_s=settings.database.statement_s,
-        )
-        stack.push_async_callback(pool.close)
-        seal = Seal(master_key, chance.token)
+        below = await stack.enter_async_context(open_foundation(settings, connections=connections))
+        pool, clock, chance, paths = below.pool, below.clock, below.chance, below.paths
+        seal = Seal(below.master_key, chance.token)
         transport = NetTransport(_transport_settings(settings), clock, chance)
         stack.push_async_callback(transport.close)
         tokens = PostgresSharedTokens(pool, seal)
-        receipts = asked_of(settings, master_key)
+        receipts = asked_of(settings, below.master_key)
         providers = _providers(settings, transport, tokens, clock, chance, receipts)
         for provider in providers.values():
             stack.push_async_callback(provider.close)
@@ -199,10 +161,10 @@ async def open_container(settings: Settings, *, connections: int) -> AsyncIterat
                 overlay=Overlay(send_line),
                 rulebook=rulebook,
                 pacer=Pacer(line=send_line, clock=clock),
-                metrics=metrics,
+                metrics=below.metrics,
             ),
-            metrics=metrics,
-            master_key=master_key,
+            metrics=below.metrics,
+            master_key=below.master_key,
         )
 
 

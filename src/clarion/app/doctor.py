@@ -3,11 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 
-from clarion.adapters.state.migrate import DatabaseNewerError
 from clarion.adapters.state.pg_errors import EmbeddedPostgresError
 from clarion.adapters.state.pool import open_pool, reading
 from clarion.adapters.state.sealing import MasterKeyError
-from clarion.app.container import Container, Paths, open_container
+from clarion.app.container import Container, open_container
 from clarion.app.doctor_credentials import examine_credentials
 from clarion.app.doctor_facts import examine_facts
 from clarion.app.doctor_finding import Finding, Level
@@ -15,10 +14,11 @@ from clarion.app.doctor_host import examine_host
 from clarion.app.doctor_line import examine_line
 from clarion.app.doctor_networks import examine_networks
 from clarion.app.doctor_state import examine_schema, examine_state
+from clarion.app.foundation import Paths
 from clarion.app.reach_state import reach_state
 from clarion.app.settings import Settings
 from clarion.app.supervise import with_database
-from clarion.ports.store import StoreUnavailableError
+from clarion.ports.store import DatabaseNewerError, StoreUnavailableError
 
 __all__ = ["Finding", "Level", "examine"]
 

@@ -9,7 +9,7 @@ from clarion.adapters.state.pg_datadir import DATABASE, ROLE, create
 from clarion.adapters.state.pg_errors import AlreadyRunningError, EmbeddedPostgresError
 from clarion.adapters.state.pg_locks import PORT
 from clarion.adapters.state.pg_user import server_user
-from clarion.app.container import Paths
+from clarion.app.foundation import Paths
 from clarion.app.settings import Settings
 
 

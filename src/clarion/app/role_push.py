@@ -9,7 +9,7 @@ from clarion.adapters.state.push_devices import PostgresPushDevices
 from clarion.adapters.state.push_messages import PostgresPushMessages, PostgresPushReceipts
 from clarion.adapters.state.push_nodes import PostgresPushNodes
 from clarion.app.address import push_origin
-from clarion.app.container import Container
+from clarion.app.foundation import Foundation
 from clarion.app.setting_push import Push
 from clarion.app.settings import SettingsError
 from clarion.pushservice.limits import PushLimits
@@ -19,19 +19,19 @@ SPARE_FILES = 256
 """File descriptors besides connections: the store's, logs."""
 
 
-async def run_push(container: Container, owner: str, stop: asyncio.Event) -> None:
+async def run_push(below: Foundation, owner: str, stop: asyncio.Event) -> None:
     """Serve as one node of the push service."""
-    settings = container.settings
-    push, pool = settings.push, container.pool
+    settings = below.settings
+    push, pool = settings.push, below.pool
     ports = NodePorts(
-        clock=container.clock,
-        chance=container.chance,
+        clock=below.clock,
+        chance=below.chance,
         devices=PostgresPushDevices(pool, subscriptions_per_device=push.subscriptions),
         messages=PostgresPushMessages(pool, waiting_per_subscription=push.waiting),
         receipts=PostgresPushReceipts(pool),
         nodes=PostgresPushNodes(pool),
-        metrics=container.metrics,
-        master_key=container.master_key,
+        metrics=below.metrics,
+        master_key=below.master_key,
     )
     node = NodeSettings(
         owner=owner,

@@ -9,10 +9,9 @@ import gc
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from importlib import import_module
 
-from clarion.app.container import Container, open_container
 from clarion.app.settings import Settings
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent
@@ -21,6 +20,9 @@ _log = logging.getLogger(__name__)
 
 CONNECTIONS = {"api": 12, "planner": 3, "sender": 4, "facts": 2, "push": 6}
 """Roles, and the connections to the state store that each process of one may hold."""
+
+LIGHT = frozenset({"push"})
+"""Roles that stand on the foundation alone, without the adapters that work in columns."""
 
 GARBAGE_THRESHOLDS = (20_000, 20, 50)
 """Objects made before a look at the young ones, and how many such looks before older ones."""
@@ -41,12 +43,20 @@ async def run_role(settings: Settings, role: str, owner: str, stop: asyncio.Even
     """
     connections = CONNECTIONS[role]
     module = import_module(f"clarion.app.role_{role}")
-    run: Callable[[Container, str, asyncio.Event], Awaitable[None]] = getattr(module, f"run_{role}")
-    async with open_container(settings, connections=connections) as container:
+    run: Callable[[object, str, asyncio.Event], Awaitable[None]] = getattr(module, f"run_{role}")
+    async with _opened(settings, role, connections) as parts:
         log(_log, logging.INFO, LogEvent.ROLE_STARTED, role=role, owner=owner, pid=os.getpid())
         with settled_garbage():
-            await run(container, owner, stop)
+            await run(parts, owner, stop)
     log(_log, logging.INFO, LogEvent.ROLE_STOPPED, role=role, owner=owner)
+
+
+def _opened(settings: Settings, role: str, connections: int) -> AbstractAsyncContextManager[object]:
+    part = "foundation" if role in LIGHT else "container"
+    opening: Callable[..., AbstractAsyncContextManager[object]] = getattr(
+        import_module(f"clarion.app.{part}"), f"open_{part}"
+    )
+    return opening(settings, connections=connections)
 
 
 @contextmanager

@@ -6,32 +6,34 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import (
     AbstractContextManager,
     ExitStack,
-    asynccontextmanager,
     suppress,
 )
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from clarion.adapters.state.backends import Backends, named
-from clarion.adapters.state.embedded import EmbeddedPostgres, EmbeddedSettings, running
 from clarion.adapters.state.housekeeping import PostgresHousekeeping
-from clarion.adapters.state.migrate import migrate
-from clarion.adapters.state.pg_errors import EmbeddedPostgresError
 from clarion.adapters.state.pool import open_pool
 from clarion.adapters.system import SystemClock
 from clarion.app.address import port_held, url_of
-from clarion.app.container import Paths
 from clarion.app.first_start import FirstKey, first_key, make_operator_app
+from clarion.app.foundation import Paths
 from clarion.app.roles import PROMPT
 from clarion.app.settings import Secret, Settings, SettingsError
+from clarion.app.supervised_store import (
+    RESTART_FIRST_S,
+    RESTART_LONGEST_S,
+    STEADY_S,
+    bring_up_to_date,
+    state_store,
+)
 from clarion.ports.store import StoreUnavailableError
 from clarion.telemetry import metrics
 from clarion.telemetry.logs import log
@@ -40,14 +42,9 @@ from clarion.telemetry.names import LogEvent
 _log = logging.getLogger(__name__)
 
 _ADDRESS = "CLARION_DATABASE_URL"
-RESTART_FIRST_S = 0.2
-RESTART_LONGEST_S = 10.0
-STORE_LOOK_S = 0.1
 END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 STORE_AWAY_S = 0.5
 BACKENDS_LOOK_S = 2.0
-STEADY_S = 30.0
-"""A child that lived this long starts with a clean slate."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,13 +85,13 @@ async def serve(
     Raises:
         SettingsError: the data directory can't be used.
         EmbeddedPostgresError: the embedded server can't run here; the sentence says what to do.
-        StoreUnavailableError: the configured server can't be reached.
+        NotMigratedError: the server can't be reached, or has the schema of a newer version.
     """
     paths = Paths(root=settings.data_dir)
     prepare_data_dir(paths.root)
     with port_held(settings) as held:
-        async with _state_store(held, paths) as dsn:
-            await migrate(dsn)
+        async with state_store(held, paths) as dsn:
+            await bring_up_to_date(_environment(with_database(settings, dsn), config))
             await _run(
                 with_database(held, dsn),
                 stop,
@@ -179,77 +176,6 @@ def _unusable(root: Path, why: str | None) -> SettingsError:
         "choose another with CLARION_DATA_DIR, or let this user write there"
     )
     return SettingsError([problem])
-
-
-@asynccontextmanager
-async def _state_store(settings: Settings, paths: Paths) -> AsyncIterator[str]:
-    if settings.database.url is not None:
-        yield settings.database.url.reveal()
-        return
-    embedded = EmbeddedSettings(shared_buffers_mib=settings.database.shared_buffers_mib)
-    address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    over = asyncio.Event()
-    keeping = asyncio.create_task(_keep_store(paths.postgres, embedded, address, over))
-    either: list[asyncio.Future[Any]] = [address, keeping]
-    try:
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if keeping.done():
-            await keeping  # the first start failed: raises
-        yield address.result()
-    finally:
-        over.set()
-        await keeping
-
-
-async def _keep_store(
-    folder: Path,
-    embedded: EmbeddedSettings,
-    address: asyncio.Future[str],
-    over: asyncio.Event,
-) -> None:
-    """Run the embedded server until it is over, and start it again when it dies.
-
-    Its address stays the same, so that the roles find it again by themselves. Only the first
-    start may fail: later the reason (a full disk, say) may pass.
-    """
-    clock = SystemClock()
-    wait = RESTART_FIRST_S
-    while not over.is_set():
-        born = clock.monotonic()
-        try:
-            async with running(folder, settings=embedded) as server:
-                log(_log, logging.INFO, LogEvent.STORE_STARTED, pid=server.pid)
-                if not address.done():
-                    address.set_result(server.dsn)
-                status = await _ended(server, over)
-        except EmbeddedPostgresError as error:
-            if not address.done():
-                raise
-            log(_log, logging.ERROR, LogEvent.STORE_UNAVAILABLE, cause=str(error))
-            status = None
-        if over.is_set():
-            break
-        if status is not None:
-            log(_log, logging.ERROR, LogEvent.ROLE_DIED, role="postgres", status=status)
-        if clock.monotonic() - born > STEADY_S:
-            wait = RESTART_FIRST_S
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait):
-                await over.wait()
-        wait = min(2 * wait, RESTART_LONGEST_S)
-    log(_log, logging.INFO, LogEvent.STORE_STOPPED)
-
-
-async def _ended(server: EmbeddedPostgres, over: asyncio.Event) -> int | None:
-    """Wait until the server has died (its exit status) or is no longer wanted (None)."""
-    while not over.is_set():
-        status = server.exit_status()
-        if status is not None:
-            return status
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STORE_LOOK_S):
-                await over.wait()
-    return None
 
 
 async def _void_leases(settings: Settings) -> None:

@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from clarion.adapters.facts.duckdb.client import FactsClient
 from clarion.adapters.system import SystemClock
-from clarion.app.container import Paths
+from clarion.app.foundation import Paths
 from clarion.app.settings import Settings
 from clarion.cli.connection import Connection
 from clarion.cli.exits import CommandError, Exit

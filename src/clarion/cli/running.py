@@ -8,13 +8,16 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final, TypeVar
 
-from clarion.adapters.facts.duckdb.store import FactsFileError
-from clarion.adapters.state.migrate import DatabaseNewerError
 from clarion.adapters.state.pg_errors import EmbeddedPostgresError
 from clarion.adapters.state.sealing import MasterKeyError
 from clarion.app.settings import SettingsError
 from clarion.cli.exits import CommandError, Exit
-from clarion.ports.store import StoreUnavailableError
+from clarion.ports.store import (
+    DatabaseNewerError,
+    FactsFileError,
+    NotMigratedError,
+    StoreUnavailableError,
+)
 from clarion.wire.endpoint import EndpointError
 
 Result = TypeVar("Result")
@@ -42,7 +45,13 @@ def engine_failures() -> Iterator[None]:
             f"the database can't be used: {error}; check database.url, or run `clarion doctor`",
             Exit.UNREACHABLE,
         ) from error
-    except (EmbeddedPostgresError, DatabaseNewerError, MasterKeyError, FactsFileError) as error:
+    except (
+        EmbeddedPostgresError,
+        DatabaseNewerError,
+        NotMigratedError,
+        MasterKeyError,
+        FactsFileError,
+    ) as error:
         raise CommandError(str(error), Exit.UNREACHABLE) from error
     except SettingsError as error:
         raise CommandError("the settings can't be used", details=error.problems) from error

@@ -15,14 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from clarion.adapters.state.failures import is_away, sentence, store_failures
-from clarion.ports.store import StoreUnavailableError
+from clarion.ports.store import DatabaseNewerError, StoreUnavailableError
 
 LOCK: Final = 0x636C6172696F6E  # "clarion"
 """Key of the advisory lock that is held while versions run."""
-
-
-class DatabaseNewerError(Exception):
-    """The database was migrated by a newer Clarion; this one must not touch it."""
 
 
 async def migrate(dsn: str) -> Sequence[str]:

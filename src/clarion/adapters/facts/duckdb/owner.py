@@ -19,10 +19,10 @@ from clarion.adapters.facts.duckdb.registry_feed import RegistryFeed, sweep_page
 from clarion.adapters.facts.duckdb.settings import OwnerSettings
 from clarion.adapters.facts.duckdb.snapshot import Snapshot
 from clarion.adapters.facts.duckdb.statements import FEED
-from clarion.adapters.facts.duckdb.store import FactsFileError, FactsStore, open_store
+from clarion.adapters.facts.duckdb.store import FactsStore, open_store
 from clarion.adapters.facts.duckdb.threads import Threads
 from clarion.adapters.state.pool import reading
-from clarion.ports.store import StoreUnavailableError
+from clarion.ports.store import FactsFileError, StoreUnavailableError
 from clarion.ports.system import Clock
 from clarion.telemetry.logs import log
 from clarion.telemetry.metrics import Metrics

@@ -1,0 +1,93 @@
+"""What every process stands on: settings, the clock, the state store, its metrics and its key.
+
+Light on purpose: the push service and the supervisor need no more, and load no columns.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from clarion.adapters.state.pool import Pool, open_pool
+from clarion.adapters.state.sealing import load_master_key
+from clarion.adapters.system import SystemChance, SystemClock
+from clarion.app.settings import Settings, SettingsError
+from clarion.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Paths:
+    """Where things lie in the data directory."""
+
+    root: Path
+
+    @property
+    def postgres(self) -> Path:
+        """The embedded server's own directory."""
+        return self.root / "postgres"
+
+    @property
+    def facts(self) -> Path:
+        """The facts file."""
+        return self.root / "facts" / "facts.duckdb"
+
+    @property
+    def facts_socket(self) -> Path:
+        """Where the owner of the facts listens."""
+        return self.root / "facts" / "facts.sock"
+
+    @property
+    def metrics(self) -> Path:
+        """Where the processes share their numbers."""
+        return self.root / "metrics"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Foundation:
+    """What one process stands on, ready to use."""
+
+    settings: Settings
+    paths: Paths
+    clock: SystemClock
+    chance: SystemChance
+    pool: Pool
+    metrics: Metrics
+    master_key: bytes
+
+
+@asynccontextmanager
+async def open_foundation(settings: Settings, *, connections: int) -> AsyncIterator[Foundation]:
+    """Open what one process stands on.
+
+    Args:
+        settings: with `database.url` set (the supervisor sets it for the embedded server).
+        connections: how many connections to the state store the process may hold.
+
+    Raises:
+        SettingsError: no state store is named.
+        StoreUnavailableError: the state store can't be reached.
+        MasterKeyError: the key that seals credentials can't be read.
+    """
+    if settings.database.url is None:
+        raise SettingsError(["database.url is not set: start with `clarion serve`, or set it"])
+    paths, chance = Paths(root=settings.data_dir), SystemChance()
+    metrics = Metrics(settings.metrics.directory or paths.metrics)
+    key_file = settings.data.master_key_file or paths.root / "master.key"
+    master_key = load_master_key(key_file, chance.token)
+    pool = await open_pool(
+        settings.database.url.reveal(),
+        max_size=connections,
+        command_timeout_s=settings.database.statement_s,
+    )
+    try:
+        yield Foundation(
+            settings=settings,
+            paths=paths,
+            clock=SystemClock(),
+            chance=chance,
+            pool=pool,
+            metrics=metrics,
+            master_key=master_key,
+        )
+    finally:
+        await pool.close()
