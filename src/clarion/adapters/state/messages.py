@@ -132,6 +132,7 @@ async def _cut_out(
             batch["spent_s"],
             None,
             None,
+            batch["id"],
         )
 
 

@@ -15,6 +15,7 @@ from clarion.adapters.state.plan_line import chunk_values
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.recipient_columns import decode, encode_recipients
 from clarion.adapters.state.statements import statements
+from clarion.adapters.state.throttle import take_turn
 from clarion.adapters.state.unreadable import UNREADABLE, set_aside
 from clarion.domain.content import Message
 from clarion.domain.handoffs import BatchToSend, Int64s, Recipients
@@ -59,9 +60,14 @@ class PostgresSendLine:
                     leasing = (owner, wanted, now, until, list(avoid), ended)
                     while row := await connection.fetchrow(_SQL["claim_batch"], *leasing):
                         try:
-                            return _claimed(row)
+                            claimed = _claimed(row)
                         except UNREADABLE as error:
                             await set_aside(connection, row, now, error)
+                            continue
+                        if not row["needs_turn"] or _over(claimed, now):
+                            return claimed
+                        if await take_turn(connection, row, now):
+                            return claimed
         return None
 
     async def commit(self, chunk: ChunkCommit, now: datetime, lease_s: float) -> ChunkAck:
@@ -143,6 +149,13 @@ class PostgresSendLine:
         with store_failures():
             async with self._pool.acquire() as connection:
                 return _count(await connection.execute(_SQL["abandon_batches"], owner))
+
+
+def _over(claimed: ClaimedBatch, now: datetime) -> bool:
+    """Whether nothing of a batch is sent: it is given back or recorded, and needs no turn."""
+    expires_at = claimed.batch.messages[0].expires_at
+    ended = expires_at is not None and expires_at <= now
+    return claimed.paused or bool(claimed.canceled) or ended
 
 
 def _changes(rows: Sequence[asyncpg.Record]) -> RegistryChanges:
@@ -337,6 +350,7 @@ async def _insert(
         new.open_until
         if parent.lateness is None or new.open_until is not None
         else parent.lateness.open_until,
+        parent.id,
     )
 
 

@@ -144,6 +144,7 @@ from pick where b.id = pick.id
 returning b.id, b.app_id, b.lane, b.network, b.credential_id, b.message_ids::text[] as message_ids,
           b.cursor, b.size, b.attempt, b.first_attempt_at, b.fence, b.claims, b.planned_xid,
           b.recipients, b.content, b.spent_s, b.quiet::text as quiet, b.open_until,
+          b.due_at is not null and not b.turned as needs_turn,
           array(select g.people from gave_way g where g.message_id = any (b.message_ids))
               as gave_way,
           array(select m.envelope from unnest(b.message_ids) with ordinality as o (id, n)
@@ -209,12 +210,13 @@ select exists (select from moved)
            as changes
 
 -- name: insert_retry
--- Recipients that are tried again are a batch of their own.
+-- Recipients that are tried again are a batch of their own, under the throttle of theirs ($17).
 insert into batch (key, app_id, lane, network, credential_id, message_ids, run_at, size, attempt,
                    first_attempt_at, planned_xid, recipients, content, spent_s, quiet,
-                   open_until)
+                   open_until, due_at)
 values ($1, $2, $3, $4, $5, $6::text[]::uuid[], $7, $8, $9, $10, $11, $12, $13, $14,
-        $15::text::jsonb, $16)
+        $15::text::jsonb, $16,
+        (select $7::timestamptz from batch p where p.id = $17 and p.due_at is not null))
 on conflict (key) do nothing
 
 -- name: bury
