@@ -186,14 +186,16 @@ def test_keys_are_made_and_revoked_beside_the_platform(platform: Platform) -> No
 
 
 def test_the_doctor_finds_a_platform_in_order(platform: Platform) -> None:
-    """Engines, clock, leases, facts; the missing credential is worth a look."""
+    """Engines, clock, leases, facts; credentials too, or that there is none yet."""
     done = platform.beside("doctor", "--json")
     report = orjson.loads(done.stdout)
     levels = {finding["what"]: finding["level"] for finding in report["findings"]}
     assert done.returncode == 0, report
     for what in ("schema", "state store", "clock of the state store", "leases", "facts"):
         assert levels[what] == "ok", report
-    assert levels["credentials"] == "warn"
+    credentials = {level for what, level in levels.items() if "credential" in what}
+    assert credentials
+    assert credentials <= {"ok", "warn"}, report
 
 
 def test_the_schema_is_up_to_date_while_it_runs(platform: Platform) -> None:
