@@ -34,7 +34,7 @@ ASK_AGAIN: Final = b"no-cache"
 
 _PAGE_POLICY: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data:; "
-    b"connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; "
+    b"connect-src 'self' %b; worker-src 'self'; base-uri 'none'; form-action 'none'; "
     b"frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types clarion"
 )
 _FILE_POLICY: Final = b"default-src 'none'; connect-src *; frame-ancestors 'none'"
@@ -104,8 +104,23 @@ def find(folder: str, name: str) -> Asset:
     return asset
 
 
-def serve(asset: Asset, call: Exchange, caching: bytes, more: Headers = ()) -> Answer:
-    """The file, or 304 where the caller has it (RFC 9110 section 13.1.2)."""
+def serve(
+    asset: Asset,
+    call: Exchange,
+    caching: bytes,
+    more: Headers = (),
+    *,
+    connect: str | None = None,
+) -> Answer:
+    """The file, or 304 where the caller has it (RFC 9110 section 13.1.2).
+
+    Args:
+        asset: the file.
+        call: the request.
+        caching: `Cache-Control`.
+        more: further header fields.
+        connect: an origin besides our own that a page speaks with.
+    """
     page = asset.name.endswith(".html")
     small = accepts_gzip(call.header(b"accept-encoding") or "")
     tag = f'"{asset.digest}{"-gzip" if small else ""}"'
@@ -115,10 +130,11 @@ def serve(asset: Asset, call: Exchange, caching: bytes, more: Headers = ()) -> A
         *(((b"content-encoding", b"gzip"),) if small else ()),
         *more,
     )
+    policy = _PAGE_POLICY % (connect or "").encode() if page else _FILE_POLICY
     security: Headers = (
         (b"x-content-type-options", b"nosniff"),
         (b"referrer-policy", b"no-referrer"),
-        (b"content-security-policy", _PAGE_POLICY if page else _FILE_POLICY),
+        (b"content-security-policy", policy),
         (b"cache-control", caching),
         *(((b"x-frame-options", b"DENY"),) if page else ()),
     )

@@ -19,6 +19,7 @@ from clarion.api.problems import (
     not_found,
     pointer,
 )
+from clarion.domain.consent_rows import AHEAD
 from clarion.domain.errors import ErrorCode, FieldCode
 
 T = TypeVar("T")
@@ -166,3 +167,13 @@ def number(text: str, what: str) -> int:
 
 FreeForm = dict[str, Any]
 """An object whose members are the client's business; checked by `free_form`."""
+
+
+def said_at(given: datetime | None, now: datetime, path: str) -> datetime:
+    """When it was said; a clock that runs ahead is not believed."""
+    if given is None:
+        return now
+    at = utc(given, path)
+    if at > now + AHEAD:
+        raise invalid(path, "The instant lies more than a day in the future.")
+    return min(at, now)

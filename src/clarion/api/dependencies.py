@@ -108,6 +108,8 @@ class ApiDependencies:
     `device` key says who the person is."""
     allowed_origins: frozenset[str] = frozenset({"*"})
     """Origins whose pages may call the endpoints of `device` keys (CORS)."""
+    push_origin: str | None = None
+    """Of our own push service, where it runs: pages read its streams."""
     ready: Callable[[], Awaitable[Mapping[str, bool]]]
     """What `/readyz` reports: name of a part -> whether it works."""
     stopping: asyncio.Event

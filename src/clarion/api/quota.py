@@ -1,14 +1,14 @@
-"""Request quotas: a token bucket per key in this process, told to clients in each answer.
+"""Request quotas: a token bucket per key, or per visitor, in this process; keys are told theirs.
 
 Header fields: draft-ietf-httpapi-ratelimit-headers-10 sections 3 and 4 (structured fields).
 """
 
 import math
+from collections.abc import Hashable
 from typing import Final
 
 from clarion.api.problems import ProblemError
 from clarion.domain.errors import ErrorCode
-from clarion.domain.ids import KeyId
 
 MAX_BUCKETS: Final = 100_000
 
@@ -16,14 +16,18 @@ MAX_BUCKETS: Final = 100_000
 class Quotas:
     """Buckets of `burst` requests that refill at `rate_per_s`."""
 
-    def __init__(self, rate_per_s: float, burst: int) -> None:
+    def __init__(self, rate_per_s: float, burst: int, whose: str = "key") -> None:
+        self._whose = whose
         self._rate = rate_per_s
         self._burst = burst
-        self._buckets: dict[KeyId, tuple[float, float]] = {}
+        self._buckets: dict[Hashable, tuple[float, float]] = {}
         window = math.ceil(burst / rate_per_s)
-        self.policy: Final = (b"ratelimit-policy", b'"key";q=%d;w=%d' % (burst, window))
+        self.policy: Final = (
+            b"ratelimit-policy",
+            b'"%b";q=%d;w=%d' % (whose.encode(), burst, window),
+        )
 
-    def take(self, key: KeyId, now: float) -> tuple[bytes, bytes]:
+    def take(self, key: Hashable, now: float) -> tuple[bytes, bytes]:
         """Spend one request of the key at monotonic time `now`; the `RateLimit` header field.
 
         Raises `ProblemError` with code `rate_limited` when the bucket is empty.
@@ -34,10 +38,10 @@ class Quotas:
             wait = math.ceil((1 - level) / self._rate)
             raise ProblemError(
                 ErrorCode.RATE_LIMITED,
-                f"The key's quota is spent; try again in {wait} s.",
+                f"The {self._whose}'s quota is spent; try again in {wait} s.",
                 headers={
                     "retry-after": str(wait),
-                    "ratelimit": f'"key";r=0;t={wait}',
+                    "ratelimit": f'"{self._whose}";r=0;t={wait}',
                     "ratelimit-policy": self.policy[1].decode(),
                 },
             )
@@ -46,7 +50,7 @@ class Quotas:
             self._forget_full(now)
         self._buckets[key] = (level, now)
         full_in = math.ceil((self._burst - level) / self._rate)
-        return (b"ratelimit", b'"key";r=%d;t=%d' % (int(level), full_in))
+        return (b"ratelimit", b'"%b";r=%d;t=%d' % (self._whose.encode(), int(level), full_in))
 
     def _forget_full(self, now: float) -> None:
         """A bucket that is full again says nothing that an absent one does not."""

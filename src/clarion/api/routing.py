@@ -18,6 +18,7 @@ from clarion.api.grouping import Registrar
 from clarion.api.networks import ConfiguredNetworks
 from clarion.api.plain_messages import PlainMessages
 from clarion.api.problems import ProblemError
+from clarion.api.quota import Quotas
 from clarion.domain.errors import ErrorCode
 from clarion.ports.keys import Scope
 
@@ -32,6 +33,8 @@ class Api:
     networks: ConfiguredNetworks
     registrar: Registrar
     plain: PlainMessages
+    visitors: Quotas
+    """Of those who have no device yet, by where they come from."""
 
 
 Handler = Callable[[Api, Exchange], Awaitable[Answer | Stream]]

@@ -28,6 +28,9 @@ from clarion.telemetry.names import LogEvent, Metric
 from clarion.wire.problem import MEDIA_TYPE
 
 _LOGGER = logging.getLogger(__name__)
+VISITORS_PER_S: Final = 5.0
+VISITORS_BURST: Final = 300
+"""Of one network of visitors (an IPv4 /24, an IPv6 /48), which may be an office or a carrier."""
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._\-]{1,128}")
 _SECURITY: Final[Headers] = (
     (b"x-content-type-options", b"nosniff"),
@@ -58,7 +61,9 @@ class _Application:
         self._router = Router(ROUTES)
         self._quotas = Quotas(deps.limits.rate_per_s, deps.limits.rate_burst)
         networks = ConfiguredNetworks(deps.credentials, deps.clock)
-        self._api = Api(deps, networks, Registrar(deps), PlainMessages(deps.providers))
+        visitors = Quotas(VISITORS_PER_S, VISITORS_BURST, "visitor")
+        plain = PlainMessages(deps.providers)
+        self._api = Api(deps, networks, Registrar(deps), plain, visitors)
         self._ids = RequestIds(deps.chance)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -13,6 +13,7 @@ from clarion.adapters.state.frequency import PostgresFrequencyBook
 from clarion.adapters.state.templates import PostgresPartials, PostgresTemplates
 from clarion.api.dependencies import ApiDependencies, ApiLimits
 from clarion.api.server import create_app
+from clarion.app.address import push_origin
 from clarion.app.container import Container, allow_list, zone_names
 from clarion.app.http_protocol import LeanHttp
 from clarion.app.settings import Settings
@@ -123,6 +124,7 @@ async def _api_dependencies(
             app: secret.reveal().encode() for app, secret in settings.identity.secrets.items()
         },
         allowed_origins=frozenset(settings.api.allowed_origins),
+        push_origin=push_origin(settings) if settings.push.processes else None,
         ready=_readiness(container),
         stopping=stop,
     )

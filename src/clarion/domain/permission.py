@@ -63,6 +63,8 @@ class PromptInput(StrEnum):
     GRANT = "grant"
     GRANT_PROVISIONALLY = "grant_provisionally"
     DENY = "deny"
+    DISMISS = "dismiss"
+    """The system's question was closed without an answer; it may be asked again."""
     BLOCK = "block"
     RESET = "reset"
     """The app was installed anew, or the system forgot the answer."""
@@ -82,6 +84,7 @@ PROMPT_TABLE: Final = MappingProxyType(
         (_S.PROMPT_SHOWN, _I.GRANT): _S.GRANTED,
         (_S.PROMPT_SHOWN, _I.GRANT_PROVISIONALLY): _S.PROVISIONAL,
         (_S.PROMPT_SHOWN, _I.DENY): _S.DENIED,
+        (_S.PROMPT_SHOWN, _I.DISMISS): _S.NOT_SHOWN,
         (_S.PROVISIONAL, _I.SHOW_PRIMER): _S.PRIMER_SHOWN,
         (_S.PROVISIONAL, _I.SHOW_PROMPT): _S.PROMPT_SHOWN,
         (_S.PROVISIONAL, _I.GRANT): _S.GRANTED,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 import polars as pl
@@ -109,12 +109,40 @@ class PromptPlace:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PromptStep:
+    """Something that happened, and which text the person was shown (empty: it has no name)."""
+
+    what: PromptInput
+    at: datetime
+    version: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PromptCount:
     """How often something happened, and on how many devices."""
 
     what: PromptInput
     times: int
     devices: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Funnel:
+    """What happened between two instants.
+
+    Attributes:
+        steps: every kind of step; `times` with those of visitors, who have no device.
+        versions: (text, step) -> times; the most frequent 500.
+        permissions: how many living devices have which permission now.
+    """
+
+    steps: Sequence[PromptCount]
+    versions: Mapping[tuple[str, PromptInput], int]
+    permissions: Mapping[Permission, int]
+
+
+VISITORS_KEPT: Final = timedelta(days=400)
+"""Steps without a device are counted for so long; those of a device live as long as it does."""
 
 
 class Permissions(Protocol):
@@ -125,7 +153,7 @@ class Permissions(Protocol):
         ...
 
     async def step(
-        self, app: AppId, device: DeviceId, what: PromptInput, at: datetime, now: datetime
+        self, app: AppId, device: DeviceId, step: PromptStep, now: datetime
     ) -> PromptPlace | None:
         """Take a step through the table of `domain.permission`; None: no such device.
 
@@ -140,10 +168,15 @@ class Permissions(Protocol):
         """Store what the system says; None: no such device."""
         ...
 
-    async def funnel(
-        self, app: AppId, since: datetime, until: datetime
-    ) -> tuple[Sequence[PromptCount], Mapping[Permission, int]]:
-        """Steps between two instants, and how many living devices have which permission now."""
+    async def visitors(self, app: AppId, steps: Mapping[str, PromptStep], now: datetime) -> None:
+        """Count steps of people who have no device, each id once; nothing ties one to another.
+
+        What is older than `VISITORS_KEPT` is forgotten on the way.
+        """
+        ...
+
+    async def funnel(self, app: AppId, since: datetime, until: datetime) -> Funnel:
+        """What happened between two instants."""
         ...
 
 

@@ -171,6 +171,15 @@ class People(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Renewed:
+    """The address that a device has instead of its old one."""
+
+    token: str
+    keys: bytes | None
+    """Web Push: 65 + 16 octets; None: as they were."""
+
+
 class Devices(Protocol):
     """Devices by (network, token)."""
 
@@ -213,6 +222,17 @@ class Devices(Protocol):
         """Change what is known of a device; None when there is none.
 
         Raises `AttributesRefusedError`, `PersonUnknownError`.
+        """
+        ...
+
+    async def renew(
+        self, app: AppId, network: Network, old: str, renewed: Renewed, now: datetime
+    ) -> None:
+        """The device of the token `old` has another one now, and is the same device all the same.
+
+        It keeps its id, its person and all that is known of it, and lives again. Where another
+        device has the new token already, the one of the old token is forgotten. Nothing happens
+        where nobody has the old one.
         """
         ...
 

@@ -1,6 +1,6 @@
 """The system's permission on devices, and the prompt funnel, in the state store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
@@ -16,7 +16,14 @@ from clarion.domain.permission import (
     PromptState,
     permission_of,
 )
-from clarion.ports.consent import PromptCount, PromptPlace, PromptRefusedError
+from clarion.ports.consent import (
+    VISITORS_KEPT,
+    Funnel,
+    PromptCount,
+    PromptPlace,
+    PromptRefusedError,
+    PromptStep,
+)
 
 _NUMBERS: Final = {
     PromptState.NOT_SHOWN: 0,
@@ -55,9 +62,10 @@ class PostgresPermissions:
         return None if row is None else _place(row)
 
     async def step(
-        self, app: AppId, device: DeviceId, what: PromptInput, at: datetime, now: datetime
+        self, app: AppId, device: DeviceId, step: PromptStep, now: datetime
     ) -> PromptPlace | None:
         """See `ports.consent.Permissions.step`."""
+        what, at = step.what, step.at
 
         async def work(connection: asyncpg.Connection) -> PromptPlace | None:
             row = await connection.fetchrow(self._sql["lock"], app, device)
@@ -75,7 +83,8 @@ class PostgresPermissions:
             written = await connection.fetchrow(
                 self._sql["write"], app, device, permission, _NUMBERS[state], at, now
             )
-            await connection.execute(self._sql["note"], app, device, what.value, state.value, at)
+            told = (what.value, state.value, at, step.version)
+            await connection.execute(self._sql["note"], app, device, *told)
             return _place(written)
 
         return await unit_of_work(self._pool, work)
@@ -97,19 +106,37 @@ class PostgresPermissions:
 
         return await unit_of_work(self._pool, work)
 
-    async def funnel(
-        self, app: AppId, since: datetime, until: datetime
-    ) -> tuple[Sequence[PromptCount], Mapping[Permission, int]]:
+    async def visitors(self, app: AppId, steps: Mapping[str, PromptStep], now: datetime) -> None:
+        """See `ports.consent.Permissions.visitors`."""
+        columns = (
+            list(steps),
+            [step.what.value for step in steps.values()],
+            [step.at for step in steps.values()],
+            [step.version for step in steps.values()],
+        )
+
+        async def work(connection: asyncpg.Connection) -> None:
+            await connection.execute(self._sql["note_visitors"], app, *columns)
+            await connection.execute(self._sql["forget_visitors"], app, now - VISITORS_KEPT)
+
+        await unit_of_work(self._pool, work)
+
+    async def funnel(self, app: AppId, since: datetime, until: datetime) -> Funnel:
         """See `ports.consent.Permissions.funnel`."""
         async with reading(self._pool) as connection:
             steps = await connection.fetch(self._sql["funnel"], app, since, until)
+            versions = await connection.fetch(self._sql["versions"], app, since, until)
             permissions = await connection.fetch(self._sql["permissions"], app)
         counted = {row["what"]: (row["times"], row["devices"]) for row in steps}
-        return [
-            PromptCount(what=what, times=times, devices=devices)
-            for what in PromptInput
-            for times, devices in [counted.get(what.value, (0, 0))]
-        ], {Permission(row["permission"]): row["devices"] for row in permissions}
+        return Funnel(
+            steps=[
+                PromptCount(what=what, times=times, devices=devices)
+                for what in PromptInput
+                for times, devices in [counted.get(what.value, (0, 0))]
+            ],
+            versions={(row["version"], PromptInput(row["what"])): row["times"] for row in versions},
+            permissions={Permission(row["permission"]): row["devices"] for row in permissions},
+        )
 
 
 def _stands(row: asyncpg.Record) -> PromptState:

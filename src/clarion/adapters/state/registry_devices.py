@@ -20,7 +20,7 @@ from clarion.domain.ids import AppId, DeviceId, UserId
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason
 from clarion.domain.permission import Permission
-from clarion.ports.registry import DeviceRecord, PersonUnknownError, Registered
+from clarion.ports.registry import DeviceRecord, PersonUnknownError, Registered, Renewed
 
 _PLAIN: Final = tuple(
     name
@@ -114,6 +114,27 @@ class PostgresDevices:
             return _record(written)
 
         return await unit_of_work(self._pool, work)
+
+    async def renew(
+        self, app: AppId, network: Network, old: str, renewed: Renewed, now: datetime
+    ) -> None:
+        """See `ports.registry.Devices.renew`."""
+        keys = token_key(old), token_key(renewed.token)
+
+        async def work(connection: asyncpg.Connection) -> None:
+            rows = await connection.fetch(self._sql["lock_renewed"], app, network, list(keys))
+            held = {bytes(row["token_key"]): row["id"] for row in rows}
+            device = held.get(keys[0])
+            if device is None or keys[0] == keys[1]:
+                return
+            if keys[1] in held:
+                await connection.execute(self._sql["delete_device"], app, device)
+                return
+            await connection.execute(
+                self._sql["renew_device"], app, device, renewed.token, keys[1], renewed.keys, now
+            )
+
+        await unit_of_work(self._pool, work)
 
     async def delete(self, app: AppId, device: DeviceId) -> bool:
         """See `ports.registry.Devices.delete`."""

@@ -1,5 +1,6 @@
 """Devices: registered by their tokens, which prove who they are."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from clarion.api.cursor import number_after, number_cursor
@@ -17,13 +18,14 @@ from clarion.api.registering import (
     device_view,
     register_rows,
 )
+from clarion.api.registration_rows import Row, frame
 from clarion.api.routes.users import demand_identity, registry_refusal
 from clarion.api.routing import Api, Route
 from clarion.api.shapes.people import (
     DeviceBatch,
+    DeviceBody,
     DevicePage,
     DevicePatch,
-    DeviceRow,
     DeviceToken,
     DeviceView,
     LoginBody,
@@ -31,6 +33,7 @@ from clarion.api.shapes.people import (
     RegisteredList,
     RegisteredView,
 )
+from clarion.domain.attributes import FieldProblem
 from clarion.domain.device import DeviceChange
 from clarion.domain.errors import ErrorCode
 from clarion.domain.ids import DeviceId, UserId
@@ -43,30 +46,52 @@ from clarion.ports.registry import (
     PersonRecord,
     PersonUnknownError,
     RegistryError,
+    Renewed,
 )
+from clarion.stages.intake.register import judge
 
 
 async def register_one(api: Api, call: Exchange) -> Answer:
     """Register a device, or tell what changed: the one call of a client.
 
     A known token keeps its id; one that comes with another person moves there; a dead one lives
-    again. With a `device` key a person is named by external id only, signed where the app demands.
+    again; one that `replaces` another is the device of that other. With a `device` key a person is
+    named by external id only, signed where the app demands.
     """
-    body = await call.json(DeviceRow, api.deps.limits.max_body)
+    body = await call.json(DeviceBody, api.deps.limits.max_body)
     if call.caller.scope is Scope.DEVICE and body.user is not None:
         raise invalid("/user", "With a `device` key name the person by `external_id`.")
     if call.caller.scope is Scope.DEVICE and body.aliases:
         raise invalid("/aliases", "Aliases are given with a `send` key.")
     if body.external_id is not None:
         await demand_identity(api, call.caller, body.external_id, body.identity_token)
-    done = await api.registrar.register(call.caller.app, device_row(body, ""))
-    if done.problems:
-        errors = [field_problem(p.path, p.code, p.detail) for p in done.problems]
+    row = device_row(body, "")
+    if body.replaces is not None:
+        await _renew(api, call, body.replaces, row)
+    done = await api.registrar.register(call.caller.app, row)
+    _refuse(done.problems)
+    view = RegisteredView(done.device, done.user, done.created)
+    return json_answer(view, 201 if view.created else 200)
+
+
+async def _renew(api: Api, call: Exchange, old: str, row: Row) -> None:
+    """Give the device of the old token the new one, where nothing is wrong with that."""
+    now = api.deps.clock.now()
+    judged = judge(frame([row]), rules=api.deps.rules, now=now)
+    _refuse([found.problem for found in judged.problems])
+    said = judged.rows.row(0, named=True)
+    network = Network(said["network"])
+    known = old.lower() if network is Network.APNS else old
+    renewed = Renewed(token=said["token"], keys=said["keys"])
+    await api.deps.devices.renew(call.caller.app, network, known, renewed, now)
+
+
+def _refuse(problems: Sequence[FieldProblem]) -> None:
+    if problems:
+        errors = [field_problem(p.path, p.code, p.detail) for p in problems]
         raise ProblemError(
             ErrorCode.REQUEST_INVALID, f"{errors[0].path}: {errors[0].detail}.", errors=errors
         )
-    view = RegisteredView(done.device, done.user, done.created)
-    return json_answer(view, 201 if view.created else 200)
 
 
 async def register_many(api: Api, call: Exchange) -> Answer:
@@ -209,7 +234,7 @@ ROUTES: Final = (
         summary="Register a device",
         tag="Devices",
         scope=Scope.DEVICE,
-        body=DeviceRow,
+        body=DeviceBody,
         answers={200: RegisteredView, 201: RegisteredView},
     ),
     Route(

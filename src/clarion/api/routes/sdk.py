@@ -38,6 +38,8 @@ class SdkView(msgspec.Struct, frozen=True):
 
     version: str
     files: dict[str, SdkFile]
+    push: str | None
+    """Origin of our own push service, from which pages read what is sent to them; null: none."""
 
 
 async def newest(api: Api, call: Exchange) -> Answer:  # noqa: ARG001  every handler takes both
@@ -64,19 +66,19 @@ async def versioned(api: Api, call: Exchange) -> Answer:  # noqa: ARG001  every 
 
 
 async def describe(api: Api, call: Exchange) -> Answer:  # noqa: ARG001  every handler takes both
-    """Version, addresses and integrity of the SDK's files."""
+    """Version, addresses and integrity of the SDK's files, and where the push service is."""
     made = build()
     described = {
         name: SdkFile(f"/sdk/{made.version}/{name}", file.integrity, file.bytes)
         for name, file in made.files.items()
     }
-    return json_answer(SdkView(made.version, described), headers=_ANY_ORIGIN)
+    return json_answer(SdkView(made.version, described, api.deps.push_origin), headers=_ANY_ORIGIN)
 
 
-async def sample(api: Api, call: Exchange) -> Answer:  # noqa: ARG001  every handler takes both
+async def sample(api: Api, call: Exchange) -> Answer:
     """The sample site: send a push to this browser."""
     name = call.path.removeprefix("/try").removeprefix("/") or "index.html"
-    return serve(find("try", name), call, ASK_AGAIN)
+    return serve(find("try", name), call, ASK_AGAIN, connect=api.deps.push_origin)
 
 
 def _file(path: str, media: str, summary: str) -> Route:

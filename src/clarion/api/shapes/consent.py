@@ -8,7 +8,7 @@ import msgspec
 from clarion.api.shapes.imports import BadRowView
 from clarion.api.shapes.people import Network, PersonView, RefusedRow
 from clarion.api.shapes.preferences import PreferencesView
-from clarion.api.shapes.text import Id, Instant, Line, Name, Text, Token
+from clarion.api.shapes.text import NO_CONTROL, UUID, Id, Instant, Line, Name, Text, Token
 
 How = Literal["sdk_prompt", "import", "api", "preference_page", "unsubscribe_link"]
 PromptInput = Literal[
@@ -19,9 +19,15 @@ PromptInput = Literal[
     "grant",
     "grant_provisionally",
     "deny",
+    "dismiss",
     "block",
     "reset",
 ]
+
+VisitorInput = Literal[
+    "show_primer", "accept_primer", "decline_primer", "show_prompt", "grant", "deny", "dismiss"
+]
+PrimerVersion = Annotated[str, msgspec.Meta(max_length=100, pattern=NO_CONTROL)]
 
 
 class ConsentRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -118,6 +124,8 @@ class PromptBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     what: PromptInput
     at: Instant | None = None
+    version: PrimerVersion = ""
+    """Which text the person was shown."""
 
 
 class DevicePromptBody(PromptBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -125,6 +133,22 @@ class DevicePromptBody(PromptBody, frozen=True, kw_only=True, forbid_unknown_fie
 
     network: Network
     token: Token
+
+
+class VisitorStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One step of somebody who has no device."""
+
+    id: Annotated[str, msgspec.Meta(pattern=UUID)]
+    """Made for this step alone: it counts once however often it is told."""
+    what: VisitorInput
+    at: Instant | None = None
+    version: PrimerVersion = ""
+
+
+class VisitorSteps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a browser tells before it has an address, or because it will have none."""
+
+    steps: Annotated[list[VisitorStep], msgspec.Meta(min_length=1, max_length=50)]
 
 
 class PromptView(msgspec.Struct, frozen=True):
@@ -150,12 +174,24 @@ class FunnelStep(msgspec.Struct, frozen=True):
     devices: int
 
 
+class FunnelVersion(msgspec.Struct, frozen=True):
+    """How often something happened to those who were shown one text."""
+
+    version: str
+    what: PromptInput
+    times: int
+
+
 class FunnelView(msgspec.Struct, frozen=True):
     """The funnel of the app."""
 
     since: datetime
     until: datetime
     steps: list[FunnelStep]
+    """`times` with, `devices` without those who have no device."""
+    versions: list[FunnelVersion]
+    """The same times by the text that was shown; the 500 most frequent. What names none is left
+    out."""
     permissions: dict[str, int]
     """Permission -> how many living devices have it now."""
 

@@ -123,6 +123,15 @@ class DeviceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the system lets the app show on this device."""
 
 
+class DeviceBody(DeviceRow, frozen=True, forbid_unknown_fields=True):
+    """A device that registers for itself."""
+
+    replaces: Token | None = None
+    """The token that it had before, which proves that it is the same device: it keeps its id, its
+    person, what that person consented to, and its steps of asking, also where nobody knows who
+    the person is."""
+
+
 class DeviceBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Many devices."""
 

@@ -28,6 +28,19 @@ update device set
 where app_id = $1 and id = $2
 returning *;
 
+-- name: lock_renewed
+-- The devices of an old token and of the new one, kept from other writers.
+select id, token_key from device
+where app_id = $1 and network = $2 and token_key = any ($3::bytea[])
+order by id for update;
+
+-- name: renew_device
+-- A device's own app says that it has another token; all else that is known of it stays.
+update device set
+    token = $3, token_key = $4, keys = coalesce($5, keys), state = 1, state_reason = 0,
+    registered_at = $6, updated_at = $6, xid = pg_current_xact_id()
+where app_id = $1 and id = $2;
+
 -- name: delete_device
 -- Removes a device, and leaves the mark by which copies forget it.
 with gone as (

@@ -22,12 +22,33 @@ returning permission, permission_at, prompt;
 
 -- name: note
 -- One step of a device.
-insert into prompt_event (app_id, device_id, what, state, at) values ($1, $2, $3, $4, $5);
+insert into prompt_event (app_id, device_id, what, state, at, version)
+values ($1, $2, $3, $4, $5, $6);
+
+-- name: note_visitors
+-- Steps of people who have no device; one that is told again is known by its key.
+insert into prompt_event (app_id, key, what, state, at, version)
+select $1, s.key, s.what, '', s.at, s.version
+from unnest($2::uuid[], $3::text[], $4::timestamptz[], $5::text[]) as s (key, what, at, version)
+on conflict (app_id, key) where key is not null do nothing;
+
+-- name: forget_visitors
+-- The oldest steps of theirs from before $2, a few at a time.
+delete from prompt_event where ctid = any (array(
+    select ctid from prompt_event where app_id = $1 and device_id is null and at < $2
+    order by at limit 100 for update skip locked
+));
 
 -- name: funnel
 -- Steps between two instants.
 select what, count(*) as times, count(distinct device_id) as devices
 from prompt_event where app_id = $1 and at >= $2 and at < $3 group by what;
+
+-- name: versions
+-- Steps between two instants by the text that was shown, the most frequent ones.
+select version, what, count(*) as times
+from prompt_event where app_id = $1 and at >= $2 and at < $3 and version <> ''
+group by version, what order by times desc, version, what limit 500;
 
 -- name: permissions
 -- How many living devices have which permission.
