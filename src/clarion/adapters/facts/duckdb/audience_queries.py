@@ -3,6 +3,7 @@
 from collections.abc import Collection, Generator, Mapping
 from typing import Final
 
+import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
@@ -10,12 +11,13 @@ from clarion.adapters.facts.duckdb.audience_columns import said_by, selected
 from clarion.adapters.facts.duckdb.segment_fields import Bind, Source, column, variant_of
 from clarion.adapters.facts.duckdb.segment_sql import Condition, Span, condition
 from clarion.adapters.facts.duckdb.store import FactsStore
+from clarion.adapters.facts.duckdb.variant_texts import doubtful, text_of
 from clarion.domain.category import Category, DefaultState
 from clarion.domain.category import Kind as CategoryKind
 from clarion.domain.outcome import Reason
 from clarion.domain.permission import REFUSING
 from clarion.domain.segments.checking import SegmentAt
-from clarion.domain.segments.fields import Field, Kind, field_named
+from clarion.domain.segments.fields import Field, Kind, Scope, field_named
 
 PIECE: Final = 32_768
 _ALL: Final = Condition(sql="true", parameters={})
@@ -91,14 +93,16 @@ def scan(
     span = Span(low=low, high=high)
     found = _ALL if segment is None else condition(segment, span)
     bind = Bind(parameters=dict(found.parameters), prefix="f")
-    more = "".join(
-        f', {_shown(field_named(name), bind)} as "{place}"' for place, name in enumerate(fields)
-    )
     rows = _ROWS.format(span=_SPAN, condition=found.sql)
-    parameters: Mapping[str, object] = {"app": app, "low": low, "high": high, **bind.parameters}
+    where = {"app": app, "low": low, "high": high}
     with store.reading() as cursor:
         cursor.begin()
         columns = selected(said_by(store, cursor, app))
+        more = "".join(
+            f', {_shown(field, bind, texts=_texts_only(cursor, field, where))} as "{place}"'
+            for place, field in enumerate(map(field_named, fields))
+        )
+        parameters: Mapping[str, object] = {**where, **bind.parameters}
         relation = cursor.sql(f"select {columns}{more}{rows}", params=parameters)
         reader = relation.to_arrow_reader(PIECE)
         names = [*reader.schema.names[: len(reader.schema.names) - len(fields)], *fields]
@@ -134,10 +138,22 @@ def count(
     }
 
 
-def _shown(field: Field, bind: Bind) -> str:
-    """A field as JSON text."""
+def _texts_only(cursor: duckdb.DuckDBPyConnection, field: Field, where: Mapping[str, int]) -> bool:
+    """Whether an attribute is surely a text for everybody of a range, as of the transaction."""
+    if field.kind is not Kind.ANY:
+        return False
+    bind = Bind(prefix="f")
+    text = text_of(variant_of(field, Source.ROW, bind)).sql("duckdb")
+    table = "users u" if field.scope is Scope.USER else "device d"
+    other = f"select 1 from {table} where app = $app{_SPAN} and {doubtful(text)} limit 1"  # noqa: S608  # our own names; constants are bound
+    return not cursor.execute(other, {**where, **bind.parameters}).fetchall()
+
+
+def _shown(field: Field, bind: Bind, *, texts: bool) -> str:
+    """A field as JSON text; `texts` as `_texts_only` says."""
     if field.kind is Kind.ANY:
         held = variant_of(field, Source.ROW, bind)
+        held = text_of(held) if texts else held
     else:
         held = column(field, Source.ROW)
     json = exp.Anonymous(this="to_json", expressions=[held])

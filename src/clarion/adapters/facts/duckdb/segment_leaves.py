@@ -10,6 +10,7 @@ from typing import Final, assert_never
 from sqlglot import exp
 
 from clarion.adapters.facts.duckdb.segment_fields import Bind, Source, column, instant, variant_of
+from clarion.adapters.facts.duckdb.variant_texts import all_surely_text, text_of
 from clarion.domain.network import NETWORK_BY_LABEL
 from clarion.domain.segments.expression import (
     Comparison,
@@ -123,6 +124,8 @@ def _attribute(node: FieldLeaf, held: exp.Expr, bind: Bind, now_us: int) -> exp.
         case Comparison(_, order, value):
             return _attribute_compared(held, order, value, bind, now_us)
         case OneOf(_, values):
+            if all_surely_text(values):
+                return exp.In(this=text_of(held), expressions=[bind(str(one)) for one in values])
             wanted = [one for value in values for one in _variants(value, bind)]
             return exp.In(this=held, expressions=wanted)
         case Containing(_, TextTest.HAS, value):
@@ -142,6 +145,8 @@ def _attribute_compared(
         turned, bound = bound_of(order, value, now_us)
         return COMPARE[turned](this=_time(held), expression=bind(bound))
     if order is Order.EQ:
+        if all_surely_text([value]):
+            return exp.EQ(this=text_of(held), expression=bind(str(value)))
         wanted = _variants(value, bind)
         if len(wanted) == 1:
             return exp.EQ(this=held, expression=wanted[0])
