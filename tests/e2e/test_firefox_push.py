@@ -16,6 +16,7 @@ from tests.e2e.desktop import Desktop, desktop
 from tests.e2e.desktop import missing as desktop_missing
 from tests.e2e.firefox import Firefox, firefox, program
 from tests.e2e.push_world import World, push_world
+from tests.e2e.receipt_world import receipt_world
 from tests.providers.webpush.local_service import make_credential, make_message, recipients_of
 
 from clarion.adapters.net.transport import NetTransport, TransportSettings
@@ -210,3 +211,23 @@ async def test_firefox_lives_with_our_push_service(stage: Stage) -> None:
         )
         assert gone is True
         assert await stage.send(subscription, "after") == 410
+
+
+async def test_what_firefox_acknowledges_is_a_fact(short_dir: Path, database_url: str) -> None:
+    """Its receipt is what the trace of its person tells, and what a segment goes by."""
+    async with (
+        receipt_world(short_dir, database_url) as platform,
+        serving() as site,
+        desktop() as screen,
+        firefox(
+            short_dir / "profile", f"ws://127.0.0.1:{platform.push_port}/", screen.address
+        ) as browser,
+    ):
+        await browser.command("WebDriver:Navigate", url=f"http://127.0.0.1:{site.port}/")
+        made = await browser.run(SUBSCRIBE, platform.vapid)
+        device = await platform.register("ada", made["endpoint"], made["keys"])
+        message = await platform.send("ada")
+        await screen.next("Parcel")
+        await site.told(what="push", title="Parcel")
+        assert await platform.told(message, "ada") == [(device, "received")]
+        assert await platform.received(message) == 1

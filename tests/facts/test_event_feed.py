@@ -126,6 +126,26 @@ async def test_what_people_did_with_messages_is_engagement(
     assert rows(store, "select name from event") == [("view",)]
 
 
+async def test_a_device_receives_a_message_once(
+    connection: asyncpg.Connection, feed: EventFeed, store: FactsStore
+) -> None:
+    """What an app tells and what a receipt tells is one thing, in one page and in the next."""
+
+    async def received(device: int | None) -> None:
+        await add(connection, 1, name="clarion.received")
+        await connection.execute("update event set device_id = $1 where device_id is null", device)
+
+    for devices in ((7, 7, 8, None, None), (7, 8, 9)):
+        for device in devices:
+            await received(device)
+        await add(connection, 1, name="clarion.opened")
+        async with looking(connection) as now:
+            await feed.follow(connection, now)
+
+    found = rows(store, "select kind, device, count(*) from engagement group by all order by all")
+    assert found == [(1, 7, 1), (1, 8, 1), (1, 9, 1), (1, None, 2), (2, None, 2)]
+
+
 async def test_a_page_that_was_not_committed_comes_again(
     connection: asyncpg.Connection,
     feed: EventFeed,

@@ -36,25 +36,31 @@ insert into event by name
 select app, bucket, user_id, name, at_us, value, properties::json::variant as properties
 from event_page where message is null order by app, name
 """
+_TOLD: Final = """
+create or replace temp table told as
+select app, user_id, ('0x' || message[1:16])::ubigint as message_high,
+       ('0x' || message[17:32])::ubigint as message_low, category,
+       ($kinds::map(varchar, utinyint))[name] as kind, at_us, device
+from event_page where message is not null
+"""
 _ENGAGEMENTS: Final = """
 insert into engagement by name
-select app, user_id, message_high, message_low, category, kind, at_us, device
-from (
-    select app, user_id, ('0x' || message[1:16])::ubigint as message_high,
-           ('0x' || message[17:32])::ubigint as message_low, category,
-           ($kinds::map(varchar, utinyint))[name] as kind, at_us, device
-    from event_page where message is not null
-) as told
+select * from told
 where kind <> $received or device is null or not exists (
-    select 1 from engagement as e
-    where e.kind = $received and e.app = told.app and e.device = told.device
+    select 1 from (
+        select * from engagement
+        where kind = $received and message_high >= (select min(message_high) from told)
+          and message_high <= (select max(message_high) from told)
+    ) as e
+    where e.app = told.app and e.device = told.device
       and e.message_high = told.message_high and e.message_low = told.message_low
 )
 qualify kind <> $received or device is null or row_number() over (
     partition by app, message_high, message_low, kind, device order by at_us
 ) = 1
 """
-"""A device receives a message once, whether the app in it says so, a receipt does, or both."""
+"""A device receives a message once, whether the app in it says so, a receipt does, or both. The
+halves of message ids rise with time, so that their bounds leave out nearly all that is older."""
 
 
 @dataclass(kw_only=True)
@@ -145,9 +151,9 @@ class EventFeed:
             cursor.execute(f"create or replace temp table event_page as {source}")
             last, rows = cursor.execute("select max(xid), count(*) from event_page").fetchall()[0]
             cursor.execute(_EVENTS)
-            cursor.execute(
-                _ENGAGEMENTS, {"kinds": dict(ENGAGEMENTS), "received": ENGAGEMENTS[RECEIVED]}
-            )
+            cursor.execute(_TOLD, {"kinds": dict(ENGAGEMENTS)})
+            cursor.execute(_ENGAGEMENTS, {"received": ENGAGEMENTS[RECEIVED]})
+            cursor.execute("drop table told")
             cursor.execute("drop table event_page")
             place = self.place.advanced(now, int(last))
             set_watermark(cursor, "events", str(place))
