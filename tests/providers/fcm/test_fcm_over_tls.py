@@ -25,15 +25,16 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> LoopbackTls:
     return make_loopback_tls(tmp_path_factory.mktemp("tls"), CLOCK.now())
 
 
-@pytest.mark.parametrize("scheme", ["https", "http"])
-async def test_a_thousand_devices_get_their_verdicts_through_goaways(
-    make_stage: "MakeStage", tls: LoopbackTls, scheme: str
+@pytest.mark.parametrize(("scheme", "devices"), [("https", 1000), ("http", 250)])
+async def test_many_devices_get_their_verdicts_through_goaways(
+    make_stage: "MakeStage", tls: LoopbackTls, scheme: str, devices: int
 ) -> None:
-    """The access token comes from the same server; GOAWAY after every 400th request.
+    """The access token comes from the same server; two GOAWAYs on the way.
 
-    A simulator without TLS is spoken to over HTTP/1.1.
+    A simulator without TLS is spoken to over HTTP/1.1, in turns on eight connections: what does
+    not get its turn within the batch's time is tried again later, so these are fewer.
     """
-    stage = make_stage(FcmFaults(dead=0.05, goaway_every=400), token_url="")
+    stage = make_stage(FcmFaults(dead=0.05, goaway_every=devices * 2 // 5), token_url="")
     context = server_context(tls.certificate, tls.key) if scheme == "https" else None
     server = await serve(stage.judge, host="127.0.0.1", port=0, tls=context, clock=CLOCK)
     transport = NetTransport(TransportSettings(ca_file=tls.ca_file), CLOCK, SystemChance())
@@ -46,16 +47,16 @@ async def test_a_thousand_devices_get_their_verdicts_through_goaways(
         hosts=FcmHosts(base=here, token=f"{here}/token"),
     )
     try:
-        answers = await stage.send(TOKENS)
+        answers = await stage.send(TOKENS[:devices])
         urgent = await stage.send(TOKENS[:1], urgent=True)
     finally:
         await transport.close()
         await server.close()
     dead = answers.verdict == Verdict.DROP_TOKEN
-    assert 10 < dead.sum() < 150
+    assert 0 < dead.sum() < 0.15 * devices
     assert set(answers.verdict[~dead].tolist()) == {Verdict.OK}
     assert urgent.verdict[0] == answers.verdict[0]
     assert stage.judge.record is not None
-    assert len(stage.judge.record.deliveries) == 1000 - dead.sum()
+    assert len(stage.judge.record.deliveries) == devices - dead.sum()
     assert stage.shelf.minted == 1
     assert server.wire.connections_failed == 0
