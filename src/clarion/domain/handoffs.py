@@ -127,6 +127,8 @@ class BatchToSend:
     lateness: "Lateness | None" = None
     """How the batch is judged when it is sent later than it was planned for; None: nobody has
     quiet hours."""
+    displaces: bool = False
+    """Other messages' parts gave way to some of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -234,6 +234,18 @@ class ChunkCommit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GivenWay:
+    """People of a batch whose part gives way to a more important message."""
+
+    out: Int64s
+    """It has gone out to them."""
+    awaited: Int64s
+    """It may still go out to them. To others it did not: their part is their own again."""
+    awaited_at: datetime | None = None
+    """When what is awaited is due; None: nothing is."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimedBatch:
     """A batch under lease."""
 
@@ -243,8 +255,7 @@ class ClaimedBatch:
     canceled: frozenset[MessageId]
     paused: bool
     """Its message is paused: give it back unsent, and it will be held."""
-    gave_way: Int64s
-    """People whose part gave way to a more important message."""
+    gave_way: GivenWay
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -65,7 +65,11 @@ async def _forget_people(
         if len(others) == len(people):
             continue
         found += 1
-        await connection.execute(_SQL[f"set_{table}"], row["id"], others.tobytes())
+        kept = [others.tobytes()]
+        if "gone" in row:
+            gone = np.frombuffer(row["gone"], "<i8")
+            kept.append(gone[gone != user].tobytes())
+        await connection.execute(_SQL[f"set_{table}"], row["id"], *kept)
     return found
 
 

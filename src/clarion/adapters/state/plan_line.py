@@ -65,6 +65,7 @@ _BATCH_COLUMNS = (
     "quiet",
     "open_until",
     "due_at",
+    "displaces",
 )
 
 
@@ -139,12 +140,13 @@ class PostgresPlanLine:
                 )
                 if mine is None:
                     return False
+                displaces = rulings is not None and bool(rulings.evictions)
                 if rulings is not None:
                     await record_rulings(connection, shard, rulings, now)
                 await connection.copy_records_to_table(
                     "batch",
                     columns=_BATCH_COLUMNS,
-                    records=[_batch_record(claimed, batch, now) for batch in batches],
+                    records=[(*_batch_record(claimed, batch, now), displaces) for batch in batches],
                 )
                 for number, chunk in enumerate(skipped):
                     key = f"plan:{shard.message}:{shard.low}:{number}"

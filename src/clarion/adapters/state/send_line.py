@@ -11,6 +11,7 @@ import orjson
 
 from clarion.adapters.state.envelopes import decode_message, decode_messages, encode_messages
 from clarion.adapters.state.failures import store_failures
+from clarion.adapters.state.places import given_way, settle_places
 from clarion.adapters.state.plan_line import chunk_values
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.recipient_columns import decode, encode_recipients
@@ -79,6 +80,8 @@ class PostgresSendLine:
         async def whole(connection: asyncpg.Connection) -> ChunkAck:
             ack = await _record(connection, chunk, now, lease_s)
             if ack.recorded:
+                if chunk.batch.displaces:
+                    await settle_places(connection, chunk.sent)
                 await _spread(connection, chunk, now, ack.canceled)
             return ack
 
@@ -213,20 +216,26 @@ def _claimed(row: asyncpg.Record) -> ClaimedBatch:
         lateness=None
         if row["quiet"] is None
         else lateness_from(orjson.loads(row["quiet"]), row["open_until"]),
+        displaces=row["displaces"],
     )
     return ClaimedBatch(
         batch=batch,
         claims=row["claims"],
         canceled=canceled,
         paused=row["paused"],
-        gave_way=np.frombuffer(b"".join(row["gave_way"]), "<i8"),
+        gave_way=given_way(row["gave_way"]),
     )
 
 
 def _is_plain(chunk: ChunkCommit) -> bool:
     """Whether the commit is the one statement: nothing but outcomes and the cursor."""
     return not (
-        chunk.retries or chunk.burial or chunk.new_tokens or chunk.environments or chunk.quarantine
+        chunk.batch.displaces
+        or chunk.retries
+        or chunk.burial
+        or chunk.new_tokens
+        or chunk.environments
+        or chunk.quarantine
     )
 
 

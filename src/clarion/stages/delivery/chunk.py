@@ -27,6 +27,8 @@ from clarion.ports.line import Burial, ChunkCommit, RetryBatch
 Value = TypeVar("Value", int, str)
 
 TOO_LATE: Final = (int(Reason.DEADLINE_PASSED), int(Reason.HELD_PAST_DEADLINE))
+WAITING: Final = (int(Reason.HELD_FOR_QUIET_HOURS), int(Reason.HELD_FOR_CAP))
+"""No ends: these rows come again."""
 NEVER_US = np.iinfo(np.int64).max
 
 
@@ -91,7 +93,7 @@ def withheld_outcomes(reasons: UInt16s) -> np.ndarray[tuple[int], np.dtype[np.ui
     outcome[np.isin(reasons, TOO_LATE)] = Outcome.EXPIRED
     outcome[reasons == Reason.CANCELED_BY_SENDER] = Outcome.CANCELED
     outcome[reasons == Reason.BATCH_POISONED] = Outcome.FAILED
-    outcome[reasons == Reason.HELD_FOR_QUIET_HOURS] = 0
+    outcome[np.isin(reasons, WAITING)] = 0
     return outcome
 
 

@@ -1,7 +1,9 @@
-"""A batch that comes later than planned: who has quiet hours now is put off to their end."""
+"""Whose part can't go out now: who has quiet hours, and who gives way to another message."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from datetime import timedelta
+from typing import Final
 
 import numpy as np
 
@@ -12,8 +14,12 @@ from clarion.domain.outcome import Reason
 from clarion.domain.quiet_hours import QuietTimes, QuietVerdict
 from clarion.domain.send_time import instant
 from clarion.domain.silence import silenced
-from clarion.ports.line import ChunkCommit, RetryBatch
+from clarion.ports.line import ChunkCommit, GivenWay, RetryBatch
 from clarion.stages.delivery.chunk import Chunk, microseconds
+
+LOOKS_AGAIN: Final = timedelta(minutes=1)
+WINNER_LATE: Final = timedelta(days=1)
+"""A more important message that is later than this (it is paused, say) has lost its place."""
 
 
 def give_way(chunk: Chunk, people: Int64s, reasons: UInt16s) -> None:
@@ -21,6 +27,47 @@ def give_way(chunk: Chunk, people: Int64s, reasons: UInt16s) -> None:
     if len(people):
         gone = np.isin(chunk.recipients.user, people) & (reasons == 0)
         reasons[gone] = Reason.GAVE_WAY
+
+
+def await_winner(
+    chunk: Chunk, places: GivenWay, reasons: UInt16s, canceled: Collection[MessageId]
+) -> Sequence[RetryBatch]:
+    """Who waits until it is known whether a more important message goes out to them.
+
+    `reasons` says of them that they wait for a cap; or, where their own message would be over by
+    then, that their part gave way.
+    """
+    if places.awaited_at is None or chunk.now - places.awaited_at > WINNER_LATE:
+        return []
+    batch, recipients = chunk.batch, chunk.recipients
+    if any(message.id in canceled for message in batch.messages):
+        return []
+    waits = np.isin(recipients.user, places.awaited) & (reasons == 0)
+    again = max(places.awaited_at, chunk.now) + LOOKS_AGAIN
+    again = max(again, chunk.now + (chunk.now - places.awaited_at) / 2)
+    index = np.zeros(len(recipients), np.uint16)
+    if recipients.message is not None:
+        index = recipients.message
+    made = []
+    for place in np.unique(index[waits]).tolist():
+        message, mine = batch.messages[place], waits & (index == place)
+        run_at = again
+        if message.expires_at is not None:
+            run_at = min(again, message.expires_at - LOOKS_AGAIN)
+        if run_at <= chunk.now:
+            reasons[mine] = Reason.GAVE_WAY
+            continue
+        reasons[mine] = Reason.HELD_FOR_CAP
+        made.append(
+            RetryBatch(
+                message=message,
+                recipients=replace(recipients.take(np.flatnonzero(mine)), message=None),
+                run_at=run_at,
+                attempt=batch.attempt,
+                spent_s=batch.spent_s,
+            )
+        )
+    return made
 
 
 def put_off(

@@ -36,7 +36,7 @@ from clarion.stages.delivery.chunk import (
     withhold,
 )
 from clarion.stages.delivery.health import CredentialHealth
-from clarion.stages.delivery.lateness import give_way, put_off, with_put_off
+from clarion.stages.delivery.lateness import await_winner, give_way, put_off, with_put_off
 from clarion.stages.delivery.overlay import Asking, Overlay
 from clarion.stages.delivery.pacing import PacedOutError, Pacer
 from clarion.stages.delivery.telling import tell_claimed, tell_failed, tell_poison, tell_recorded
@@ -151,8 +151,11 @@ async def _send_batch(
             looked=started - seen_at < LOOK_KEEPS_S,
             asking=await _asking(ports, chunk),
         )
-        give_way(chunk, claimed.gave_way, changed)
-        late = put_off(chunk, changed, canceled)
+        give_way(chunk, claimed.gave_way.out, changed)
+        late = [
+            *await_winner(chunk, claimed.gave_way, changed, canceled),
+            *put_off(chunk, changed, canceled),
+        ]
         commit = await send_chunk(ports, chunk, credential, changed, canceled)
         commit = with_put_off(commit, late)
         if high == len(batch.recipients):

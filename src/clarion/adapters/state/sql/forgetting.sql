@@ -26,13 +26,13 @@ update digest_item set people = $2 where id = $1
 
 -- name: gave_way
 -- Held parts that gave way.
-select g.id, g.people from gave_way g join message m on m.id = g.message_id
+select g.id, g.people, g.gone from gave_way g join message m on m.id = g.message_id
 where m.app_id = $1 and g.range = any ($2::smallint[]) and position($3::bytea in g.people) > 0
 order by g.id for update of g
 
 -- name: set_gave_way
 -- The others' parts.
-update gave_way set people = $2 where id = $1
+update gave_way set people = $2, gone = $3 where id = $1
 
 -- name: batches
 -- Waiting and held batches.

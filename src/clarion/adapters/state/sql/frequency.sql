@@ -10,8 +10,8 @@ where l.app_id = $1 and l.last_at >= $5
 order by l.id
 
 -- name: read_gave_way
--- Who of these messages' people gave way, and when.
-select message_id::text as message_id, people,
+-- Who of these messages' people gave way to a message that has gone out, and when.
+select message_id::text as message_id, gone as people,
        (extract(epoch from created_at) * 1000000)::bigint as at_us
 from gave_way where message_id = any ($1::text[]::uuid[]) and range = any ($2::smallint[])
 
@@ -40,10 +40,19 @@ from unnest($4::smallint[], $5::smallint[], $6::smallint[], $7::timestamptz[], $
             $9::bytea[]) as t (range, low, high, first_at, last_at, rows)
 
 -- name: add_gave_way
--- Held parts of less important messages that gave way.
+-- Held parts of less important messages that give way, once the other message has gone out.
 insert into gave_way (message_id, range, people, winner, created_at)
 select t.message_id::uuid, t.range, t.people, $1::text::uuid, $2
 from unnest($3::text[], $4::smallint[], $5::bytea[]) as t (message_id, range, people)
+
+-- name: displaced
+-- Whose parts give way to a message.
+select id, people, gone from gave_way
+where winner = $1::text::uuid and range = any ($2::smallint[]) order by id for update
+
+-- name: set_gone
+-- For whom it has gone out.
+update gave_way set gone = $2 where id = $1
 
 -- name: take_loose
 -- Loose entries that are old enough for everybody to have seen their transaction end.

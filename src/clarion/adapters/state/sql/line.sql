@@ -145,8 +145,14 @@ returning b.id, b.app_id, b.lane, b.network, b.credential_id, b.message_ids::tex
           b.cursor, b.size, b.attempt, b.first_attempt_at, b.fence, b.claims, b.planned_xid,
           b.recipients, b.content, b.spent_s, b.quiet::text as quiet, b.open_until,
           b.due_at is not null and not b.turned as needs_turn,
-          array(select g.people from gave_way g where g.message_id = any (b.message_ids))
-              as gave_way,
+          b.displaces,
+          -- whose part gives way, for whom the other message is out, and since when it is due if
+          -- some of it may still go out
+          array(select row(g.people, g.gone, w.due_at)
+                from gave_way g, lateral (
+                    select min(o.run_at) as due_at from batch o
+                    where o.message_ids[1] = g.winner and o.state <> 4 and o.displaces) w
+                where g.message_id = any (b.message_ids)) as gave_way,
           array(select m.envelope from unnest(b.message_ids) with ordinality as o (id, n)
                 join message m on m.id = o.id order by o.n) as envelopes,
           array(select m.id::text from message m
@@ -213,10 +219,11 @@ select exists (select from moved)
 -- Recipients that are tried again are a batch of their own, under the throttle of theirs ($17).
 insert into batch (key, app_id, lane, network, credential_id, message_ids, run_at, size, attempt,
                    first_attempt_at, planned_xid, recipients, content, spent_s, quiet,
-                   open_until, due_at)
+                   open_until, due_at, displaces)
 values ($1, $2, $3, $4, $5, $6::text[]::uuid[], $7, $8, $9, $10, $11, $12, $13, $14,
         $15::text::jsonb, $16,
-        (select $7::timestamptz from batch p where p.id = $17 and p.due_at is not null))
+        (select $7::timestamptz from batch p where p.id = $17 and p.due_at is not null),
+        exists (select from batch p where p.id = $17 and p.displaces))
 on conflict (key) do nothing
 
 -- name: bury
