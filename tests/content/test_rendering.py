@@ -34,7 +34,7 @@ from clarion.stages.authoring.compiling import (
 from clarion.stages.authoring.links import PATH, opened
 from clarion.stages.authoring.preview import PLATFORMS, Room, preview, shown
 from clarion.stages.authoring.rendering import People, Rendered, Tracking, render_columns
-from clarion.stages.authoring.sizing import payload_sizes, shortened
+from clarion.stages.authoring.sizing import MergeOctets, shortened
 from clarion.wire.merge import fill
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -61,7 +61,12 @@ def rendered(plan: ContentPlan, who: People, tracking: Tracking | None = None) -
     return render_columns([plan], np.zeros(len(who), np.uint16), who, tracking)
 
 
-def texts(plan: ContentPlan, field: str, merge: Sequence[Sequence[str]]) -> list[str]:
+def lists(merge: Sequence[pl.Series]) -> list[list[str]]:
+    """Merge columns as plain lists."""
+    return [column.to_list() for column in merge]
+
+
+def texts(plan: ContentPlan, field: str, merge: Sequence[pl.Series]) -> list[str]:
     """A field as each recipient reads it."""
     marked = getattr(plan.content, field)
     return [filled(marked, row) for row in zip(*merge, strict=True)]
@@ -80,9 +85,9 @@ def test_a_name_is_one_short_column_wherever_it_stands(engine: LiquidEngine) -> 
     assert len(plan.pieces) == 2
     assert plan.fields == {"user.name", "user.n"}
     merge = rendered(plan, people(2, name=["Ann", "Bo"], n=pl.Series([1, 2]))).merge
-    assert merge == [["Ann", "Bo"], ["1", "2"]]
+    assert lists(merge) == [["Ann", "Bo"], ["1", "2"]]
     whole = orjson.dumps([plan.content.body, plan.content.data, plan.content.actions[0].title])
-    assert json.loads(fill(whole, merge)[1]) == [
+    assert json.loads(fill(whole, lists(merge))[1]) == [
         "Bo, 2 new",
         {"deep": {"list": ["Bo", 1, None]}},
         "Go, Bo",
@@ -113,14 +118,14 @@ def test_a_full_template_is_rendered_once_for_each_distinct_input(engine: Liquid
     counted = replace(plan, pieces=(replace(plan.pieces[0], source=Counting()),))
     merge = rendered(counted, people(1000, city=["Oslo", "Rome"] * 500)).merge
     assert len(calls) == 2
-    assert merge == [["Hei", "Hi"] * 500]
+    assert lists(merge) == [["Hei", "Hi"] * 500]
 
 
 def test_each_language_of_the_recipients_is_rendered(engine: LiquidEngine) -> None:
     """Numbers differ although the values are equal."""
     plan = compile_content(Content(body="{{ user.n | number }}"), Wording(), engine, {})
     merge = rendered(plan, people(4, ["en", "de"], n=pl.Series([1000] * 4))).merge
-    assert merge == [["1,000", "1.000"] * 2]
+    assert lists(merge) == [["1,000", "1.000"] * 2]
 
 
 def test_variants_share_columns_by_position(engine: LiquidEngine) -> None:
@@ -131,7 +136,7 @@ def test_variants_share_columns_by_position(engine: LiquidEngine) -> None:
     ]
     who = people(3, name=["Ann", "Bo", "Cy"], n=pl.Series([1, 2, 3]))
     found = render_columns(plans, np.asarray([1, 0, 2], np.uint16), who)
-    assert found.merge == [["1", "Bo", ""], ["Ann", "", ""]]
+    assert lists(found.merge) == [["1", "Bo", ""], ["Ann", "", ""]]
 
 
 @pytest.mark.parametrize(
@@ -237,17 +242,16 @@ def test_recipients_above_the_limit_are_counted_and_cut(engine: LiquidEngine) ->
     assert plan.body == 0
     merge = rendered(plan, people(3, name=["Ann", "👩‍🚀" * 30, '"' * 60])).merge
     payload = orjson.dumps({"title": plan.content.title, "body": plan.content.body})
-    told = payload_sizes([payload], merge, 100)
-    assert told.octets.tolist() == [len(body) for body in fill(payload, merge)]
-    assert told.over.tolist() == [False, True, True]
-    assert (told.longest, told.longest_row) == (max(told.octets), 1)
-    cut = shortened([payload], merge, 100, plan.body, clusters)
+    told = MergeOctets(merge).sizes([payload], np.arange(3))
+    assert told.tolist() == [len(body) for body in fill(payload, lists(merge))]
+    assert (told > 100).tolist() == [False, True, True]
+    cut = shortened([payload], lists(merge), 100, plan.body, clusters)
     after = fill(payload, [cut])
     assert [len(body) <= 100 for body in after] == [True] * 3
     assert cut[0] == "Hi Ann"
     assert json.loads(after[1])["body"].removeprefix("Hi ").rstrip("…") == "👩‍🚀" * 6
-    two = payload_sizes([payload + b"1234", payload * 2], merge, 100)
-    assert two.octets.tolist() == [max(n + 4, 2 * n) for n in told.octets.tolist()]
+    two = MergeOctets(merge).sizes([payload + b"1234", payload * 2], np.asarray([2, 0]))
+    assert two.tolist() == [max(n + 4, 2 * n) for n in told[[2, 0]].tolist()]
 
 
 def test_a_preview_shows_what_will_be_visible() -> None:

@@ -133,13 +133,22 @@ def sizes(payload: bytes, columns: Columns) -> Int64s:
     Returns:
         n sizes; empty where there are no columns.
     """
-    skeleton = cut(payload)
     count = len(columns[0]) if columns else 0
+
+    def lengths(column: int, level: int) -> Int64s:
+        escaped = escaped_column(columns[column], level)
+        return np.fromiter(map(len, escaped), np.int64, count)
+
+    return summed(payload, count, lengths)
+
+
+def summed(payload: bytes, count: int, lengths: Callable[[int, int], Int64s]) -> Int64s:
+    """The same from lengths that are known: (column, level) -> `count` octets of escaped values."""
+    skeleton = cut(payload)
     total = np.full(count, skeleton.fixed, np.int64)
     wanted = list(zip(skeleton.columns, skeleton.levels, strict=True))
     for pair in dict.fromkeys(wanted):
-        lengths = map(len, escaped_column(columns[pair[0]], pair[1]))
-        total += np.fromiter(lengths, np.int64, count) * wanted.count(pair)
+        total += lengths(*pair) * wanted.count(pair)
     return total
 
 

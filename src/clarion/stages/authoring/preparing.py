@@ -14,7 +14,7 @@ import polars as pl
 
 from clarion.domain.content import Content, Message, MissingVariable, Wording
 from clarion.domain.graphemes import Clusters
-from clarion.domain.handoffs import Int64s, UInt16s, merge_column
+from clarion.domain.handoffs import UInt16s, merge_column
 from clarion.domain.ids import MessageId
 from clarion.domain.localisation import choose, localized, parse
 from clarion.domain.network import Network
@@ -29,7 +29,7 @@ from clarion.ports.rendering import (
 from clarion.stages.authoring.compiling import ContentPlan, compile_content
 from clarion.stages.authoring.reading import column_of, scan_field
 from clarion.stages.authoring.rendering import People, Tracking, render_columns
-from clarion.stages.authoring.sizing import payload_sizes, shortened
+from clarion.stages.authoring.sizing import MergeOctets, shortened
 
 _HELD: Final = 64
 """Messages whose compiled words are held: as many as are planned at a time."""
@@ -192,10 +192,7 @@ class Prepared:
         return RenderedContent(
             rows=rows.with_columns(
                 pl.Series("message", variant),
-                *(
-                    pl.Series(merge_column(at), texts, dtype=pl.String)
-                    for at, texts in enumerate(merge)
-                ),
+                *(texts.alias(merge_column(at)) for at, texts in enumerate(merge)),
             ),
             missing=done.missing,
             failed=done.failed,
@@ -206,7 +203,7 @@ class Prepared:
     def sizes(self, rendered: RenderedContent, now: datetime) -> Mapping[Network, NetworkSizes]:
         """See the port."""
         rows = rendered.rows
-        merge = [rows[merge_column(at)].to_list() for at in range(self._width)]
+        merge = MergeOctets([rows[merge_column(at)] for at in range(self._width)])
         network, variant = rows["network"].to_numpy(), rows["message"].to_numpy()
         found: dict[Network, NetworkSizes] = {}
         for code in np.unique(network).tolist():
@@ -216,7 +213,7 @@ class Prepared:
             for at in np.unique(variant[network == code]).tolist():
                 mine = np.flatnonzero((network == code) & (variant == at))
                 outline = self._outline(Network(code), at, now)
-                octets[mine] = _sizes(outline, merge, mine)
+                octets[mine] = merge.sizes(outline.payloads, mine)
                 limit = outline.limit
             found[Network(code)] = NetworkSizes(
                 limit=limit,
@@ -234,9 +231,17 @@ class Prepared:
         return self._tools.providers[network].outline(self.variants[variant], now)
 
     def _cut(
+        self, merge: list[pl.Series], network: np.ndarray, variant: UInt16s, now: datetime
+    ) -> list[pl.Series]:
+        """The columns with bodies cut wherever a payload would be too long and may be cut."""
+        if all(plan.body is None for plan in self.plans):
+            return merge
+        columns = self._cut_texts([column.to_list() for column in merge], network, variant, now)
+        return [pl.Series(texts, dtype=pl.String) for texts in columns]
+
+    def _cut_texts(
         self, merge: list[list[str]], network: np.ndarray, variant: UInt16s, now: datetime
     ) -> list[list[str]]:
-        """The columns with bodies cut wherever a payload would be too long and may be cut."""
         for at, plan in enumerate(self.plans):
             if plan.body is None:
                 continue
@@ -252,13 +257,6 @@ class Prepared:
                 for row, text in zip(mine.tolist(), bodies, strict=True):
                     merge[plan.body][row] = text
         return merge
-
-
-def _sizes(outline: Outline, merge: Sequence[Sequence[str]], rows: Int64s) -> Int64s:
-    if not merge:  # every variant is the same for everybody
-        return np.full(len(rows), max(map(len, outline.payloads)), np.int64)
-    part = [[column[row] for row in rows.tolist()] for column in merge]
-    return payload_sizes(outline.payloads, part, outline.limit).octets
 
 
 def _coded(rows: pl.DataFrame) -> tuple[list[str | None], UInt16s]:

@@ -40,7 +40,7 @@ def decoded(texts: pl.Series) -> Column:
     """Values of a column of JSON texts; a column of nothing but texts stays one."""
     quoted = texts.str.starts_with('"') & ~texts.str.contains("\\", literal=True)
     if bool(quoted.fill_null(value=True).all()):
-        return texts.str.slice(1).str.head(-1)
+        return texts.str.strip_prefix('"').str.strip_suffix('"')
     table = {text: _value(text) for text in texts.drop_nulls().unique().to_list()}
     if all(isinstance(value, str) for value in table.values()):
         old, new = list(table), list(table.values())

@@ -81,7 +81,7 @@ class People:
 class Rendered:
     """The merge columns of a batch, and who can't be sent to."""
 
-    merge: list[list[str]]
+    merge: list[pl.Series]
     """k columns of n texts; a row without a text in a column has an empty one."""
     missing: Bools
     """A variable that is printed is missing, under a policy that minds."""
@@ -134,26 +134,28 @@ class _Filling:
             return column.fill_null(fallback)
         return [fallback if value is None else value for value in values_of(column)]
 
-    def column(self, piece: Piece, tracking: Tracking | None) -> list[str]:
+    def column(self, piece: Piece, tracking: Tracking | None) -> pl.Series:
         """One merge column."""
         if isinstance(piece.source, Substitution):
             return self._substituted(piece.source)
         texts = self._by_engine(piece.source, piece)
         if piece.place is not None and tracking is not None:
             what = (tracking.app, tracking.message, piece.place)
-            texts = tracked_column(tracking.base, tracking.keys, what, self.people.device, texts)
+            links = tracked_column(
+                tracking.base, tracking.keys, what, self.people.device, texts.to_list()
+            )
+            return pl.Series(links, dtype=pl.String)
         return texts
 
-    def _substituted(self, what: Substitution) -> list[str]:
+    def _substituted(self, what: Substitution) -> pl.Series:
         texts = substituted(what, self.input(what.path), lenient=self.lenient)
         if texts.null_count():
             self.missing |= texts.is_null().to_numpy()
             self.missing_by[what.path] += texts.null_count()
             texts = texts.fill_null("")
-        found: list[str] = texts.to_list()
-        return found
+        return texts
 
-    def _by_engine(self, template: Template, piece: Piece) -> list[str]:
+    def _by_engine(self, template: Template, piece: Piece) -> pl.Series:
         people = self.people
         names = sorted(template.fields)
         inputs = [self.input(name) for name in names]
@@ -180,7 +182,7 @@ class _Filling:
             texts.append(text if piece.finish is None else piece.finish(text))
         self.missing |= missing[group]
         self.failed |= failed[group]
-        return [texts[at] for at in group.tolist()]
+        return pl.Series(texts, dtype=pl.String)[group]
 
     def _scope(self, row: int) -> Scope:
         people = self.people
@@ -216,27 +218,42 @@ def render_columns(
         tracking: Needed where links are tracked; without it they lead straight to their targets.
     """
     count, width = len(people), max((len(plan.pieces) for plan in plans), default=0)
-    merge = [[""] * count for _ in range(width)]
     missing, failed = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
     missing_by: Counter[str] = Counter()
     failures: Counter[str] = Counter()
+    order: list[Int64s] = []
+    parts: list[list[pl.Series]] = [[] for _ in range(width)]
     for index, plan in enumerate(plans):
         rows = np.flatnonzero(variant == index)
-        if not len(rows) or not plan.pieces:
+        if not len(rows):
             continue
-        whole = len(rows) == count
-        filling = _Filling(plan, people if whole else people.take(rows))
-        for at, piece in enumerate(plan.pieces):
-            texts = filling.column(piece, tracking)
-            if whole:
-                merge[at] = texts
-            else:
-                for row, text in zip(rows.tolist(), texts, strict=True):
-                    merge[at][row] = text
+        order.append(rows)
+        filling = _Filling(plan, people if len(rows) == count else people.take(rows))
+        texts = [filling.column(piece, tracking) for piece in plan.pieces]
+        texts += [_blank(len(rows))] * (width - len(texts))
+        for part, column in zip(parts, texts, strict=True):
+            part.append(column)
         missing[rows] |= filling.missing
         failed[rows] |= filling.failed
         missing_by.update(filling.missing_by)
         failures.update(filling.failures)
     return Rendered(
-        merge=merge, missing=missing, failed=failed, missing_by=missing_by, failures=failures
+        merge=[_in_rows(part, order, count) for part in parts],
+        missing=missing,
+        failed=failed,
+        missing_by=missing_by,
+        failures=failures,
     )
+
+
+def _blank(count: int) -> pl.Series:
+    return pl.repeat("", count, dtype=pl.String, eager=True)
+
+
+def _in_rows(parts: Sequence[pl.Series], order: Sequence[Int64s], count: int) -> pl.Series:
+    """The columns of several variants as one; `order` has the rows of each."""
+    if len(parts) < 2:  # noqa: PLR2004  one variant or nobody: nothing to put in order
+        return parts[0] if parts else _blank(count)
+    place = np.empty(count, np.int64)
+    place[np.concatenate(order)] = np.arange(count)
+    return pl.concat([part.rename("") for part in parts])[place]
