@@ -57,8 +57,8 @@ from clarion.domain.segments.text import parse
 from clarion.domain.send_time import instant_us
 from clarion.domain.zones import DAY_US
 from clarion.ports.frequency import Usage
-from clarion.ports.line import ClaimedShard
 from clarion.ports.messages import Target
+from clarion.ports.plan_line import ClaimedShard
 from clarion.stages.authoring.preparing import Renderer, Tools
 from clarion.stages.planning.shard import People, ShardPlan, plan_shard
 

@@ -12,8 +12,9 @@ from clarion.adapters.state.plan_line import PostgresPlanLine
 from clarion.adapters.state.send_line import PostgresSendLine
 from clarion.domain.campaign import MessageInput
 from clarion.domain.network import Network
-from clarion.ports.line import PlannedBatch, RetryBatch
+from clarion.ports.line import RetryBatch
 from clarion.ports.messages import Target
+from clarion.ports.plan_line import PlannedBatch
 
 
 async def pause(store: Store) -> None:

@@ -14,8 +14,8 @@ from clarion.adapters.state.statements import statements
 from clarion.domain.ids import BUCKETS, DeviceId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
-from clarion.ports.line import ClaimedShard, PlannedBatch
 from clarion.ports.messages import Target
+from clarion.ports.plan_line import ClaimedShard, PlannedBatch
 
 
 async def accept(store: Store, number: int, target: Target, **changes: object) -> None:

@@ -15,8 +15,9 @@ from clarion.domain.handoffs import OUTCOME_ROW, BatchSent, ChunkKind
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
 from clarion.domain.outcome import Outcome
-from clarion.ports.line import Burial, ChunkCommit, ClaimedBatch, PlannedBatch, RetryBatch
+from clarion.ports.line import Burial, ChunkCommit, ClaimedBatch, RetryBatch
 from clarion.ports.messages import Target
+from clarion.ports.plan_line import PlannedBatch
 
 ALL_LANES = list(Lane)
 

@@ -5,7 +5,8 @@ import polars as pl
 import pytest
 
 from clarion.adapters.countries import zones_of_countries
-from clarion.domain.zones import UNKNOWN_ZONE, ZoneSource, known, resolve
+from clarion.domain.zone_rows import resolve
+from clarion.domain.zones import UNKNOWN_ZONE, ZoneSource, known
 
 
 @pytest.mark.parametrize(

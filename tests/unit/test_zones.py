@@ -11,6 +11,7 @@ import pytest
 from tests.oracles.quiet_hours import shown
 
 from clarion.domain.intervals import bisect
+from clarion.domain.zone_rows import resolve
 from clarion.domain.zones import (
     DAY_US,
     HOUR_US,
@@ -21,7 +22,6 @@ from clarion.domain.zones import (
     ZoneSource,
     ZoneTable,
     known,
-    resolve,
 )
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

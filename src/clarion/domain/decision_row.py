@@ -13,7 +13,7 @@ from clarion.domain.consent import bit
 from clarion.domain.handoffs import Int64s, UInt8s, UInt16s
 from clarion.domain.network import Network
 from clarion.domain.policy import Policy
-from clarion.domain.zones import encoded, resolve
+from clarion.domain.zone_rows import encoded, resolve
 
 Mask = npt.NDArray[np.bool_]
 UInt32s = npt.NDArray[np.uint32]

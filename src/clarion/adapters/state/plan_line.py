@@ -30,14 +30,14 @@ from clarion.domain.lanes import Lane
 from clarion.domain.lateness import to_json as lateness_json
 from clarion.domain.network import Network
 from clarion.domain.send_time import instant_us
-from clarion.ports.line import (
+from clarion.ports.messages import Target
+from clarion.ports.plan_line import (
     ClaimedShard,
     PlannedBatch,
     Resolved,
     Rulings,
     ShardUnreadableError,
 )
-from clarion.ports.messages import Target
 
 BUCKETS_PER_SHARD = 32
 """At least 32 shards for everybody: the first is planned, and sent, while the others wait."""

@@ -15,7 +15,7 @@ from clarion.domain.frequency import EXEMPT_PRIORITY, Ledger
 from clarion.domain.handoffs import ShardToPlan
 from clarion.domain.ids import BUCKETS
 from clarion.ports.frequency import RANGE_BUCKETS, Eviction, Usage
-from clarion.ports.line import OvertakenError, Rulings
+from clarion.ports.plan_line import OvertakenError, Rulings
 
 _SQL = statements("frequency")
 FEW = 100

@@ -17,7 +17,7 @@ from clarion.domain.lateness import closing, lateness_of
 from clarion.domain.network import Network
 from clarion.domain.send_time import instant
 from clarion.domain.silence import silenced
-from clarion.ports.line import ClaimedShard, PlannedBatch
+from clarion.ports.plan_line import ClaimedShard, PlannedBatch
 from clarion.stages.planning.writing import Written
 
 BATCH_RECIPIENTS = {lane: 4 * CHUNK_RECIPIENTS[lane] for lane in Lane}

@@ -24,8 +24,8 @@ from clarion.domain.segments.json_form import Json, read_json
 from clarion.domain.send_time import instant_us
 from clarion.ports.audience import Audience, AudienceScan
 from clarion.ports.frequency import RANGE_BUCKETS, FrequencyBook, Usage
-from clarion.ports.line import Addressees
 from clarion.ports.messages import Target
+from clarion.ports.plan_line import Addressees
 from clarion.ports.rendering import ContentRenderer
 from clarion.ports.segments import Segments
 from clarion.stages.planning.forecast import Forecast

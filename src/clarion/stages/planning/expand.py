@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from clarion.ports.line import PlanLine
+from clarion.ports.plan_line import PlanLine
 
 DUE_AT_ONCE = 100
 

@@ -14,7 +14,7 @@ from clarion.domain.frequency import Ledger
 from clarion.domain.ids import BUCKETS
 from clarion.domain.network import Network
 from clarion.domain.send_time import instant_us
-from clarion.ports.line import ClaimedShard
+from clarion.ports.plan_line import ClaimedShard
 from clarion.ports.rendering import PreparedContent
 from clarion.stages.planning.ports import PlanningPorts
 from clarion.stages.planning.shard import people_of, usage_of

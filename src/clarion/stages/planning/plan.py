@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from clarion.ports.audience import AudienceUnavailableError
-from clarion.ports.line import ClaimedShard, OvertakenError, PlanLine, ShardUnreadableError
+from clarion.ports.plan_line import ClaimedShard, OvertakenError, PlanLine, ShardUnreadableError
 from clarion.ports.rendering import PreparedContent
 from clarion.ports.store import StoreUnavailableError
 from clarion.ports.system import Clock

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from clarion.ports.audience import Audience
 from clarion.ports.digests import DigestDesk
 from clarion.ports.frequency import FrequencyBook
-from clarion.ports.line import PlanLine
+from clarion.ports.plan_line import PlanLine
 from clarion.ports.rendering import ContentRenderer
 from clarion.ports.segments import Segments
 from clarion.ports.system import Clock

@@ -24,7 +24,7 @@ from clarion.domain.suppression import OutcomeRows, left_out, unknown
 from clarion.ports.audience import AudienceScan
 from clarion.ports.digests import Gathered
 from clarion.ports.frequency import Eviction, Usage
-from clarion.ports.line import ClaimedShard, PlannedBatch, Rulings
+from clarion.ports.plan_line import ClaimedShard, PlannedBatch, Rulings
 from clarion.ports.rendering import PreparedContent
 from clarion.stages.planning.batches import cut
 from clarion.stages.planning.ports import PlanningPorts
