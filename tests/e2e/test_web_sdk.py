@@ -3,22 +3,17 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
-import asyncpg
-import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import Page, Route, expect
-from tests.conftest import database_named
-from tests.e2e.browser_world import Browser, browser, key_of, needs_browser
+from tests.e2e.browser_world import Browser, browser, needs_browser
 from tests.e2e.notification_desk import PATIENCE_S
-from tests.e2e.platform_processes import platform_processes
+from tests.e2e.web_platform import Platform, web_platform
 
 from clarion.adapters.state.embedded import EmbeddedPostgres
 from clarion.adapters.system import SystemChance, SystemClock
-from clarion.app.demo_processes import free_port
 from clarion.domain.content import Action, Content, Message
 from clarion.domain.event import fresh_ids
 from clarion.domain.ids import AppId, MessageId
@@ -31,65 +26,6 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
-START = """async ([url, key, vapid, more]) => {
-  window.heard = [];
-  window.clarion = await Clarion.init({ api: url, key, vapid, ...more });
-  for (const name of ["push", "click", "state"])
-    clarion.on(name, (event) => heard.push([name, event]));
-}"""
-
-
-@dataclass(kw_only=True)
-class Platform:
-    """A running platform, its keys, and a look into its database."""
-
-    url: str
-    keys: Mapping[str, str]
-    vapid: str
-    database: asyncpg.Connection
-
-    async def events(self, message: str | None = None) -> list[tuple[str, str | None]]:
-        """Names and actions of the recorded events about a message, or about none."""
-        rows = await self.database.fetch(
-            "select name, properties::text as more from event "
-            "where message_id is not distinct from $1::uuid order by at, name",
-            message,
-        )
-        found = []
-        for row in rows:
-            properties = json.loads(row["more"] or "{}")
-            found.append((row["name"].removeprefix("clarion."), properties.get("action")))
-        return found
-
-    async def until(self, message: str | None, *wanted: str) -> list[tuple[str, str | None]]:
-        """The same, once they have all these names."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                found = await self.events(message)
-                if {name for name, _ in found} >= set(wanted):
-                    return found
-                await asyncio.sleep(0.05)
-
-    async def devices(self) -> list[asyncpg.Record]:
-        """Living browsers with their people, oldest first."""
-        found: list[asyncpg.Record] = await self.database.fetch(
-            "select d.token, p.external_id, d.permission, d.attributes::text as tags "
-            "from device d join users p on p.id = d.user_id order by d.id"
-        )
-        return found
-
-    async def known(self) -> None:
-        """Wait until the platform has the browser."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                if await self.devices():
-                    return
-                await asyncio.sleep(0.05)
-
-    async def start(self, page: Page, **more: object) -> None:
-        """Start the SDK in a page."""
-        await page.evaluate(START, [self.url, self.keys["device"], self.vapid, more])
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def platform(
@@ -98,32 +34,9 @@ async def platform(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Platform]:
     """One platform for the tests of this file."""
-    dsn = database_named(postgres_server.dsn, "web_sdk")
-    owner = await asyncpg.connect(postgres_server.dsn)
-    await owner.execute("drop database if exists web_sdk with (force)")
-    await owner.execute(f"create database web_sdk template {migrated_template} strategy file_copy")
     folder = tmp_path_factory.mktemp("web-sdk")
-    url = f"http://127.0.0.1:{free_port()}"
-    environment = {
-        "CLARION_DATA_DIR": str(folder / "data"),
-        "CLARION_DATABASE_URL": dsn,
-        "CLARION_SERVER_PORT": url.rpartition(":")[2],
-        "CLARION_PUSH_PORT": str(free_port()),
-        "CLARION_WORKERS_SENDERS": "1",
-    }
-    async with platform_processes(folder, environment) as processes:
-        headers = {"authorization": f"Bearer {processes.key}"}
-        async with httpx.AsyncClient(base_url=url, headers=headers) as http:
-            made = await http.post(
-                "/v1/credentials/webpush:generate", json={"subject": "mailto:a@example.com"}
-            )
-            keys = {"admin": processes.key, "device": await key_of(http, "device")}
-        vapid = made.json()["public"]["public_key"]
-        database = await asyncpg.connect(dsn)
-        yield Platform(url=url, keys=keys, vapid=vapid, database=database)
-        await database.close()
-    await owner.execute("drop database web_sdk with (force)")
-    await owner.close()
+    async with web_platform(postgres_server.dsn, migrated_template, "web_sdk", folder) as made:
+        yield made
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 SDK = ROOT / "web" / "sdk"
 STATIC = ROOT / "src" / "clarion" / "api" / "static"
 KIB = 1024
-BUDGETS = {"sdk.js": 6 * KIB, "sw.js": 4 * KIB, "inbox.js": 6 * KIB}
+BUDGETS = {"sdk.js": 6 * KIB, "sw.js": 4 * KIB, "inbox.js": 7 * KIB}
 """Octets after gzip."""
 BUILD = json.loads((STATIC / "sdk" / "build.json").read_text())
 

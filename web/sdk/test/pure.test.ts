@@ -5,6 +5,7 @@ import { pause, pick } from "../src/page/words";
 import { octets, sameKey, web } from "../src/wire/api";
 import { fresh, made, once, uuid7 } from "../src/wire/ids";
 import { verdict } from "../src/wire/queue";
+import { generate, open } from "../src/inbox/decrypt";
 import { reader } from "../src/inbox/sse";
 import { parse } from "../src/worker/payload";
 
@@ -152,4 +153,40 @@ test("a stream reads the same however it is cut", () => {
     { event: "message", data: "é", id: "2" },
   ]);
   for (let size = 1; size < 12; size++) assert.deepEqual(read(size), whole, `pieces of ${size}`);
+});
+
+/** RFC 8291 section 5 and appendix A. */
+const RFC8291 = {
+  private: "q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94",
+  public: "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+  auth: "BTBZMqHH6r4Tts7J_aSIgg",
+  body:
+    "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6Tlz" +
+    "AC8wEqKK6PBru3jl7A_yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN",
+  plain: "When I grow up, I want to be a watermelon",
+};
+
+async function receiver() {
+  const point = octets(RFC8291.public);
+  const text = (from, to) => Buffer.from(point.slice(from, to)).toString("base64url");
+  const jwk = { kty: "EC", crv: "P-256", x: text(1, 33), y: text(33, 65), d: RFC8291.private };
+  const curve = { name: "ECDH", namedCurve: "P-256" };
+  const privateKey = await crypto.subtle.importKey("jwk", jwk, curve, false, ["deriveBits"]);
+  return { pair: { privateKey }, public: point, auth: octets(RFC8291.auth) };
+}
+
+test("the message of RFC 8291 is opened, and only by whom it was encrypted to", async () => {
+  const keys = await receiver();
+  const body = octets(RFC8291.body);
+  assert.equal(await open(body, keys), RFC8291.plain);
+  await assert.rejects(open(body, await generate()));
+  for (let at = 0; at < body.length; at++) {
+    if (at >= 16 && at < 20) continue; // the record size is no part of what is sealed
+    const changed = body.slice();
+    changed[at] ^= 1;
+    await assert.rejects(open(changed, keys), String(at));
+  }
+  for (const length of [0, 15, 21, 86, 87, 103, body.length - 1]) {
+    await assert.rejects(open(body.slice(0, length), keys), String(length));
+  }
 });

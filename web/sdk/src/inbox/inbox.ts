@@ -2,19 +2,9 @@
 
 import { web } from "../wire/api";
 import { all, drop, put, read, within, write } from "../wire/store";
+import { type Item, listen } from "./live";
 import { type Message, type Stream, follow } from "./sse";
 import { STYLE } from "./style";
-
-/** One message; `at` in milliseconds since 1970. */
-export interface Item {
-  id: string;
-  title: string;
-  body?: string | undefined;
-  image?: string | undefined;
-  link?: string | undefined;
-  at: number;
-  read?: boolean | undefined;
-}
 
 /** Where an inbox learns what did not come to this browser. */
 export interface Source {
@@ -114,7 +104,11 @@ export class ClarionInbox extends HTMLElement {
 
   connectedCallback(): void {
     this.#tabs = new BroadcastChannel("clarion");
-    this.#tabs.onmessage = () => void this.#load();
+    this.#tabs.onmessage = ({ data }) => {
+      void this.#load();
+      // Another person, perhaps: whose stream it is is looked up anew.
+      if (data === "state" && this.hasAttribute("live")) this.#start();
+    };
     document.addEventListener("click", this.#outside);
     void this.#load();
     this.#start();
@@ -167,19 +161,43 @@ export class ClarionInbox extends HTMLElement {
       // What can't be asked for now is asked for at the next start.
       void missed().then((items) => this.#take(items), (error) => console.warn("clarion:", error));
     }
+    if (this.hasAttribute("live")) {
+      // As below: one tab reads, the others see what it stores.
+      void navigator.locks
+        .request("clarion-live", { signal }, () => this.#listen(signal))
+        .catch(() => undefined); // stopped while it waited for its turn
+    }
     if (stream) {
       const name = "cursor:" + stream.url;
       // One tab reads the stream; when it is closed another goes on from its cursor.
       void navigator.locks
         .request("clarion-stream:" + stream.url, { signal }, async () => {
-          const cursor = (await read<string>(name)) ?? "";
+          let cursor = (await read<string>(name)) ?? "";
           let last: Promise<unknown> = Promise.resolve();
           const told = (message: Message): void => {
-            last = last.then(() => this.#hear(message)).then(() => write(name, message.id));
+            last = last
+              .then(() => this.#hear(message))
+              .then(() => write(name, (cursor = message.id || cursor)));
           };
-          await follow(stream, cursor, told, signal);
+          await follow(stream, () => cursor, told, signal);
         })
         .catch(() => undefined); // stopped while it waited for its turn
+    }
+  }
+
+  /** Read what is sent to the person; what fails is tried again, with pauses that grow. */
+  async #listen(stop: AbortSignal): Promise<void> {
+    for (let wait = 5_000; !stop.aborted; wait = Math.min(2 * wait, 300_000)) {
+      try {
+        return await listen((item) => this.#take([item]), stop);
+      } catch (error) {
+        console.warn("clarion:", error);
+      }
+      await new Promise((done) => {
+        setTimeout(done, wait * (0.5 + Math.random() / 2));
+        stop.addEventListener("abort", done, { once: true });
+        addEventListener("online", done, { once: true });
+      });
     }
   }
 

@@ -46,14 +46,15 @@ export interface Stream {
 /**
  * Read a stream for ever: resumed by the last cursor, with pauses that grow while it fails.
  *
- * @param cursor - where to go on; told anew by each event's id, and sent as `Last-Event-ID`.
+ * @param cursor - where to go on: the id of the last event that is safe, sent as `Last-Event-ID`.
+ * @returns the status with which the server refused it for good; 0 when it was stopped.
  */
 export async function follow(
   stream: Stream,
-  cursor: string,
+  cursor: () => string,
   told: (message: Message) => unknown,
   stop: AbortSignal,
-): Promise<void> {
+): Promise<number> {
   let pause = 2_000;
   let failed = 0;
   while (!stop.aborted) {
@@ -61,7 +62,7 @@ export async function follow(
       const answer = await fetch(stream.url, {
         headers: {
           Accept: "text/event-stream",
-          ...(cursor && { "Last-Event-ID": cursor }),
+          ...(cursor() && { "Last-Event-ID": cursor() }),
           ...stream.headers,
         },
         cache: "no-store",
@@ -70,11 +71,10 @@ export async function follow(
       });
       // What the server will not give us now it will not give us later (a 429 or 5xx it may).
       if (answer.status === 204 || (answer.status >= 400 && answer.status < 500 && answer.status !== 429))
-        return;
+        return answer.status;
       if (answer.ok && answer.body) {
         const read = reader(
           (message) => {
-            cursor = message.id || cursor;
             failed = 0;
             told(message);
           },
@@ -94,6 +94,8 @@ export async function follow(
     await new Promise((done) => {
       setTimeout(done, wait);
       stop.addEventListener("abort", done, { once: true });
+      addEventListener("online", done, { once: true });
     });
   }
+  return 0;
 }

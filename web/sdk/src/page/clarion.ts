@@ -15,7 +15,7 @@ import { enqueue, flush } from "../wire/queue";
 import { ClarionError, ask as post, forget, settle, subscribe } from "../wire/registering";
 import { drop, read, write } from "../wire/store";
 import { primer } from "./primer";
-import { type Chosen, PREFERENCES, report, step, stepping } from "./prompting";
+import { type Chosen, PREFERENCES, report, step, stepping, visit } from "./prompting";
 import { pause, pick } from "./words";
 
 /** A browser that hides its question leaves the promise open; people answer sooner than this. */
@@ -61,6 +61,8 @@ export async function init(options: Options): Promise<Clarion> {
   let later = await read<Later>("later");
   let registration: ServiceWorkerRegistration | undefined;
   let failed = 0;
+  /** A question is open: how it ends is told with how it began. */
+  let asking = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   function tell<K extends keyof Events>(name: K, event: Events[K]): void {
@@ -107,7 +109,7 @@ export async function init(options: Options): Promise<Clarion> {
         await forget(config, held.token);
         await write("device", undefined);
         await changed();
-      }
+      } else if (!granted && (!asking || document.hidden)) await visit(config);
     });
   }
 
@@ -133,30 +135,36 @@ export async function init(options: Options): Promise<Clarion> {
   const quietly = (): void => void work().catch((error) => console.warn("clarion:", error));
 
   /** Ask the browser. The question comes first of all: it must still be the click that asks. */
-  async function prompt(): Promise<Answer> {
+  async function prompt(version?: string): Promise<Answer> {
     const asked = performance.now();
     const answering = Notification.requestPermission();
-    void step("show_prompt");
+    asking = true;
+    void step("show_prompt", version);
     const wait = new Promise<"quiet">((done) => setTimeout(done, QUIET_MS, "quiet"));
     const first = await Promise.race([answering, wait]);
     if (first === "quiet") {
       // It may still be answered, through the icon in the address bar.
-      void answering.then(answered).then(quietly);
+      void answering.then((said) => answered(said, version)).then(quietly);
       return "quiet";
     }
     const instant = performance.now() - asked < INSTANT_MS;
-    await answered(first);
+    await answered(first, version);
     return first !== "default" ? first : instant ? "quiet" : "dismissed";
   }
 
-  async function answered(permission: NotificationPermission): Promise<void> {
+  async function answered(permission: NotificationPermission, version?: string): Promise<void> {
+    asking = false;
     if (permission === "granted") {
       await write("later", (later = undefined));
       await write("off", false);
-      await step("grant");
-    } else if (permission === "denied") await step("deny");
-    else await postpone();
+      await step("grant", version);
+    } else if (permission === "denied") await step("deny", version);
+    else {
+      await step("dismiss", version);
+      await postpone();
+    }
     await changed();
+    if (permission !== "granted") quietly();
   }
 
   async function postpone(): Promise<void> {
@@ -181,10 +189,12 @@ export async function init(options: Options): Promise<Clarion> {
       if (answer === "granted") await work();
       return answer;
     }
-    void step("show_primer");
+    const { version } = words[1];
+    asking = true;
+    void step("show_primer", version);
     const said = await primer(words[1], words[0], () => {
-      void step("accept_primer");
-      return prompt();
+      void step("accept_primer", version);
+      return prompt(version);
     });
     if (said.answer) {
       await choose(said.chosen, words);
@@ -192,9 +202,11 @@ export async function init(options: Options): Promise<Clarion> {
       if (answer === "granted") await work();
       return answer;
     }
-    await step("decline_primer");
+    asking = false;
+    await step("decline_primer", version);
     await postpone();
     await changed();
+    quietly();
     return "later";
   }
 
@@ -235,8 +247,8 @@ export async function init(options: Options): Promise<Clarion> {
     await work();
   }
 
+  await write("config", config);
   if (supported) {
-    await write("config", config);
     const address = options.worker ?? "/sw.js";
     registration = await navigator.serviceWorker.register(
       (policy ? policy.createScriptURL(address) : address) as string,
@@ -250,7 +262,7 @@ export async function init(options: Options): Promise<Clarion> {
       if (data === "state") void state().then((now) => tell("state", now));
     };
     addEventListener("online", quietly);
-    document.addEventListener("visibilitychange", () => void flush());
+    document.addEventListener("visibilitychange", quietly);
     const status = await navigator.permissions?.query({ name: "notifications" });
     status?.addEventListener("change", quietly);
     quietly();

@@ -1,4 +1,4 @@
-/** How far asking has come, told to the platform once it knows the browser. */
+/** How far asking has come: told under the browser's address, or, where there is none, of nobody. */
 
 import type { Config, Device } from "../wire/api";
 import { NETWORK } from "../wire/api";
@@ -12,34 +12,54 @@ export type Step =
   | "show_prompt"
   | "grant"
   | "deny"
+  | "dismiss"
   | "block";
 
 interface Taken {
+  /** Of this step alone: it counts once, and nothing ties it to another. */
+  id: string;
   what: Step;
   at: string;
+  /** Of the text that the person was shown. */
+  version: string;
 }
 
 const MOST = 50;
+/** After these nothing follows: the next step begins anew. */
+const ENDS: Step[] = ["decline_primer", "grant", "deny", "dismiss", "block"];
 export const PREFERENCES = "/v1/devices:preferences";
 
 let last: Promise<unknown> = Promise.resolve();
 
-/**
- * Write a step down, after the steps before it. A browser without a subscription has no name that
- * they could be told under, so they wait until there is one.
- */
-export function step(what: Step): Promise<unknown> {
-  const at = new Date().toISOString();
-  return (last = last.then(async () => {
-    const taken = (await read<Taken[]>("steps")) ?? [];
-    await write("steps", [...taken, { what, at }].slice(-MOST));
-  }));
+/** Write a step down, after the steps before it. */
+export function step(what: Step, version = ""): Promise<unknown> {
+  const taken: Taken = { id: crypto.randomUUID(), what, at: new Date().toISOString(), version };
+  return (last = last.then(async () => write("steps", [...(await steps()), taken].slice(-MOST))));
 }
 
-/** Whether there are steps to tell. */
+const steps = async (): Promise<Taken[]> => (await read<Taken[]>("steps")) ?? [];
+
+/** Whether there are steps to tell under the browser's address. */
 export async function stepping(): Promise<boolean> {
   await last;
-  return !!(await read<Taken[]>("steps"))?.length;
+  return !(await read("visitor")) && !!(await steps()).length;
+}
+
+/**
+ * Tell the steps of somebody who has no address, such as everybody who said no: the platform counts
+ * them, and keeps nothing by which they could be put together. What follows a step that was told so
+ * is told so too, until asking begins anew: nothing is counted twice.
+ */
+export async function visit(config: Config): Promise<void> {
+  await last;
+  const taken = await steps();
+  if (!taken.length) return;
+  await ask(config, "/v1/prompts", { steps: taken }).catch(settled);
+  const told = new Set(taken.map((one) => one.id));
+  await (last = last.then(async () =>
+    write("steps", (await steps()).filter((one) => !told.has(one.id))),
+  ));
+  await write("visitor", !ENDS.includes(taken.at(-1)!.what));
 }
 
 /** What was ticked in the primer, and the words beside the boxes: what the consent ledger keeps. */
@@ -57,10 +77,12 @@ export async function report(config: Config, device: Device): Promise<void> {
     await ask(config, PREFERENCES, { ...named, ...chosen }).catch(settled);
     await write("chosen", undefined);
   }
+  if (await read("visitor")) return visit(config);
   for (;;) {
-    const [first, ...rest] = (await read<Taken[]>("steps")) ?? [];
+    const [first, ...rest] = await steps();
     if (!first) return;
-    await ask(config, "/v1/devices:prompt", { ...named, ...first }).catch(settled);
+    const { id: _, ...taken } = first;
+    await ask(config, "/v1/devices:prompt", { ...named, ...taken }).catch(settled);
     await write("steps", rest);
   }
 }

@@ -63,7 +63,7 @@ export async function settle(
   let held = await read<Device>("device");
   // What happened so far happened to the person of so far.
   if (held && held.who !== who.id) await flush();
-  if (held && held.token === token && held.who !== who.id) held = await move(config, held, who);
+  if (held && held.who !== who.id) held = await move(config, held, who);
   const named = who.id ? { external_id: who.id, identity_token: who.token } : {};
   const body = {
     network: NETWORK,
@@ -78,11 +78,11 @@ export async function settle(
   const told = JSON.stringify(body) + who.id;
   if (held && held.token === token && held.told === told && Date.now() - held.at < DAY) return held;
   const permission = about.stepping ? undefined : about.permission;
-  await ask(config, "/v1/devices", { ...body, ...named, permission });
+  // A new address of the same browser: person, consent and steps of asking stay with it.
+  const replaces = held && held.token !== token ? held.token : undefined;
+  await ask(config, "/v1/devices", { ...body, ...named, permission, replaces });
   const device: Device = { token, keys: body.keys, who: who.id, told, at: Date.now() };
   await write("device", device);
-  // Should this fail: the push service answers 410 for the old address, which says the same.
-  if (held && held.token !== token) await forget(config, held.token).catch(() => undefined);
   return device;
 }
 
