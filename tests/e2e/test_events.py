@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from tests.e2e.registry_world import NOW, World, open_world, phone
 
-from clarion.adapters.state.events import PostgresEvents
+from clarion.adapters.state.events import WARY_BATCHES, PostgresEvents
 from clarion.adapters.system import SystemChance
 from clarion.domain.event import RAW_COLUMNS, fresh_ids
 from clarion.stages.intake.events import EventIntake, EventProgress, record_file, record_rows
@@ -107,6 +107,17 @@ async def test_an_id_counts_once(inbox: Inbox) -> None:
     assert sum(done.rows_in for done in at_once) == 300
     assert sum(done.rows_repeated for done in at_once) == 900
     assert await inbox.world.count("event") == 303
+
+
+async def test_repeats_count_once_in_every_batch_that_follows_one(inbox: Inbox) -> None:
+    """Batches with repeats and without, for longer than repeats are expected after one."""
+    done = [
+        await inbox.send(*(event(n) for n in range(start, start + 5)))
+        for step in range(2 * WARY_BATCHES)
+        for start in ([10 * step] if step % WARY_BATCHES else [10 * step, 10 * step + 3])
+    ]
+    assert sum(one.rows_repeated for one in done) == 4
+    assert sum(one.rows_in for one in done) == await inbox.world.count("event")
 
 
 async def test_an_id_of_version_7_counts_once_whatever_the_day(inbox: Inbox) -> None:

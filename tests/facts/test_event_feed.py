@@ -146,6 +146,31 @@ async def test_a_device_receives_a_message_once(
     assert found == [(1, 7, 1), (1, 8, 1), (1, 9, 1), (1, None, 2), (2, None, 2)]
 
 
+async def test_texts_arrive_as_they_were_written(
+    connection: asyncpg.Connection, feed: EventFeed, store: FactsStore
+) -> None:
+    """Quotes, commas, line ends, escapes and odd instants; what is absent is null."""
+    at = datetime(2026, 3, 1, 12, 0, 0, 123457, tzinfo=UTC)
+    await add(connection, 1, name='a "b", \\N c', at=at)
+    texts = '{"t": "a\\n\\u001f\\u001e\\"\\\\, ü"}'
+    await connection.execute("update event set properties = $1::text::jsonb, value = null", texts)
+    await connection.execute(
+        """insert into event (day, event_id, app_id, user_id, name, at)
+           values ($1, gen_random_uuid(), 1, 1030, 'b', $2)""",
+        NOW.date(),
+        at,
+    )
+    async with looking(connection) as now:
+        await feed.follow(connection, now)
+
+    told = "select name, bucket, at_us, value, properties.t::varchar from event order by name"
+    at_us = int(NOW.timestamp()) * 1_000_000 + 123457
+    assert rows(store, told) == [
+        ('a "b", \\N c', 1, at_us, None, 'a\n\x1f\x1e"\\, ü'),
+        ("b", 6, at_us, None, None),
+    ]
+
+
 async def test_a_page_that_was_not_committed_comes_again(
     connection: asyncpg.Connection,
     feed: EventFeed,
@@ -154,7 +179,8 @@ async def test_a_page_that_was_not_committed_comes_again(
     short_dir: Path,
 ) -> None:
     """Rows and watermark are one transaction: what fails leaves neither, and is not lost."""
-    await add(connection, 10)
+    await add(connection, 9)
+    await add(connection, 1, name="clarion.opened")
     with store.reading() as cursor:
         cursor.execute("alter table engagement rename to hidden")
     with pytest.raises(duckdb.CatalogException):
@@ -166,7 +192,8 @@ async def test_a_page_that_was_not_committed_comes_again(
     async with looking(connection) as now:
         assert await after.follow(connection, now) == 10
 
-    assert rows(store, "select count(*) from event") == [(10,)]
+    assert rows(store, "select count(*) from event") == [(9,)]
+    assert rows(store, "select count(*) from engagement") == [(1,)]
 
 
 async def test_days_are_dropped_when_they_are_old_and_taken_in(

@@ -1,6 +1,9 @@
 """The inbox of events in PostgreSQL. Implements `clarion.ports.events`.
 
-Rows travel as CSV made and read by compiled code: none becomes a Python object on its way.
+Rows travel as CSV made and read by compiled code: none becomes a Python object on its way. They are
+copied straight into the inbox, whose key refuses an id that is there; then, and for a while after,
+they take the longer way over a temporary table, which costs the server twice as much and leaves out
+what is there.
 """
 
 import io
@@ -28,6 +31,22 @@ _ARRIVING: Final = (
     "value",
     "properties",
 )
+_INBOX: Final = {
+    "day": pl.from_epoch("day", time_unit="d"),
+    "event_id": pl.col("id"),
+    "app_id": pl.lit(0),
+    "user_id": pl.col("person"),
+    "name": pl.col("name"),
+    "at": pl.from_epoch("at_us", time_unit="us").dt.replace_time_zone("UTC"),
+    "message_id": pl.col("message"),
+    "device_id": pl.col("known_device"),
+    "value": pl.col("value"),
+    "properties": pl.col("properties"),
+}
+"""Column of the table -> what stands in it."""
+_INSTANT: Final = "%Y-%m-%dT%H:%M:%S%.6fZ"
+WARY_BATCHES: Final = 20
+"""After a batch that held a repeat so many are expected to hold some."""
 
 
 class PostgresEvents:
@@ -38,6 +57,8 @@ class PostgresEvents:
         self._sql = statements("events")
         self._days: set[int] = set()
         """Days whose partitions were there when we looked."""
+        self._wary = 0
+        """So many batches are still expected to hold repeats."""
 
     async def record(
         self, app: AppId, rows: pl.DataFrame, *, create_people: bool, now: datetime
@@ -45,8 +66,18 @@ class PostgresEvents:
         """See the port."""
         await self._make_days(rows["day"].unique().to_list())
 
+        fresh = self._wary == 0
+        self._wary = max(0, self._wary - 1)
+
         async def work(connection: asyncpg.Connection) -> RecordedEvents:
-            return await self._record(connection, app, rows, now if create_people else None)
+            nonlocal fresh
+            straight, fresh = fresh, False
+            done = await self._record(
+                connection, app, rows, now if create_people else None, straight=straight
+            )
+            if done.repeated:
+                self._wary = WARY_BATCHES
+            return done
 
         try:
             return await unit_of_work(self._pool, work)
@@ -63,7 +94,13 @@ class PostgresEvents:
             self._days.update(missing)
 
     async def _record(
-        self, connection: asyncpg.Connection, app: AppId, rows: pl.DataFrame, now: datetime | None
+        self,
+        connection: asyncpg.Connection,
+        app: AppId,
+        rows: pl.DataFrame,
+        now: datetime | None,
+        *,
+        straight: bool,
     ) -> RecordedEvents:
         # Nobody is erased between being found and being written about.
         await connection.execute(statements("suppression")["hold_shared"], app)
@@ -72,15 +109,42 @@ class PostgresEvents:
         known = named.filter(pl.col("person").is_not_null()) if unknown else named
         if not known.height:
             return RecordedEvents(recorded=0, repeated=0, unknown=unknown, xid=0)
-        await connection.execute(self._sql["staging"])
-        await connection.copy_to_table(
-            "event_arriving",
-            source=io.BytesIO(known.select(_ARRIVING).write_csv(include_header=False).encode()),
-            format="csv",
+        recorded = (
+            await _copy_straight(connection, app, known)
+            if straight
+            else await self._copy_staged(connection, app, known)
         )
-        tag = await connection.execute(self._sql["record"], app)
-        recorded = int(tag.rpartition(" ")[2])
         xid = await connection.fetchval("select pg_current_xact_id()")
         return RecordedEvents(
             recorded=recorded, repeated=known.height - recorded, unknown=unknown, xid=int(xid)
         )
+
+    async def _copy_staged(
+        self, connection: asyncpg.Connection, app: AppId, rows: pl.DataFrame
+    ) -> int:
+        """How many of the rows were not there before."""
+        await connection.execute(self._sql["staging"])
+        await connection.copy_to_table(
+            "event_arriving",
+            source=io.BytesIO(rows.select(_ARRIVING).write_csv(include_header=False).encode()),
+            format="csv",
+        )
+        tag = await connection.execute(self._sql["record"], app)
+        return int(tag.rpartition(" ")[2])
+
+
+async def _copy_straight(connection: asyncpg.Connection, app: AppId, rows: pl.DataFrame) -> int:
+    """Copy rows of which none is there yet; how many there are when each id counts once.
+
+    They go in one order for all, because inserts of one id wait for each other.
+
+    Raises:
+        asyncpg.UniqueViolationError: one is there.
+    """
+    fresh = rows.unique(["day", "id"], keep="first").sort("id")
+    columns = {**_INBOX, "app_id": pl.lit(int(app))}
+    body = fresh.select(**columns).write_csv(include_header=False, datetime_format=_INSTANT)
+    await connection.copy_to_table(
+        "event", source=io.BytesIO(body.encode()), columns=list(columns), format="csv"
+    )
+    return fresh.height

@@ -21,27 +21,35 @@ from clarion.domain.event import ENGAGEMENTS, RECEIVED
 
 PAGE_ROWS: Final = 100_000
 BULK_ROWS: Final = 20_000
+"""A page of so many rows is worth being sorted for those who look for a name."""
 
 _SQL: Final = named(
     files("clarion.adapters.facts.duckdb").joinpath("event_feed.sql").read_text("utf-8"),
     "event_feed",
 )
+_APART: Final = "\x1f"
+"""What stands between fields: no text that we hold has a control character, and JSON escapes them.
+So nothing is ever quoted, which halves what a page costs on both sides."""
+_QUOTE: Final = "\x1e"
 _COLUMNS: Final = (
-    "{'app': 'INTEGER', 'bucket': 'USMALLINT', 'user_id': 'BIGINT', 'name': 'VARCHAR', "
-    "'at_us': 'BIGINT', 'value': 'DOUBLE', 'properties': 'VARCHAR', 'message': 'VARCHAR', "
-    "'category': 'VARCHAR', 'device': 'BIGINT', 'xid': 'BIGINT'}"
+    "{'app': 'INTEGER', 'user_id': 'BIGINT', 'name': 'VARCHAR', 'at_us': 'BIGINT', "
+    "'value': 'DOUBLE', 'properties': 'VARCHAR', 'message': 'VARCHAR', 'category': 'VARCHAR', "
+    "'device': 'BIGINT', 'xid': 'BIGINT'}"
 )
 _EVENTS: Final = """
 insert into event by name
-select app, bucket, user_id, name, at_us, value, properties::json::variant as properties
-from event_page where message is null order by app, name
+select app, (user_id % 1024)::usmallint as bucket, user_id, name, at_us, value,
+       properties::json::variant as properties
+from event_page where message is null
 """
+_IN_ORDER: Final = "order by app, name"
 _TOLD: Final = """
 create or replace temp table told as
 select app, user_id, ('0x' || message[1:16])::ubigint as message_high,
        ('0x' || message[17:32])::ubigint as message_low, category,
        ($kinds::map(varchar, utinyint))[name] as kind, at_us, device
-from event_page where message is not null
+from (select * replace (replace(message, '-', '') as message) from event_page)
+where message is not null
 """
 _ENGAGEMENTS: Final = """
 insert into engagement by name
@@ -117,7 +125,7 @@ class EventFeed:
             page.take(rows)
 
         try:
-            # force_quote: an unquoted empty field is null, a quoted one is the empty text
+            # An empty field is null: no name, no properties and no category are the empty text.
             await connection.copy_from_query(
                 _SQL["events"],
                 str(self.place.xmin),
@@ -125,7 +133,8 @@ class EventFeed:
                 self.page_rows,
                 output=take,
                 format="csv",
-                force_quote=True,
+                delimiter=_APART,
+                quote=_QUOTE,
             )
             page.close()
             if page.file is None:
@@ -144,16 +153,19 @@ class EventFeed:
         """
         path = str(page).replace("'", "''")
         source = (
-            f"from read_csv('{path}', header = false, quote = '\"', escape = '\"', "
-            f"allow_quoted_nulls = false, columns = {_COLUMNS})"
+            f"from read_csv('{path}', header = false, auto_detect = false, delim = '{_APART}', "
+            f"quote = '', escape = '', columns = {_COLUMNS})"
         )
         with self.store.writing() as cursor:
             cursor.execute(f"create or replace temp table event_page as {source}")
-            last, rows = cursor.execute("select max(xid), count(*) from event_page").fetchall()[0]
-            cursor.execute(_EVENTS)
-            cursor.execute(_TOLD, {"kinds": dict(ENGAGEMENTS)})
-            cursor.execute(_ENGAGEMENTS, {"received": ENGAGEMENTS[RECEIVED]})
-            cursor.execute("drop table told")
+            told = "select max(xid), count(*), count(message) from event_page"
+            last, rows, about = cursor.execute(told).fetchall()[0]
+            if about < rows:
+                cursor.execute(_EVENTS + (_IN_ORDER if rows >= BULK_ROWS else ""))
+            if about:
+                cursor.execute(_TOLD, {"kinds": dict(ENGAGEMENTS)})
+                cursor.execute(_ENGAGEMENTS, {"received": ENGAGEMENTS[RECEIVED]})
+                cursor.execute("drop table told")
             cursor.execute("drop table event_page")
             place = self.place.advanced(now, int(last))
             set_watermark(cursor, "events", str(place))
