@@ -61,7 +61,7 @@ async def three(pool: asyncpg.Pool, folder: Path) -> AsyncIterator[tuple[FactsCl
 async def test_a_scan_has_only_the_segment_and_the_fields_that_were_asked(
     pool: asyncpg.Pool, short_dir: Path
 ) -> None:
-    """With every planning column filled, and values of fields as JSON."""
+    """With every planning column filled, and values of fields as JSON, texts as they are."""
     async with three(pool, short_dir) as (client, xid):
         scan = AudienceScan(
             app=APP,
@@ -76,7 +76,7 @@ async def test_a_scan_has_only_the_segment_and_the_fields_that_were_asked(
     assert rows.columns == [*AUDIENCE_SCHEMA, *scan.fields]
     assert (row["user"], row["time_zone"], row["zone_source"]) == (1, "Asia/Tokyo", ZONE_OF_PERSON)
     assert (row["granted"], row["paused_until_us"], row["suppressed"]) == (0, 0, False)
-    assert (row["tag.plan"], row["external_id"], row["tag.none"]) == ('"pro"', '"u1"', None)
+    assert (row["tag.plan"], row["external_id"], row["tag.none"]) == (b"pro", '"u1"', None)
     assert row["created"] == f'{{"time":"{NOW:%Y-%m-%dT%H:%M:%S}.000000Z"}}'
 
 
@@ -128,6 +128,36 @@ async def test_a_field_that_does_not_exist_is_refused_in_words(
         assert (await client.count(APP, None, sendable=[])).people == 3
 
 
+OUTCOME = (
+    "app integer, message_high ubigint, message_low ubigint, device bigint, user_id bigint, "
+    "at_us bigint, reason usmallint, status usmallint, outcome utinyint, network utinyint, "
+    "attempt utinyint, verdict utinyint, note ubigint"
+)
+
+
+def test_a_file_without_runs_keeps_all_it_has(short_dir: Path) -> None:
+    """Tables are added; no watermark moves, so nothing is read anew."""
+    path = short_dir / "facts.duckdb"
+    open_store(path, memory_mib=64, threads=1).close()
+    with duckdb.connect(path) as file:
+        file.execute("drop view outcome_row; drop table outcome_run")
+        file.execute("insert into outcome by name select 1 as app, 7 as device")
+        file.execute("insert into device by name select 1 as app, 7 as id")
+        file.execute("alter table engagement drop column device")
+        file.execute("update watermark set value = '3' where name = 'schema'")
+        file.execute("insert into watermark values ('registry', '3:9:')")
+    store = open_store(path, memory_mib=64, threads=1)
+    try:
+        with store.reading() as cursor:
+            assert cursor.execute("select device from outcome_row").fetchall() == [(7,)]
+            assert cursor.execute("select id from device").fetchall() == [(7,)]
+            assert cursor.execute("select device from engagement").fetchall() == []
+        assert store.watermark("registry") == "3:9:"
+        assert store.watermark("schema") == "4"
+    finally:
+        store.close()
+
+
 def test_a_file_of_the_last_version_keeps_its_outcomes_and_reads_the_audience_anew(
     short_dir: Path,
 ) -> None:
@@ -137,13 +167,14 @@ def test_a_file_of_the_last_version_keeps_its_outcomes_and_reads_the_audience_an
         file.execute("create table watermark (name varchar, value varchar)")
         file.execute("insert into watermark values ('schema', '2'), ('registry', '3:9:')")
         file.execute("create table users (id bigint); create table device (id bigint)")
-        file.execute("create table outcome (app integer); insert into outcome values (1)")
+        file.execute(f"create table outcome ({OUTCOME})")
+        file.execute("insert into outcome by name select 1 as app")
     store = open_store(path, memory_mib=64, threads=1)
     try:
         with store.reading() as cursor:
             assert cursor.execute("select count(*) from outcome").fetchone() == (1,)
             assert cursor.execute("select count(granted) from users").fetchone() == (0,)
         assert store.watermark("registry") is None
-        assert store.watermark("schema") == "3"
+        assert store.watermark("schema") == "4"
     finally:
         store.close()

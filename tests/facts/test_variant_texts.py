@@ -54,7 +54,7 @@ def scanned(store: FactsStore, text: str | None = None) -> list[tuple[int, objec
     )
     rows = pl.concat([pl.DataFrame(pl.from_arrow(piece)) for piece in pieces])
     return sorted(
-        (user, None if shown is None else json.loads(shown))
+        (user, shown.decode() if isinstance(shown, bytes) else shown and json.loads(shown))
         for user, shown in rows.select("user", "tag.x").iter_rows()
     )
 

@@ -39,6 +39,8 @@ async def people(
 
 def _plain(column: pl.Series) -> pl.Series:
     """JSON texts become the texts they hold; what is no text stays JSON."""
+    if column.dtype == pl.Binary:
+        return column.cast(pl.String)
     values = (None if text is None else orjson.loads(text) for text in column)
     return pl.Series(
         column.name,

@@ -215,17 +215,32 @@ def substituted(what: Substitution, column: Column, *, lenient: bool = False) ->
 
     Null where its variable is missing, unless `lenient`: then nothing is printed in its place.
     """
-    told = printed(column)
+    if isinstance(column, pl.Series) and column.dtype == pl.String:
+        texts = _texts_substituted(what, column, lenient=lenient)
+    else:
+        texts = _others_substituted(what, printed(column), lenient=lenient)
+    for each in what.filters:
+        texts = _applied(texts, each)
+    return texts
+
+
+def _texts_substituted(what: Substitution, texts: pl.Series, *, lenient: bool) -> pl.Series:
+    """What most variables are: nothing is looked for that is not asked."""
+    if what.default is not None:
+        empty = texts == ""
+        if texts.null_count():
+            empty = empty.fill_null(value=True)
+        return texts.set(empty, what.default) if empty.any() else texts
+    return texts.fill_null("") if lenient and texts.null_count() else texts
+
+
+def _others_substituted(what: Substitution, told: Printed, *, lenient: bool) -> pl.Series:
     texts = told.texts
     if what.default is not None:
         instead = told.empty if what.keeps_false else told.empty | told.false
         chosen = pl.when(instead).then(pl.lit(what.default)).otherwise(texts)
-        texts = pl.select(chosen).to_series()
-    elif lenient:
-        texts = texts.fill_null("")
-    for each in what.filters:
-        texts = _applied(texts, each)
-    return texts
+        return pl.select(chosen).to_series()
+    return texts.fill_null("") if lenient else texts
 
 
 def rendered(

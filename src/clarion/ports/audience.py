@@ -77,7 +77,7 @@ class AudienceScan:
     fields: tuple[str, ...] = ()
     """Fields by the names that segments give them (`tag.plan`, `device.tag.x`, `external_id`).
     Each is one more column of that name: its value as JSON text, null where it is absent. A time is
-    `{"time": "RFC 3339"}`."""
+    `{"time": "RFC 3339"}`. A column of octets (`Binary`) is of nothing but texts, as they are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,8 +87,8 @@ class AudiencePiece:
     xid: int
     """The copy had every change committed below this transaction id."""
     rows: pl.DataFrame
-    """Columns of `AUDIENCE_SCHEMA`, then a text column for each of the scan's fields; at most some
-    65,536 rows."""
+    """Columns of `AUDIENCE_SCHEMA`, then one for each of the scan's fields; at most some 65,536
+    rows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

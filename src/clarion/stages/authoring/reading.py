@@ -37,7 +37,9 @@ def column_of(rows: pl.DataFrame, variable: str) -> Column:
 
 
 def decoded(texts: pl.Series) -> Column:
-    """Values of a column of JSON texts; a column of nothing but texts stays one."""
+    """Values of a column of JSON texts, or of texts as they are; texts stay one column."""
+    if texts.dtype == pl.Binary:
+        return texts.cast(pl.String)
     quoted = texts.str.starts_with('"') & ~texts.str.contains("\\", literal=True)
     if bool(quoted.fill_null(value=True).all()):
         return texts.str.strip_prefix('"').str.strip_suffix('"')

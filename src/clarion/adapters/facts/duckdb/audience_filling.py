@@ -13,7 +13,9 @@ def filled(rows: pl.DataFrame, fields: Collection[str] = ()) -> pl.DataFrame:
     What was left out is one value for all rows, and takes no room.
     """
     found = rows.select(*_filling(rows.schema), *fields)
-    return found if found.schema == _schema(fields) else found.cast(_schema(fields))
+    told = {name: found.schema[name] for name in fields if found.schema[name] == pl.Binary}
+    wanted = pl.Schema({**_schema(fields), **told})
+    return found if found.schema == wanted else found.cast(wanted)
 
 
 def empty(fields: Collection[str] = ()) -> pl.DataFrame:

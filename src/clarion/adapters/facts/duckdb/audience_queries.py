@@ -150,10 +150,11 @@ def _texts_only(cursor: duckdb.DuckDBPyConnection, field: Field, where: Mapping[
 
 
 def _shown(field: Field, bind: Bind, *, texts: bool) -> str:
-    """A field as JSON text; `texts` as `_texts_only` says."""
+    """A field as JSON text, or as octets where it is a text for everybody."""
+    if texts:
+        return f"encode({text_of(variant_of(field, Source.ROW, bind)).sql('duckdb')})"
     if field.kind is Kind.ANY:
         held = variant_of(field, Source.ROW, bind)
-        held = text_of(held) if texts else held
     else:
         held = column(field, Source.ROW)
     json = exp.Anonymous(this="to_json", expressions=[held])
