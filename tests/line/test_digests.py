@@ -11,8 +11,10 @@ from tests.line.conftest import Store
 from tests.line.test_caps import PEOPLE, everybody, plan_all, ports, rule
 
 from clarion.adapters.state.journal import PostgresJournal
+from clarion.adapters.state.messages import PostgresMessages
 from clarion.adapters.state.recipient_columns import decode
 from clarion.domain.handoffs import Recipients
+from clarion.domain.ids import UserId
 from clarion.ports.audience import AudiencePiece, AudienceScan
 from clarion.ports.messages import Target
 from clarion.stages.planning.ports import PlanningPorts
@@ -89,6 +91,33 @@ async def test_two_messages_become_one_for_whoever_wants_it_so(
     assert people == [row["id"] for row in wanting]
     assert {part.merge[0][0] for part in found if part.merge} == {"News (2)"}
     assert {part.merge[1][0] for part in found if part.merge} == {"Story 2\nStory 1"}
+
+
+async def test_a_message_and_the_digest_that_has_it_name_each_other(
+    planner: PlanningPorts, store: Store
+) -> None:
+    """For whoever has a part in it; for others neither says anything."""
+    messages = PostgresMessages(store.pool)
+    daily, other = [
+        UserId(await store.pool.fetchval("select min(id) from users where id % 2 = $1", rest))
+        for rest in (0, 1)
+    ]
+    await send(planner, store, 1, 2)
+    due = store.now + timedelta(hours=6)
+    ids = [everybody(store, number).message.id for number in (1, 2)]
+
+    waits = await messages.digest_parts(ids[0], daily)
+    assert (waits.due_at, waits.digest, list(waits.items)) == (due, None, [])
+
+    await planner.digests.open_due(due, at_once=10)
+    made = await store.pool.fetchval(
+        "select id::text from message where policy ->> 'digest' = 'true'"
+    )
+    for one in ids:
+        assert (await messages.digest_parts(one, daily)).digest == made
+        assert (await messages.digest_parts(one, other)).due_at is None
+    assert list((await messages.digest_parts(made, daily)).items) == ids
+    assert not (await messages.digest_parts(made, other)).items
 
 
 async def test_parts_go_with_the_digest_that_took_them(

@@ -10,7 +10,7 @@ import pytest
 from clarion.cli.exits import CommandError
 from clarion.cli.outcomes import by_network, reasons
 from clarion.cli.send_options import Content, Recipients, body
-from clarion.cli.trace import paragraph
+from clarion.cli.trace import digest_lines, paragraph
 
 
 def test_recipients_become_the_target() -> None:
@@ -143,3 +143,18 @@ def test_tables_add_up_what_the_api_counted() -> None:
     assert columns["all"] == ["2", "2"]
     assert columns["tried again"] == ["1", "0"]
     assert list(reasons(view).columns[2].cells) == ["3", "1"]
+
+
+def test_a_trace_tells_of_digests_in_both_directions() -> None:
+    """The message of its digest, the digest of its messages."""
+    due = "2026-12-24T18:00:00Z"
+    waits = {"digest": {"message": None, "due_at": due}, "digest_items": []}
+    taken = {"digest": {"message": "d", "due_at": due}, "digest_items": []}
+    assert digest_lines(waits) == [
+        "It waits for the digest that is due at 2026-12-24 18:00:00 UTC."
+    ]
+    assert digest_lines(taken) == ["It went into the digest d, due at 2026-12-24 18:00:00 UTC."]
+    assert digest_lines({"digest": None, "digest_items": ["a", "b"]}) == [
+        "The digest has 2 of their messages: a, b."
+    ]
+    assert digest_lines({"digest": None, "digest_items": []}) == []

@@ -1,6 +1,7 @@
 """From records to what the API shows of messages."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -8,6 +9,7 @@ import msgspec
 from clarion.api.deciding import decision_view
 from clarion.api.shapes.messages import (
     AttemptView,
+    DigestView,
     LaneName,
     MessageSummary,
     MessageView,
@@ -23,6 +25,7 @@ from clarion.domain.decided import Decided
 from clarion.domain.device import DeviceState
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
+from clarion.ports.digests import DigestParts
 from clarion.ports.facts import AttemptFact, MessageCounts, SignalFact
 from clarion.ports.messages import MessageRecord
 from clarion.ports.registry import DeviceRecord, PersonRecord
@@ -111,26 +114,36 @@ def summary(record: MessageRecord) -> MessageSummary:
     )
 
 
-def trace(
-    record: MessageRecord,
-    person: PersonRecord,
-    decided: Sequence[Decided],
-    attempts: Sequence[AttemptFact],
-    signals: Sequence[SignalFact],
-    devices: Sequence[DeviceRecord],
-) -> TraceView:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """What is known of one person's part in a message."""
+
+    decided: Sequence[Decided]
+    attempts: Sequence[AttemptFact]
+    signals: Sequence[SignalFact]
+    devices: Sequence[DeviceRecord]
+    digests: DigestParts
+
+
+def trace(record: MessageRecord, person: PersonRecord, part: Part) -> TraceView:
     """One person's part in a message."""
+    gathered = part.digests
     return TraceView(
         message=record.id,
         user=person.id,
         external_id=person.external_id,
         state=STATE_NAMES[record.state],
-        decisions=[decision_view(one) for one in decided],
-        attempts=[_attempt(fact) for fact in attempts],
+        decisions=[decision_view(one) for one in part.decided],
+        attempts=[_attempt(fact) for fact in part.attempts],
         signals=[
-            SignalView(at=signal.at, device=signal.device, what=signal.what) for signal in signals
+            SignalView(at=signal.at, device=signal.device, what=signal.what)
+            for signal in part.signals
         ],
-        devices=[_device(device) for device in devices],
+        devices=[_device(device) for device in part.devices],
+        digest=None
+        if gathered.due_at is None
+        else DigestView(message=gathered.digest, due_at=gathered.due_at),
+        digest_items=list(gathered.items),
     )
 
 

@@ -53,6 +53,8 @@ def show_trace(view: Json) -> None:
     OUT.print(escape(paragraph(view)), soft_wrap=True)
     for decision in view.get("decisions", ()):
         OUT.print(escape(decision["text"]), soft_wrap=True)
+    for line in digest_lines(view):
+        OUT.print(escape(line), soft_wrap=True)
     if not view["attempts"]:
         return
     table = Table("time (UTC)", "device", "network", "try", "outcome", "reason", "status", "said")
@@ -82,11 +84,28 @@ def paragraph(view: Json) -> str:
         )
     devices = {device["id"]: device for device in view["devices"]}
     final = [a for a in attempts if a["outcome"] is not None]
-    told = {a["device"]: _told(a["device"], view["signals"]) for a in final}
+    told = {a["device"]: _told(a["device"], view.get("signals", [])) for a in final}
     parts = [f"{_device(a, devices)}: {_ending(a, attempts)}{told[a['device']]}" for a in final]
     waiting = {a["device"] for a in attempts} - {a["device"] for a in final}
     parts += [f"device {device}: not finished yet, it is tried again" for device in sorted(waiting)]
     return f"{who}, message {view['message']} ({view['state']}). " + "; ".join(parts) + "."
+
+
+def digest_lines(view: Json) -> list[str]:
+    """Which digest the part is in, and what is in it if it is one."""
+    lines = []
+    digest = view.get("digest")
+    if digest is not None:
+        due = str(digest["due_at"]).replace("T", " ").replace("Z", " UTC")
+        lines.append(
+            f"It waits for the digest that is due at {due}."
+            if digest["message"] is None
+            else f"It went into the digest {digest['message']}, due at {due}."
+        )
+    items = view.get("digest_items", [])
+    if items:
+        lines.append(f"The digest has {len(items)} of their messages: {', '.join(items)}.")
+    return lines
 
 
 def _device(attempt: Json, devices: dict[int, Json]) -> str:

@@ -1,5 +1,6 @@
 """Messages that wait for a person's digest, and the digests that take them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -17,6 +18,18 @@ class Gathered:
     due_us: int
     """When the window of these people closes."""
     people: Int64s
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DigestParts:
+    """How a message and digests belong together, for one person."""
+
+    due_at: datetime | None
+    """When the digest is due that the person's part waits for, or was; None: none."""
+    digest: MessageId | None
+    """The message that took it; None: it waits."""
+    items: Sequence[MessageId]
+    """What is in this message, if it is a digest."""
 
 
 class DigestDesk(Protocol):

@@ -8,9 +8,10 @@ from typing import Protocol
 from clarion.domain.app_rules import Moment
 from clarion.domain.campaign import MessageInput, MessageState
 from clarion.domain.content import Json, Message
-from clarion.domain.ids import AppId, DeviceId, KeyId, MessageId
+from clarion.domain.ids import AppId, DeviceId, KeyId, MessageId, UserId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
+from clarion.ports.digests import DigestParts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,6 +133,13 @@ class Messages(Protocol):
         self, app: AppId, *, before: tuple[datetime, MessageId] | None, limit: int
     ) -> Sequence[MessageRecord]:
         """Newest first, those older than `before`."""
+        ...
+
+    async def digest_parts(self, message: MessageId, user: UserId) -> DigestParts:
+        """Which digest one person's part of a message is in, and what is in it if it is one.
+
+        It is known for as long as the digest's own message is kept.
+        """
         ...
 
     async def steer(

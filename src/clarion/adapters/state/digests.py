@@ -20,10 +20,10 @@ from clarion.adapters.state.statements import statements
 from clarion.domain.app_rules import Moment
 from clarion.domain.content import Content, Message
 from clarion.domain.handoffs import ShardToPlan
-from clarion.domain.ids import BUCKETS, AppId, MessageId
+from clarion.domain.ids import BUCKETS, AppId, MessageId, UserId
 from clarion.domain.lanes import Lane
 from clarion.domain.send_time import instant_us
-from clarion.ports.digests import Gathered
+from clarion.ports.digests import DigestParts, Gathered
 from clarion.ports.frequency import RANGE_BUCKETS
 from clarion.ports.messages import Target
 from clarion.ports.system import Chance
@@ -105,6 +105,23 @@ class PostgresDigestDesk:
             for row in rows
         ]
         return pl.concat(parts) if parts else pl.DataFrame(schema=ITEMS)
+
+
+async def parts_of(connection: asyncpg.Connection, message: MessageId, user: UserId) -> DigestParts:
+    """Which digest a person's part of a message is in, and what is in it if it is one."""
+    number = user % BUCKETS // RANGE_BUCKETS
+    waiting = await connection.fetch(_SQL["parts_of"], message, number)
+    taken = next((row for row in waiting if _has(row["people"], user)), None)
+    items = await connection.fetch(_SQL["parts_in"], message, number)
+    return DigestParts(
+        due_at=None if taken is None else taken["due_at"],
+        digest=None if taken is None or not taken["digest_id"] else MessageId(taken["digest_id"]),
+        items=[MessageId(row["message_id"]) for row in items if _has(row["people"], user)],
+    )
+
+
+def _has(people: bytes, user: UserId) -> bool:
+    return bool((np.frombuffer(people, "<i8") == user).any())
 
 
 async def gather(

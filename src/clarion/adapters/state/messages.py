@@ -7,13 +7,15 @@ from datetime import datetime
 import asyncpg
 import numpy as np
 
+from clarion.adapters.state.digests import parts_of
 from clarion.adapters.state.pool import reading, transaction
 from clarion.adapters.state.recipient_columns import decode, encode_recipients
 from clarion.adapters.state.statements import statements
 from clarion.adapters.state.throttle import spread_batches
 from clarion.domain.campaign import MESSAGE_TABLE, MessageInput, MessageState
-from clarion.domain.ids import AppId, MessageId
+from clarion.domain.ids import AppId, MessageId, UserId
 from clarion.domain.lanes import Lane
+from clarion.ports.digests import DigestParts
 from clarion.ports.messages import MessageRecord, TransitionRefusedError
 
 _SQL = statements("messages")
@@ -39,6 +41,11 @@ class PostgresMessages:
         async with reading(self._pool) as connection:
             rows = await connection.fetch(_SQL["page"], app, instant, message, limit)
         return [_record(row) for row in rows]
+
+    async def digest_parts(self, message: MessageId, user: UserId) -> DigestParts:
+        """See the port."""
+        async with reading(self._pool) as connection:
+            return await parts_of(connection, message, user)
 
     async def steer(
         self, app: AppId, message: MessageId, what: MessageInput, now: datetime

@@ -162,13 +162,15 @@ async def trace(api: Api, call: Exchange) -> Answer:
         person = await api.deps.people.get(record.app, ref)
     if person is None:
         raise not_found("user")
-    attempts = await api.deps.facts.trace(record.app, record.id, person.id, at_least_xid=record.xid)
-    decided = await api.deps.facts.decisions(
-        record.app, record.id, person.id, at_least_xid=record.xid
+    deps, theirs = api.deps, (record.app, record.id, person.id)
+    part = reporting.Part(
+        attempts=await deps.facts.trace(*theirs, at_least_xid=record.xid),
+        decided=await deps.facts.decisions(*theirs, at_least_xid=record.xid),
+        signals=await deps.facts.signals(*theirs),
+        devices=await deps.devices.of_person(record.app, person.id),
+        digests=await deps.messages.digest_parts(record.id, person.id),
     )
-    signals = await api.deps.facts.signals(record.app, record.id, person.id)
-    devices = await api.deps.devices.of_person(record.app, person.id)
-    return json_answer(reporting.trace(record, person, decided, attempts, signals, devices))
+    return json_answer(reporting.trace(record, person, part))
 
 
 async def cancel(api: Api, call: Exchange) -> Answer:

@@ -260,6 +260,14 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
     """What happened and what would have to change, in a paragraph."""
 
 
+class DigestView(msgspec.Struct, frozen=True, kw_only=True):
+    """The digest that the person's part is in."""
+
+    message: str | None
+    """The digest's own message; null: it waits until `due_at`."""
+    due_at: datetime
+
+
 class TraceView(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that was recorded of one person's part in a message."""
 
@@ -271,3 +279,7 @@ class TraceView(msgspec.Struct, frozen=True, kw_only=True):
     attempts: list[AttemptView]
     signals: list[SignalView]
     devices: list[TracedDevice]
+    digest: DigestView | None
+    """null: the part is not gathered."""
+    digest_items: list[str]
+    """Of a digest: the messages whose parts it has for the person."""

@@ -24,6 +24,9 @@ alter table gave_way add column gone bytea not null default ''::bytea;
 update gave_way set gone = people;
 create index gave_way_by_winner on gave_way (winner);
 
+-- Which digest took a person's part of a message.
+create index digest_item_by_message on digest_item (message_id);
+
 -- What every version of a segment said, those of removed ones too.
 create table segment_version (
     app_id     int not null references app,

@@ -29,6 +29,18 @@ where i.digest_id = $1::text::uuid and i.range = any ($2::smallint[])
   and m.state not in (4, 6)  -- withdrawn since
 order by i.id
 
+-- name: parts_of
+-- Whose part of a message waits, and the digest that took it.
+select people, due_at, digest_id::text as digest_id from digest_item
+where message_id = $1::text::uuid and range = $2
+
+-- name: parts_in
+-- Whose parts of which messages a digest has, in the order of the messages.
+select i.people, i.message_id::text as message_id
+from digest_item i join message m on m.id = i.message_id
+where i.digest_id = $1::text::uuid and i.range = $2 and m.state not in (4, 6)
+order by i.message_id
+
 -- name: drop_sent
 -- Parts whose digest was sent so long ago that its message is deleted.
 delete from digest_item where id in (
