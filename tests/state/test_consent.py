@@ -1,11 +1,13 @@
 """The ledger, and the bits that it comes to."""
 
 import asyncio
+import random
 from datetime import timedelta
 
 import asyncpg
 import polars as pl
 import pytest
+from tests.oracles.consent import derived
 from tests.state.conftest import NOW
 
 from clarion.adapters.state.consent import PostgresConsents
@@ -63,6 +65,34 @@ async def test_entries_and_bits_change_together(pool: Pool, app: AppId) -> None:
     found = await ledger.verify(app)
     assert (found.entries, found.broken_at) == (2, None)
     assert await ledger.drifted(app, limit=5) == []
+
+
+async def test_the_bits_are_what_the_ledger_comes_to(pool: Pool, app: AppId) -> None:
+    """Whatever was asked, in whatever batches: nobody's state says other than their entries."""
+    chance, ledger = random.Random(20_261_122), PostgresConsents(pool)  # noqa: S311  # no secret
+    asked = ("granted", "withdrawn", "provisional")
+    for batch in range(40):
+        rows = [
+            (
+                f"p{chance.randrange(12)}",
+                chance.choice(("marketing", "system", "transactional", "*")),
+                chance.choice(asked),
+                batch + chance.randrange(-30, 30),
+            )
+            for _ in range(chance.randrange(1, 9))
+        ]
+        await ledger.record(app, consents(*rows, how=chance.choice(tuple(How))), NOW)
+    entries = await pool.fetch(
+        "select user_id, slot, change from consent_ledger l join category c on c.id = category_id"
+        " where l.app_id = $1 order by number",
+        app,
+    )
+    said = derived((row["user_id"], row["slot"], Change(row["change"])) for row in entries)
+    stored = await pool.fetch("select id, granted, denied from users where app_id = $1", app)
+    assert len(entries) > 40
+    assert {r["id"]: (r["granted"], r["denied"]) for r in stored if r["granted"] | r["denied"]} == {
+        person: state for person, state in said.items() if any(state)
+    }
 
 
 async def test_of_one_batch_the_last_word_by_time_counts(pool: Pool, app: AppId) -> None:

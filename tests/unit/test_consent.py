@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import polars as pl
 import pytest
 
 from clarion.domain.category import BORN, Category, CategoryError, DefaultState, Kind
@@ -13,7 +12,6 @@ from clarion.domain.consent import (
     Erased,
     How,
     Personal,
-    derive,
     entry_hash,
     genesis,
     sendable,
@@ -131,16 +129,3 @@ def test_taking_out_exchanging_and_rewriting_show() -> None:
     changed = replace(entry, text="x")
     entries[1] = (changed, before, entry_hash(before, changed))
     assert verify(entries, before=genesis(7)).broken_at == 3
-
-
-def test_the_last_word_on_each_category_counts() -> None:
-    """A provisional yes is neither yes nor no."""
-    ledger = pl.DataFrame(
-        {
-            "number": [1, 2, 3, 4, 5, 6],
-            "user": [1, 1, 1, 2, 2, 3],
-            "slot": [0, 2, 0, 62, 2, 2],
-            "change": [1, 1, 2, 1, 2, 3],
-        }
-    )
-    assert derive(ledger.reverse()).rows() == [(1, 4, 1), (2, 1 << 62, 4), (3, 0, 0)]

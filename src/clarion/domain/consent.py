@@ -15,7 +15,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from clarion.domain.category import DefaultState, Kind
 from clarion.domain.handoffs import Int64s
@@ -202,32 +201,3 @@ def verify(
             return Verified(entries=count, head=head, broken_at=number + count, because=trouble)
         head, count = stored, count + 1
     return Verified(entries=count, head=head)
-
-
-STATES: Final = pl.Schema({"user": pl.Int64, "granted": pl.Int64, "denied": pl.Int64})
-
-
-def derive(entries: pl.DataFrame) -> pl.DataFrame:
-    """The state that a ledger comes to: each person's `granted` and `denied` bit sets.
-
-    The last entry of a person and category counts; a provisional one is neither yes nor no.
-
-    Args:
-        entries: `number`, `user`, `slot` (of the category) and `change` (`Change`), in any order.
-    """
-    last = entries.sort("number").unique(["user", "slot"], keep="last", maintain_order=True)
-    bits = np.left_shift(np.int64(1), last["slot"].to_numpy().astype(np.int64))
-    change = last["change"].to_numpy()
-    return (
-        pl.DataFrame(
-            {
-                "user": last["user"],
-                "granted": np.where(change == Change.GRANTED, bits, 0),
-                "denied": np.where(change == Change.WITHDRAWN, bits, 0),
-            },
-            schema=STATES,
-        )
-        .group_by("user")
-        .sum()  # one bit a row and category: the sum is the union
-        .sort("user")
-    )
