@@ -70,7 +70,7 @@ async def test_a_file_with_a_broken_block_is_damaged(
         await _run(pool, settings)
 
 
-@pytest.mark.parametrize("version", ["4", "1"])
+@pytest.mark.parametrize("version", ["5", "1"])
 async def test_another_schema_is_refused(
     pool: asyncpg.Pool, settings: OwnerSettings, version: str
 ) -> None:
@@ -79,7 +79,7 @@ async def test_another_schema_is_refused(
     with duckdb.connect(settings.path) as file:
         file.execute("update watermark set value = ? where name = 'schema'", [version])
 
-    with pytest.raises(FactsFileError, match=f"has schema {version}, this Clarion knows 3"):
+    with pytest.raises(FactsFileError, match=f"has schema {version}, this Clarion knows 4"):
         await _run(pool, settings)
 
 

@@ -147,7 +147,7 @@ class Line:
         """The same, as the columns have them."""
         with self.store.reading() as cursor:
             users = cursor.execute("select id, country from users order by id").fetchall()
-            devices = cursor.execute("select device from outcome order by device").fetchall()
+            devices = cursor.execute("select device from outcome_row order by device").fetchall()
         return users, [row[0] for row in devices]
 
 

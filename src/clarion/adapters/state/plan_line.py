@@ -29,6 +29,7 @@ from clarion.domain.ids import BUCKETS, AppId, CredentialId, MessageId
 from clarion.domain.lanes import Lane
 from clarion.domain.lateness import to_json as lateness_json
 from clarion.domain.network import Network
+from clarion.domain.outcome_runs import packed
 from clarion.domain.send_time import instant_us
 from clarion.ports.messages import Target
 from clarion.ports.plan_line import (
@@ -320,7 +321,7 @@ def chunk_values(key: str, chunk: BatchSent) -> tuple[object, ...]:
         chunk.app,
         int(chunk.kind),
         list(chunk.messages),
-        chunk.rows.tobytes(),
+        packed(chunk.rows),
         list(chunk.notes),
         provider_ids if chunk.provider_ids else None,
     )

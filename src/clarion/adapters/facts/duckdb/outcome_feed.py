@@ -14,15 +14,17 @@ import orjson
 
 from clarion.adapters.facts.duckdb.decision_feed import append_decisions
 from clarion.adapters.facts.duckdb.halves import halves
+from clarion.adapters.facts.duckdb.outcome_run_feed import append_runs
 from clarion.adapters.facts.duckdb.snapshot import Snapshot
 from clarion.adapters.facts.duckdb.statements import FEED
 from clarion.adapters.facts.duckdb.store import FactsStore, set_watermark
 from clarion.adapters.facts.duckdb.threads import Threads
 from clarion.domain.handoffs import OUTCOME_ROW, ChunkKind
+from clarion.domain.outcome_runs import is_run, unpacked
 
-CHUNKS: Final = 256
+CHUNKS: Final = 1024
 OCTETS: Final = 6 * 1024 * 1024
-"""A page: so many chunks, or so many octets of rows (36 an outcome)."""
+"""A page: so many chunks, or so many octets of rows (8 to 36 an outcome)."""
 
 _INSERT = """
 insert into outcome
@@ -61,12 +63,13 @@ class OutcomeFeed:
     def _append(self, page: Sequence[asyncpg.Record], place: Snapshot) -> None:
         """Append a page and move the watermark, in one transaction."""
         chunks = [chunk for chunk in page if chunk["kind"] != ChunkKind.DECIDED]
-        columns = _columns(chunks)
+        columns = _columns([chunk for chunk in chunks if not is_run(chunk["rows"])])
         with self.store.writing() as cursor:
             if len(columns["device"]):
                 cursor.register("columns", columns)
                 cursor.execute(_INSERT)
                 cursor.unregister("columns")
+            append_runs(cursor, [chunk for chunk in chunks if is_run(chunk["rows"])])
             _append_words(cursor, chunks)
             append_decisions(cursor, [c for c in page if c["kind"] == ChunkKind.DECIDED])
             set_watermark(cursor, "outcomes", str(place))
@@ -151,7 +154,7 @@ def _append_words(cursor: duckdb.DuckDBPyConnection, chunks: Sequence[asyncpg.Re
 
 
 def _named(chunk: asyncpg.Record) -> list[tuple[int, int, int, int, str]]:
-    rows = np.frombuffer(chunk["rows"], OUTCOME_ROW)
+    rows = unpacked(chunk["rows"])
     named = []
     for place, name in orjson.loads(chunk["provider_ids"]).items():
         row = rows[int(place)]

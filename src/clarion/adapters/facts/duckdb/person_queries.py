@@ -14,12 +14,50 @@ COUNTED: Final = "outcome"
 """Reports count its rows, so they stay; they are cut loose from the person and the device."""
 TRIES: Final = 5
 
+_NEWEST_OUTCOMES: Final = """
+select * exclude (first_user, last_user) from outcome_row
+where app = $app and user_id = $user and $user between first_user and last_user
+order by at_us desc limit $limit
+"""
+_PROVIDER_IDS: Final = """
+delete from provider_id where (message_high, message_low, device, attempt) in (
+    select message_high, message_low, device, attempt from outcome_row
+    where app = $app and user_id = $user and $user between first_user and last_user
+)
+"""
+_NOTES: Final = """
+delete from note where id in (
+    select note from outcome where app = $app and user_id = $user and note > 0
+)
+"""
+_IN_RUNS: Final = """
+app = $app and $user between first_user and last_user
+and list_contains(users, ($user - first_user)::uinteger)
+"""
+_OUT_OF_RUNS: Final = f"""
+insert into outcome by name
+select * exclude (size, first_device, first_user, last_user, devices, users, who, note),
+       0 as device, 0 as user_id, 0 as note
+from (select *, unnest(users) as who from outcome_run where {_IN_RUNS})
+where who = ($user - first_user)::uinteger
+"""  # noqa: S608  # our own text
+_SHORTER_RUNS: Final = f"""
+update outcome_run
+set devices = list_transform(
+        list_filter(list_zip(devices, users), lambda p: p[2] <> ($user - first_user)::uinteger),
+        lambda p: p[1]),
+    users = list_filter(users, lambda who: who <> ($user - first_user)::uinteger),
+    size = len(list_filter(users, lambda who: who <> ($user - first_user)::uinteger))
+where {_IN_RUNS}
+"""  # noqa: S608  # our own text
+
 
 def _tables(cursor: duckdb.DuckDBPyConnection) -> Sequence[str]:
     """Tables whose rows are about a person, whatever a later version adds."""
     rows = cursor.execute(
-        "select table_name from information_schema.columns where column_name = 'user_id' "
-        "and table_schema = 'main' and table_catalog = current_database() order by table_name"
+        "select table_name from duckdb_columns() semi join duckdb_tables() using (table_oid) "
+        "where column_name = 'user_id' and database_name = current_database() "
+        "and schema_name = 'main' order by table_name"
     ).fetchall()
     return [str(name) for (name,) in rows if name not in FED]
 
@@ -32,8 +70,11 @@ def about(
     with store.reading() as cursor:
         for table in _tables(cursor):
             found = cursor.execute(
-                f"from {table} where app = ? and user_id = ? order by at_us desc limit ?",
-                [app, user, limit],
+                _NEWEST_OUTCOMES
+                if table == COUNTED
+                else f"from {table} where app = $app and user_id = $user "
+                "order by at_us desc limit $limit",
+                {"app": app, "user": user, "limit": limit},
             )
             names = [column[0] for column in found.description]
             told[table] = [
@@ -63,30 +104,23 @@ def erase(store: FactsStore, *, app: int, user: int) -> Mapping[str, int]:
 
 def _erase(store: FactsStore, app: int, user: int) -> Mapping[str, int]:
     removed: dict[str, int] = {}
-    mine = [app, user]
+    mine = {"app": app, "user": user}
     with store.writing() as cursor:
-        named = (
-            "(message_high, message_low, device, attempt) in (select message_high, message_low, "
-            "device, attempt from outcome where app = ? and user_id = ?)"
-        )
-        removed["provider_id"] = _rows(cursor, f"delete from provider_id where {named}", mine)  # noqa: S608  # our own text
-        removed["note"] = _rows(
-            cursor,
-            "delete from note where id in "
-            "(select note from outcome where app = ? and user_id = ? and note > 0)",
-            mine,
-        )
+        removed["provider_id"] = _rows(cursor, _PROVIDER_IDS, mine)
+        removed["note"] = _rows(cursor, _NOTES, mine)
         for table in _tables(cursor):
             verb = (
                 f"update {table} set user_id = 0, device = 0, note = 0"  # noqa: S608  # our own names
                 if table == COUNTED
                 else f"delete from {table}"  # noqa: S608  # our own names
             )
-            removed[table] = _rows(cursor, f"{verb} where app = ? and user_id = ?", mine)
+            removed[table] = _rows(cursor, f"{verb} where app = $app and user_id = $user", mine)
+        removed[COUNTED] += _rows(cursor, _OUT_OF_RUNS, mine)
+        cursor.execute(_SHORTER_RUNS, mine)
         removed["decision"] = decision_queries.erase(cursor, app=app, user=user)
     return removed
 
 
-def _rows(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[int]) -> int:
-    row = cursor.execute(sql, list(parameters)).fetchone()
+def _rows(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, int]) -> int:
+    row = cursor.execute(sql, dict(parameters)).fetchone()
     return 0 if row is None else int(row[0])

@@ -8,30 +8,34 @@ from clarion.adapters.facts.duckdb.store import FactsStore
 _MINE: Final = "app = $app and message_high = $high and message_low = $low"
 
 _COUNTS: Final = f"""
-select network, outcome, reason, count(*) as n
-from outcome where {_MINE} and outcome <> 0
+select network, outcome, reason, sum(size)::bigint as n
+from (select network, outcome, reason, 1 as size from outcome where {_MINE}
+      union all
+      select network, outcome, reason, size from outcome_run where {_MINE})
+where outcome <> 0
 group by all order by all
 """
 
 _SPAN: Final = f"""
 select min(at_us), max(at_us),
        quantile_disc(at_us, [0.5, 0.9, 0.95, 0.99]) filter (outcome <> 0 and status > 0)
-from outcome where {_MINE}
+from outcome_row where {_MINE}
 """
 
 _RETRIED: Final = f"""
 select network, count(distinct device) as n
-from outcome where {_MINE} and (attempt > 0 or (outcome = 0 and reason not between 131 and 139))
+from outcome_row where {_MINE} and (attempt > 0 or (outcome = 0 and reason not between 131 and 139))
 group by network order by network
 """
 
 _TRACE: Final = """
 select o.device, o.network, o.at_us, o.attempt, o.outcome, o.reason, o.status, n.words, p.id
-from outcome o
+from outcome_row o
 left join note n on n.id = o.note
 left join provider_id p on p.message_high = o.message_high and p.message_low = o.message_low
                        and p.device = o.device and p.attempt = o.attempt
 where o.app = $app and o.message_high = $high and o.message_low = $low and o.user_id = $user
+      and $user between o.first_user and o.last_user
 order by o.at_us, o.device, o.attempt
 """
 
@@ -43,12 +47,12 @@ order by at_us, kind, device
 
 _RATE: Final = f"""
 select at_us // 1000000 as second, count(*) as n
-from outcome where {_MINE} and outcome <> 0
+from outcome_row where {_MINE} and outcome <> 0
 group by second order by second
 """
 
 _DOUBLED: Final = f"""
-select device, user_id, count(*) as n from outcome
+select device, user_id, count(*) as n from outcome_row
 where {_MINE} and outcome <> 0 and device <> 0
 group by all having n > 1 limit 100
 """
@@ -103,4 +107,6 @@ def sizes(store: FactsStore) -> dict[str, int]:
         for table in ("users", "device", "outcome"):
             row = cursor.execute(f"select count(*) from {table}").fetchone()  # our own names
             found[table] = 0 if row is None else int(row[0])
+        row = cursor.execute("select coalesce(sum(size), 0) from outcome_run").fetchone()
+        found["outcome"] += 0 if row is None else int(row[0])
     return found

@@ -74,6 +74,40 @@ create table if not exists outcome (
     note         ubigint
 );
 
+-- The same of many at once: recipients of one chunk whose rows differ by device and user alone,
+-- which are offsets from the smallest. Most outcomes are here: two columns instead of thirteen.
+create table if not exists outcome_run (
+    app          integer,
+    message_high ubigint,
+    message_low  ubigint,
+    at_us        bigint,
+    reason       usmallint,
+    status       usmallint,
+    outcome      utinyint,
+    network      utinyint,
+    attempt      utinyint,
+    verdict      utinyint,
+    note         ubigint,
+    size         uinteger,
+    first_device bigint,
+    first_user   bigint,
+    last_user    bigint,
+    devices      uinteger[],
+    users        uinteger[]
+);
+
+-- Every outcome as a row. Who asks for one person says so of first_user and last_user too: the
+-- other runs are not opened then.
+create or replace view outcome_row as
+select app, message_high, message_low, device, user_id, at_us, reason, status, outcome, network,
+       attempt, verdict, note, user_id as first_user, user_id as last_user
+from outcome
+union all
+select app, message_high, message_low, first_device + unnest(devices) as device,
+       first_user + unnest(users) as user_id, at_us, reason, status, outcome, network, attempt,
+       verdict, note, first_user, last_user
+from outcome_run;
+
 -- The networks' own words; id = chunk's id * 65536 + place in the chunk.
 create table if not exists note (id ubigint, words varchar);
 

@@ -12,9 +12,11 @@ import duckdb
 from clarion.adapters.facts.duckdb.snapshot import NOTHING, Snapshot
 from clarion.ports.store import FactsFileError
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 AUDIENCE_ANEW: Final = 2
 """A file of this version keeps its outcomes; its audience is read anew from the state store."""
+ONLY_MORE: Final = 3
+"""A file of this version lacks tables, and is right otherwise."""
 _DEVICE_OF_ENGAGEMENT: Final = "alter table engagement add column if not exists device bigint"
 """A file from before has no such column; whoever does not know it reads and writes beside it."""
 _HOLDER = re.compile(r"PID (\d+)")
@@ -141,16 +143,15 @@ def _check_version(store: FactsStore, path: Path) -> None:
     with store.reading() as cursor:
         made = cursor.execute("select count(*) from duckdb_tables()").fetchone()
     version = None if made == (0,) else store.watermark("schema")
-    if made == (0,) or version == str(AUDIENCE_ANEW):
+    if made == (0,) or version in {str(AUDIENCE_ANEW), str(ONLY_MORE)}:
         text = files("clarion.adapters.facts.duckdb").joinpath("schema.sql").read_text("utf-8")
         with store.writing() as cursor:
-            if version is not None:
+            if version == str(AUDIENCE_ANEW):
                 cursor.execute("drop table users; drop table device")
                 cursor.execute("delete from watermark where name = 'registry'")
             cursor.execute(text)
             set_watermark(cursor, "schema", str(SCHEMA_VERSION))
-        return
-    if version != str(SCHEMA_VERSION):
+    elif version != str(SCHEMA_VERSION):
         raise FactsFileError(
             f"{path} has schema {version}, this Clarion knows {SCHEMA_VERSION}: it was written by "
             "another version; run that one, or point data.dir elsewhere"
