@@ -1,14 +1,13 @@
 """From decisions to batches: one network, one instant and one loudness each."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import count, takewhile
-from typing import Any
 
 import polars as pl
 
 from clarion.domain.content import Message
-from clarion.domain.decision_row import Action, Decisions, Inputs
+from clarion.domain.decision_row import Decisions, Inputs
 from clarion.domain.handoffs import Int64s, Lateness, merge_column
 from clarion.domain.ids import CredentialId
 from clarion.domain.intervals import NEVER
@@ -18,12 +17,11 @@ from clarion.domain.network import Network
 from clarion.domain.send_time import instant
 from clarion.domain.silence import silenced
 from clarion.ports.plan_line import ClaimedShard, PlannedBatch
-from clarion.stages.planning.writing import Written
+from clarion.stages.planning.kinds import kinds_of
+from clarion.stages.planning.writing import TOLD, Written
 
 BATCH_RECIPIENTS = {lane: 4 * CHUNK_RECIPIENTS[lane] for lane in Lane}
 """A batch is four chunks: small enough to share among senders, large enough to amortise."""
-
-_SENT = ("device", "user", "network", "registered_us", "environment", "token", "keys", "message")
 
 
 def cut(
@@ -38,10 +36,7 @@ def cut(
     going = written.place
     if not len(going):
         return []
-    keyed = _sent(written.rows).with_columns(
-        pl.Series("run_us", _run_us(said, going)),
-        pl.Series("silent", said.silent[going]),
-    )
+    rows = _told(written.rows)
     open_until_us = said.open_until_us[going]
     lateness: Lateness | None = None
     if (open_until_us != NEVER).any():
@@ -49,45 +44,38 @@ def cut(
         lateness, kind = lateness_of(
             claimed.policy, read.zone_names, read.persons, columns, open_until_us
         )
-        keyed = keyed.with_columns(
-            pl.Series("quiet", kind), pl.Series("open_until_us", open_until_us)
-        )
+        rows = rows.with_columns(pl.Series("quiet", kind))
     batches: list[PlannedBatch] = []
-    for (code, run_us, silent), part in _kinds(keyed):
-        network, run_at = Network(code), instant(run_us) if run_us else None
-        size = _size(claimed)
-        for start in range(0, len(part), size):
-            rows = part.slice(start, size)
+    size = _size(claimed)
+    for kind_of in kinds_of(read, said, going):
+        content = _content(claimed.message, written.variants, silent=kind_of.silent)
+        for start in range(kind_of.low, kind_of.high, size):
+            length = min(size, kind_of.high - start)
             batches.append(
                 PlannedBatch(
                     key=f"{claimed.shard.message}:{claimed.shard.low}:{len(batches)}",
-                    network=network,
-                    credential=credentials[network],
+                    network=kind_of.network,
+                    credential=credentials[kind_of.network],
                     planned_xid=xid,
-                    rows=rows,
-                    lateness=_closing(lateness, rows),
-                    run_at=run_at,
-                    content=_content(claimed.message, written.variants, silent=silent),
+                    rows=rows.slice(start, length),
+                    lateness=_closing(lateness, open_until_us[start : start + length]),
+                    run_at=instant(kind_of.run_us) if kind_of.run_us else None,
+                    content=content,
                 )
             )
     return batches
 
 
-def _sent(rows: pl.DataFrame) -> pl.DataFrame:
-    """The columns that senders are told.
+def _told(rows: pl.DataFrame) -> pl.DataFrame:
+    """The columns that senders are told, but for the network, which a batch has as a whole.
 
-    What was decided by and what words were made of stays behind, before rows are sorted into kinds.
+    Where nobody has keys, there is no column of them.
     """
     merge = takewhile(rows.columns.__contains__, map(merge_column, count()))
-    return rows.select(*(name for name in _SENT if name in rows.columns), *merge)
-
-
-def _kinds(rows: pl.DataFrame) -> Iterable[tuple[tuple[Any, ...], pl.DataFrame]]:
-    """The rows of each network, instant and loudness; mostly there is but one of each."""
-    names = ("network", "run_us", "silent")
-    if all(rows[name].min() == rows[name].max() for name in names):
-        return [(rows.select(names).row(0), rows)]
-    return rows.partition_by(*names, as_dict=True, maintain_order=True).items()
+    names = [name for name in (*TOLD, "message") if name in rows.columns and name != "network"]
+    if rows["keys"].null_count() == len(rows):
+        names.remove("keys")
+    return rows.select(*names, *merge).rechunk()
 
 
 def _size(claimed: ClaimedShard) -> int:
@@ -96,11 +84,9 @@ def _size(claimed: ClaimedShard) -> int:
     return most if claimed.per_minute is None else max(1, min(most, claimed.per_minute // 6))
 
 
-def _closing(lateness: Lateness | None, rows: pl.DataFrame) -> Lateness | None:
+def _closing(lateness: Lateness | None, open_until_us: Int64s) -> Lateness | None:
     """The same quiet hours, and when they begin for the first of some rows."""
-    if lateness is None:
-        return None
-    return replace(lateness, open_until=closing(rows["open_until_us"].to_numpy()))
+    return None if lateness is None else replace(lateness, open_until=closing(open_until_us))
 
 
 def _content(
@@ -109,10 +95,3 @@ def _content(
     if not silent:
         return variants
     return [silenced(variant) for variant in variants or (message,)]
-
-
-def _run_us(said: Decisions, going: Int64s) -> Int64s:
-    """When each row is sent, 0 for at once."""
-    run_us = said.send_us[going]
-    run_us[said.action[going] == Action.SEND] = 0
-    return run_us

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,10 @@ from clarion.domain.handoffs import Int64s, UInt16s
 from clarion.domain.intervals import NEVER
 from clarion.domain.outcome import Reason
 from clarion.ports.rendering import Moment, PreparedContent
+from clarion.stages.planning.kinds import in_kinds
+
+TOLD: Final = ("device", "user", "network", "registered_us", "environment", "token", "keys")
+"""What senders are told of a device; all else that was decided by stays behind."""
 
 
 class WordsMissingError(Exception):
@@ -31,10 +36,11 @@ class WordsMissingError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Written:
-    """Rows that are sent to, with the words they get."""
+    """Rows that are sent to, with the words they get, in the order of `kinds.in_kinds`."""
 
     rows: pl.DataFrame
-    """Columns of the audience; `message` and merge columns where the words differ."""
+    """Columns of the audience that senders are told; `message` and merge columns where the words
+    differ."""
     place: Int64s
     """Of each row, its place among the rows that were decided about."""
     variants: Sequence[Message] | None
@@ -59,9 +65,11 @@ def write(
     Raises:
         WordsMissingError: a variable is missing for somebody, and the message minds.
     """
-    going = _going(said)
+    going = in_kinds(read, said)
     variant = np.zeros(len(rows), np.uint16)
-    chosen = rows if len(going) == len(rows) else rows[going]
+    read_by = () if words is None else ("language", *words.fields)
+    wanted = dict.fromkeys((*TOLD, *read_by))
+    chosen = rows.select(name for name in wanted if name in rows.columns)[going]
     if words is None or not len(going):
         return Written(rows=chosen, place=going, variants=None, variant=variant)
     moment = Moment(now=now, zone=read.zone[going], zones=read.zone_names)
@@ -74,10 +82,6 @@ def write(
     fine = ~(rendered.missing | rendered.failed)
     kept = rendered.rows if fine.all() else rendered.rows.filter(fine)
     return Written(rows=kept, place=going[fine], variants=words.variants, variant=variant)
-
-
-def _going(said: Decisions) -> Int64s:
-    return np.flatnonzero((said.action == Action.SEND) | (said.action == Action.HOLD))
 
 
 def _leave_out(said: Decisions, rows: Int64s, why: Reason) -> None:
