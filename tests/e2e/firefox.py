@@ -21,14 +21,14 @@ def program() -> str | None:
     return next(filter(None, map(shutil.which, PROGRAMS)), None)
 
 
-def preferences(server_url: str) -> Mapping[str, str | int | bool]:
+def preferences(server_url: str, permission: int = 1) -> Mapping[str, str | int | bool]:
     """What makes it use another push service, and what keeps it quiet."""
     return {
         "dom.push.serverURL": server_url,
         "dom.push.testing.allowInsecureServerURL": True,
         "dom.push.connection.enabled": True,
         "dom.push.retryBaseInterval": 500,
-        "permissions.default.desktop-notification": 1,
+        "permissions.default.desktop-notification": permission,
         "marionette.port": 0,
         "network.manage-offline-status": False,
         "browser.shell.checkDefaultBrowser": False,
@@ -86,15 +86,46 @@ class Firefox:
             raise RuntimeError(value["error"])
         return value
 
+    async def open(self, url: str) -> str:
+        """A new tab on an address, which is looked at from now on; its handle."""
+        handle = str((await self.command("WebDriver:NewWindow", type="tab"))["handle"])
+        await self.look(handle)
+        await self.command("WebDriver:Navigate", url=url)
+        return handle
+
+    async def look(self, handle: str) -> None:
+        """Look at a tab; commands go there."""
+        await self.command("WebDriver:SwitchToWindow", handle=handle)
+
+    async def chrome(self, script: str) -> Any:  # noqa: ANN401  JSON of any shape
+        """Run a function's body in the browser itself, where the person's hand is."""
+        await self.command("Marionette:SetContext", value="chrome")
+        try:
+            result = await self.command("WebDriver:ExecuteScript", script=script, args=[])
+        finally:
+            await self.command("Marionette:SetContext", value="content")
+        return result["value"]
+
+    async def click(self, script: str) -> None:
+        """A trusted click on the element that a function's body gives, also in a shadow tree."""
+        found = await self.command("WebDriver:ExecuteScript", script=script, args=[])
+        (element,) = found["value"].values()
+        await self.command("WebDriver:ElementClick", id=element)
+
 
 @asynccontextmanager
-async def firefox(profile: Path, server_url: str, dbus_address: str) -> AsyncIterator[Firefox]:
-    """Start it on a profile, which keeps its subscriptions from one start to the next."""
+async def firefox(
+    profile: Path, server_url: str, dbus_address: str, *, permission: int = 1
+) -> AsyncIterator[Firefox]:
+    """Start it on a profile, which keeps its subscriptions from one start to the next.
+
+    `permission` to show notifications, of every site: 0 is to be asked, 1 given, 2 refused.
+    """
     found = program()
     assert found is not None
     lines = [
         f"user_pref({orjson.dumps(name).decode()}, {orjson.dumps(value).decode()});"
-        for name, value in preferences(server_url).items()
+        for name, value in preferences(server_url, permission).items()
     ]
     port_file = _prepare(profile, "\n".join(lines))
     process = await asyncio.create_subprocess_exec(

@@ -101,6 +101,17 @@ class Platform:
             found: Any = (await http.get("/v1/prompts")).json()
         return {(one["version"], one["what"]): one["times"] for one in found["versions"]}
 
+    async def counted(self, table: str, wanted: int) -> None:
+        """Wait until a table has so many rows."""
+        found = None
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while found != wanted:
+                    found = await self.database.fetchval(f"select count(*) from {table}")  # noqa: S608
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(f"{table} has {found} rows, not {wanted}") from None
+
     async def emptied(self) -> None:
         """What earlier tests left is gone."""
         for table in ("event", "prompt_event", "device", "push_message", "push_subscription"):
