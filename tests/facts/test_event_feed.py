@@ -92,11 +92,11 @@ async def test_events_arrive_once_page_by_page(
     for _ in range(5):
         await add(connection, 60)
     async with looking(connection) as now:
-        assert await feed.follow(connection, now) == 300
-        assert await feed.follow(connection, now) == 0
+        assert await feed.follow(connection, now) == (300, True)
+        assert await feed.follow(connection, now) == (0, True)
     await add(connection, 1)
     async with looking(connection) as now:
-        assert await feed.follow(connection, now) == 1
+        assert await feed.follow(connection, now) == (1, True)
 
     told = "select count(*), count(distinct user_id), sum(value), max(at_us) from event"
     at_us = int(NOW.timestamp() * 1e6)
@@ -106,6 +106,20 @@ async def test_events_arrive_once_page_by_page(
     )
     assert rows(store, told) == [('a "b", c', 7, True)]
     assert not list(feed.folder.glob("*.csv"))
+
+
+async def test_a_pass_that_has_had_enough_leaves_the_rest_to_the_next(
+    connection: asyncpg.Connection, feed: EventFeed, store: FactsStore
+) -> None:
+    """It ends after a page, and says that it was not all."""
+    for _ in range(5):
+        await add(connection, 60)
+    async with looking(connection) as now:
+        assert await feed.follow(connection, now, lambda: True) == (120, False)
+    async with looking(connection) as now:
+        assert await feed.follow(connection, now) == (180, True)
+
+    assert rows(store, "select count(*) from event") == [(300,)]
 
 
 async def test_what_people_did_with_messages_is_engagement(
@@ -190,7 +204,7 @@ async def test_a_page_that_was_not_committed_comes_again(
         cursor.execute("alter table hidden rename to engagement")
     after = EventFeed(store=store, folder=short_dir, threads=threads)
     async with looking(connection) as now:
-        assert await after.follow(connection, now) == 10
+        assert await after.follow(connection, now) == (10, True)
 
     assert rows(store, "select count(*) from event") == [(9,)]
     assert rows(store, "select count(*) from engagement") == [(1,)]

@@ -4,6 +4,7 @@ A page is a transaction that moves the watermark too, so a crash repeats and los
 people did with messages becomes rows of `engagement`, all else rows of `event`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -19,7 +20,7 @@ from clarion.adapters.facts.duckdb.threads import Threads
 from clarion.adapters.state.statements import named
 from clarion.domain.event import ENGAGEMENTS, RECEIVED
 
-PAGE_ROWS: Final = 100_000
+PAGE_ROWS: Final = 50_000
 BULK_ROWS: Final = 20_000
 """A page of so many rows is worth being sorted for those who look for a name."""
 
@@ -109,14 +110,30 @@ class EventFeed:
         """The file of the page that is on its way."""
         return self.folder / "events-page.csv"
 
-    async def follow(self, connection: asyncpg.Connection, now: Snapshot) -> int:
-        """Take in what arrived, within the caller's REPEATABLE READ; how many rows that was."""
+    async def follow(
+        self,
+        connection: asyncpg.Connection,
+        now: Snapshot,
+        enough: Callable[[], bool] = lambda: False,
+    ) -> tuple[int, bool]:
+        """Take in what arrived, within the caller's REPEATABLE READ, page by page.
+
+        Args:
+            connection: to the state store.
+            now: its snapshot.
+            enough: asked after each page; where it says so, the rest is left to the next pass.
+
+        Returns:
+            How many rows that was, and whether it was all.
+        """
         taken = 0
         while True:
             rows = await self._page(connection, now)
             taken += rows
             if rows < self.page_rows:
-                return taken
+                return taken, True
+            if enough():
+                return taken, False
 
     async def _page(self, connection: asyncpg.Connection, now: Snapshot) -> int:
         page = _Page(path=self.page)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import asyncpg
@@ -14,6 +15,7 @@ import duckdb
 
 from clarion.adapters.facts.duckdb.answering import serve_asker
 from clarion.adapters.facts.duckdb.event_feed import EventFeed
+from clarion.adapters.facts.duckdb.merging import leave_parts, merge_parts
 from clarion.adapters.facts.duckdb.outcome_feed import OutcomeFeed
 from clarion.adapters.facts.duckdb.registry_feed import RegistryFeed, sweep_pages
 from clarion.adapters.facts.duckdb.settings import OwnerSettings
@@ -31,9 +33,14 @@ from clarion.telemetry.names import LogEvent, Metric
 _log = logging.getLogger(__name__)
 
 STORE_PAUSE_S: Final = 0.5
-FOLLOW_EVERY_S: Final = 0.5
-"""The audience and the events are never older: the look costs next to nothing."""
+FOLLOW_EVERY_S: Final = 0.25
+"""From the beginning of a pass to that of the next: where a pass takes longer, the next one follows
+at once."""
+EVENTS_FOR_S: Final = 0.5
+"""After so long a pass leaves the events that it has not reached to the next."""
 TIDY_EVERY_S: Final = 60.0
+MERGE_EVERY_S: Final = 120.0
+"""How long parts of tables may wait for a quiet moment in which they are merged."""
 DROP_AT_ONCE: Final = 2000
 
 
@@ -60,7 +67,11 @@ class Owner:
     outcomes_awaited: int = 0
     """Who waits for outcomes: they are taken in with the next pass, due or not."""
     outcomes_at: float = -math.inf
-    """When they were taken in last; by the monotonic clock."""
+    """When the last of them had been taken in; by the monotonic clock."""
+    parted: bool = False
+    """Something came in since the parts of tables were merged."""
+    merged_at: float = -math.inf
+    """When that was last; by the monotonic clock."""
     rebuilds_wanted: int = 0
     rebuilds_done: int = 0
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
@@ -118,15 +129,17 @@ class Owner:
             async with self.advanced:
                 self.registry_seen, self.rebuilds_done = now, anew
                 self.advanced.notify_all()
-            events = await self.events.follow(connection, now)
-            self.events_seen = now
-            self.tell_lag(looked_at)
+            events, all_in = await self.events.follow(
+                connection, now, lambda: self.clock.monotonic() - looked_at > EVENTS_FOR_S
+            )
+            self.events_seen = now if all_in else self.events_seen
+            self.tell_lag(looked_at if all_in else None)
             due = looked_at - self.outcomes_at >= self.settings.drain_every_s
             if not due and not self.outcomes_awaited:
                 return True
             chunks = await self.outcomes.follow(connection, now)
             async with self.advanced:
-                self.outcomes_seen, self.outcomes_at = now, looked_at
+                self.outcomes_seen, self.outcomes_at = now, self.clock.monotonic()
                 self.advanced.notify_all()
         return bool(changed or events or chunks)
 
@@ -178,10 +191,16 @@ class Owner:
         day = (now - settings.keep_events - timedelta(days=1)).date()
         await self.events.drop_days(connection, day)
 
-    async def tidy(self) -> None:
-        """In a quiet moment, sort what came in piecemeal."""
-        if self.registry.is_loose():
+    async def tidy(self, *, quiet: bool) -> None:
+        """Sort what came in piecemeal, and merge it, when nobody waits; merge it now and then."""
+        self.parted = self.parted or not quiet
+        since = self.clock.monotonic() - self.merged_at
+        if quiet and self.registry.is_loose():
             await self.registry.sort()
+            since = math.inf
+        if self.parted and since > (TIDY_EVERY_S if quiet else MERGE_EVERY_S):
+            await self.threads.run(partial(merge_parts, self.store))
+            self.parted, self.merged_at = False, self.clock.monotonic()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer an asker until it goes, or until we do."""
@@ -219,6 +238,7 @@ async def run_owner(
     """
     settings.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = open_store(settings.path, memory_mib=settings.memory_mib, threads=settings.threads)
+    leave_parts(store)
     sweep_pages(settings.path.parent)  # after the file was opened: now they are nobody's
     threads = Threads()
     owner = Owner(
@@ -262,7 +282,9 @@ async def _until(stop: asyncio.Event, work: Awaitable[None]) -> None:
 
 async def _follow_for_ever(owner: Owner, pool: asyncpg.Pool) -> None:
     tidied = owner.clock.monotonic()
+    owner.merged_at = tidied
     while True:
+        began = owner.clock.monotonic()
         owner.wanted.clear()  # before the pass: who asks during it is answered by the next
         try:
             async with reading(pool) as connection:
@@ -275,8 +297,8 @@ async def _follow_for_ever(owner: Owner, pool: asyncpg.Pool) -> None:
             log(_log, logging.WARNING, LogEvent.STORE_UNAVAILABLE, cause=str(error))
             await owner.clock.sleep(STORE_PAUSE_S)
             continue
-        if not busy:
-            await owner.tidy()
+        await owner.tidy(quiet=not busy)
+        pause = min(FOLLOW_EVERY_S, owner.settings.drain_every_s)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(FOLLOW_EVERY_S, owner.settings.drain_every_s)):
+            async with asyncio.timeout(began + pause - owner.clock.monotonic()):
                 await owner.wanted.wait()
