@@ -20,10 +20,10 @@ from clarion.domain.frequency import (
     cap_from,
     cap_json,
     loads,
-    placed,
 )
 from clarion.domain.intervals import NEVER
 from clarion.domain.periods import Period
+from clarion.domain.row_of import placed
 from clarion.domain.zones import DAY_US, HOUR_US, ZoneTable
 
 NAMES = ("Europe/Paris", "Pacific/Apia", "Australia/Lord_Howe")
@@ -216,10 +216,14 @@ def test_a_cap_comes_back_from_its_json(cap: Cap) -> None:
     assert cap_from(cap_json(cap)) == cap
 
 
-@given(
-    users=st.lists(st.integers(0, 2**60) | st.integers(0, 20)),
-    wanted=st.lists(st.integers(0, 2**60) | st.integers(0, 20)),
+IDS = (
+    st.integers(-(2**63), 2**63 - 1)
+    | st.integers(0, 20)
+    | st.builds(lambda above, bucket: above * 1024 + bucket, st.integers(0, 9), st.integers(3, 5))
 )
+
+
+@given(users=st.lists(IDS), wanted=st.lists(IDS))
 def test_people_are_found_whatever_their_ids(users: list[int], wanted: list[int]) -> None:
     """Dense ids by a table, sparse ones by a search: the last row of each."""
     found = placed(np.array(users, np.int64), np.array(wanted, np.int64))

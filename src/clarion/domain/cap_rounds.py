@@ -1,15 +1,16 @@
 """Asking for places under the caps, person by person in the order of their instants, at once."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
 
 from clarion.domain.cap_room import earliest, make_room
-from clarion.domain.frequency import Asked, Cap, CapAction, Ledger, loads, placed
+from clarion.domain.frequency import Asked, Cap, CapAction, Ledger, loads
 from clarion.domain.handoffs import Int64s, UInt8s
+from clarion.domain.row_of import RowOf, placed
 from clarion.domain.zones import ZoneTable
 
 Mask = npt.NDArray[np.bool_]
@@ -68,6 +69,7 @@ class Book:
         verdict = np.zeros(n, np.uint8)
         load = np.zeros((len(ask.caps), n), np.int64)
         waiting = np.ones(n, np.bool_)
+        asked = replace(asked, people=RowOf(asked.user))
         for rows in _turns(asked):
             turn = asked if len(rows) == n else _rows(asked, rows)
             load[:, rows] = self._loads(ask, turn, zones)
@@ -173,7 +175,7 @@ def _rows(asked: Asked, rows: Int64s) -> Asked:
 def _turns(asked: Asked) -> Iterator[Int64s]:
     """Rows in turns: in each, a person has one instant; their earlier ones have had their turn."""
     everybody = np.arange(len(asked.user), dtype=np.int64)
-    lead = placed(asked.user, asked.user)
+    lead = asked.row_of.lead
     torn = asked.at_us != asked.at_us[lead]
     if not torn.any():
         yield everybody

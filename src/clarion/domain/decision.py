@@ -284,9 +284,11 @@ def _quiet(sheet: _Sheet, rows: Int64s, where: tuple[Inputs, Policy, _Place]) ->
     sheet.silent[rows] = times.silent
     sheet.open_until_us[rows] = times.open_until_us
     sheet.held_for[rows[times.verdict == QuietVerdict.HELD]] = Reason.HELD_FOR_QUIET_HOURS
-    shut = times.verdict >= QuietVerdict.DROPPED
-    why = np.where(zone == UNKNOWN_ZONE, Reason.TIME_ZONE_UNKNOWN, Reason.QUIET_HOURS)
-    sheet.reason[rows[shut]] = why[shut]
+    shut = np.flatnonzero(times.verdict >= QuietVerdict.DROPPED)
+    if len(shut):
+        unknown = zone[shut] == UNKNOWN_ZONE
+        why = np.where(unknown, Reason.TIME_ZONE_UNKNOWN, Reason.QUIET_HOURS)
+        sheet.reason[rows[shut]] = why
 
 
 def _asked(sheet: _Sheet, rows: Int64s, where: tuple[Inputs, Policy, _Place]) -> Asked:
@@ -380,5 +382,6 @@ def _conclude(sheet: _Sheet, times: SendTimes, now_us: int) -> None:
     due_later = waits & (sheet.send_us == times.send_us)
     sheet.held_for[due_later] = Reason.HELD_FOR_LOCAL_TIME
     sheet.reason[waits] = sheet.held_for[waits]
-    sheet.silent &= going
-    sheet.open_until_us[~going] = NEVER
+    if not going.all():
+        sheet.silent &= going
+        sheet.open_until_us[~going] = NEVER

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from clarion.domain.handoffs import Int64s, UInt8s
 from clarion.domain.intervals import bisect, pointers
 from clarion.domain.periods import Period, bounds
+from clarion.domain.row_of import RowOf, placed
 from clarion.domain.zones import DAY_US, HOUR_US, MINUTE_US, ZoneTable
 
 Mask = npt.NDArray[np.bool_]
@@ -25,9 +26,6 @@ EXEMPT_PRIORITY: Final = 255
 MAX_CAPS: Final = 4
 MAX_COUNT: Final = 254
 MAX_ROLLING_US: Final = 31 * DAY_US
-_SPARSE: Final = 64
-"""User ids are looked up in a table while it has no more than this many places a row."""
-_ALWAYS: Final = 1 << 22
 
 
 class CapError(ValueError):
@@ -196,25 +194,6 @@ class Ledger:
         return self.take(placed(users, self.user) >= 0)
 
 
-def placed(users: Int64s, wanted: Int64s) -> Int64s:
-    """For each of `wanted` the last row of `users` that holds it, or -1."""
-    if not len(users) or not len(wanted):
-        return np.full(len(wanted), -1, np.int64)
-    low, high = int(users.min()), int(users.max())
-    if high - low > _SPARSE * len(users) + _ALWAYS:
-        order = np.argsort(users, kind="stable")
-        at = np.searchsorted(users[order], wanted, "right") - 1
-        found = order[np.maximum(at, 0)]
-        return np.where((at >= 0) & (users[found] == wanted), found, -1)
-    table = np.full(high - low + 2, -1, np.int32)
-    table[users - low] = np.arange(len(users), dtype=np.int32)
-    spot = wanted - low
-    outside = (spot < 0) | (spot > high - low)
-    if outside.any():
-        spot = np.where(outside, high - low + 1, spot)
-    return table[spot].astype(np.int64)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
     """Rows that ask for a place under the caps; all rows of one person at one instant."""
@@ -226,6 +205,13 @@ class Asked:
     """Code of a known zone: whose calendar counts."""
     category: int
     """Slot of the message's category."""
+    people: RowOf | None = None
+    """Of `user`, where it is known already."""
+
+    @property
+    def row_of(self) -> RowOf:
+        """The row that stands for a person."""
+        return RowOf(self.user) if self.people is None else self.people
 
 
 def loads(
@@ -239,18 +225,18 @@ def loads(
     result = np.zeros((len(caps), n), np.int64)
     if not caps or not len(ledger) or not n:
         return result
-    group = placed(asked.user, ledger.user)
+    row_of = asked.row_of
+    group = row_of(ledger.user)
     theirs: Mask | None = group >= 0
     if theirs is not None and theirs.all():
         theirs = None
-    lead = placed(asked.user, asked.user)  # the row that stands for each row's person
     for place, cap in enumerate(caps):
         for networks, rows in scopes(cap, asked.network):
             entries = counted(cap, ledger, asked.category, networks)
             if theirs is not None:
                 entries = theirs if entries is None else entries & theirs
             found = _loads(cap, ledger.at_us, group, entries, (asked, zones))
-            result[place] = np.where(rows, found[lead], result[place])
+            result[place] = np.where(rows, found[row_of.lead], result[place])
     return result
 
 

@@ -108,8 +108,6 @@ class ZoneTable:
     """
 
     names: tuple[str, ...]
-    low_us: int
-    high_us: int
     first: Int64s
     start_us: Int64s
     """When each period begins."""
@@ -118,39 +116,13 @@ class ZoneTable:
     reach_us: Int64s
     """The latest wall time that clocks have come to by the end of each period."""
 
-    @classmethod
-    def build(cls, names: Sequence[str], low_us: int, high_us: int) -> "ZoneTable":
+    @staticmethod
+    def build(names: Sequence[str], low_us: int, high_us: int) -> "ZoneTable":
         """The table of `names` (their order gives the codes) for `low_us` <= t <= `high_us`.
 
         Raises `UnknownZoneNameError` for a name that the database does not have.
         """
-        years = range(_year(low_us), _year(high_us) + 1)
-        counts: list[int] = []
-        starts: list[int] = []
-        offsets: list[int] = []
-        for name in names:
-            periods = _periods(name, years)
-            counts.append(len(periods))
-            starts.extend(start for start, _ in periods)
-            offsets.extend(offset for _, offset in periods)
-        first = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-        start = np.array(starts, np.int64)
-        end = np.roll(start, -1)
-        end[first[1:] - 1] = _FAR
-        offset_us = np.array(offsets, np.int64) * SECOND_US
-        reach = end + offset_us
-        for low, high in zip(first[:-1].tolist(), first[1:].tolist(), strict=True):
-            np.maximum.accumulate(reach[low:high], out=reach[low:high])
-        return cls(
-            names=tuple(names),
-            low_us=low_us,
-            high_us=high_us,
-            first=first,
-            start_us=start,
-            end_us=end,
-            offset_us=offset_us,
-            reach_us=reach,
-        )
+        return _table(tuple(names), range(_year(low_us), _year(high_us) + 1))
 
     def to_local(self, zone: UInt16s | Int64s, at_us: Int64s) -> Int64s:
         """What the clocks of each row's zone show at each instant. Zones are known ones."""
@@ -168,6 +140,30 @@ class ZoneTable:
         period = bisect(self.reach_us, self.first[code], self.first[code + 1], wall_us)
         first: Int64s = np.maximum(self.start_us[period], wall_us - self.offset_us[period])
         return first
+
+
+@lru_cache(maxsize=64)
+def _table(names: tuple[str, ...], years: range) -> ZoneTable:
+    """The same for every shard of a message, whose people live in the same zones."""
+    counts: list[int] = []
+    starts: list[int] = []
+    offsets: list[int] = []
+    for name in names:
+        periods = _periods(name, years)
+        counts.append(len(periods))
+        starts.extend(start for start, _ in periods)
+        offsets.extend(offset for _, offset in periods)
+    first = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    start = np.array(starts, np.int64)
+    end = np.roll(start, -1)
+    end[first[1:] - 1] = _FAR
+    offset_us = np.array(offsets, np.int64) * SECOND_US
+    reach = end + offset_us
+    for low, high in zip(first[:-1].tolist(), first[1:].tolist(), strict=True):
+        np.maximum.accumulate(reach[low:high], out=reach[low:high])
+    return ZoneTable(
+        names=names, first=first, start_us=start, end_us=end, offset_us=offset_us, reach_us=reach
+    )
 
 
 def _year(at_us: int) -> int:
