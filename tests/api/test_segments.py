@@ -55,6 +55,30 @@ async def test_a_version_that_has_been_replaced_meanwhile_is_refused(
     assert (await put(admin, "a", "not everyone", version=1)).json()["version"] == 2
 
 
+async def test_every_version_is_kept(admin: httpx.AsyncClient) -> None:
+    """Whatever was said since, the newest first; saying the same again is no version."""
+    for said in ("everyone", "everyone", "country = FR"):
+        await put(admin, "a", said)
+    kept = (await admin.get("/v1/segments/a/versions")).json()["items"]
+    assert [(one["version"], one["text"]) for one in kept] == [(2, "country = FR"), (1, "everyone")]
+    assert kept[0]["expression"] == {"field": "country", "op": "=", "value": "FR"}
+    missing = await admin.get("/v1/segments/none/versions")
+    assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+
+
+async def test_versions_outlive_their_segment(admin: httpx.AsyncClient) -> None:
+    """And one of the same name goes on from there: no version means two things."""
+    await put(admin, "a", "everyone")
+    await admin.delete("/v1/segments/a")
+    assert len((await admin.get("/v1/segments/a/versions")).json()["items"]) == 1
+
+    made = await put(admin, "a", "country = FR", version=0)
+
+    assert (made.status_code, made.json()["version"]) == (201, 2)
+    kept = (await admin.get("/v1/segments/a/versions")).json()["items"]
+    assert [one["text"] for one in kept] == ["country = FR", "everyone"]
+
+
 async def test_what_is_named_is_not_removed(admin: httpx.AsyncClient) -> None:
     """The sentence says by whom."""
     await put(admin, "a", "everyone")

@@ -10,7 +10,7 @@ import pytest
 from clarion.cli.exits import CommandError
 from clarion.cli.outcomes import by_network, reasons
 from clarion.cli.send_options import Content, Recipients, body
-from clarion.cli.trace import digest_lines, paragraph
+from clarion.cli.trace import digest_lines, paragraph, segment_lines
 
 
 def test_recipients_become_the_target() -> None:
@@ -158,3 +158,15 @@ def test_a_trace_tells_of_digests_in_both_directions() -> None:
         "The digest has 2 of their messages: a, b."
     ]
     assert digest_lines({"digest": None, "digest_items": []}) == []
+
+
+def test_a_trace_tells_by_which_segments_somebody_was_chosen() -> None:
+    """In the words of then."""
+    segments = [
+        {"name": "vip", "version": 2, "text": "country = FR"},
+        {"name": "old", "version": 1, "text": None},
+    ]
+    assert segment_lines({"segments": segments}) == [
+        "Chosen by segment vip, version 2: country = FR",
+        "Chosen by segment old, version 1: its text was not kept",
+    ]

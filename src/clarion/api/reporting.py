@@ -20,6 +20,7 @@ from clarion.api.shapes.messages import (
     TracedDevice,
     TraceView,
 )
+from clarion.api.shapes.segments import SegmentUsedView
 from clarion.domain.campaign import MessageState
 from clarion.domain.decided import Decided
 from clarion.domain.device import DeviceState
@@ -123,6 +124,7 @@ class Part:
     signals: Sequence[SignalFact]
     devices: Sequence[DeviceRecord]
     digests: DigestParts
+    segments: list[SegmentUsedView]
 
 
 def trace(record: MessageRecord, person: PersonRecord, part: Part) -> TraceView:
@@ -140,6 +142,7 @@ def trace(record: MessageRecord, person: PersonRecord, part: Part) -> TraceView:
             for signal in part.signals
         ],
         devices=[_device(device) for device in part.devices],
+        segments=part.segments,
         digest=None
         if gathered.due_at is None
         else DigestView(message=gathered.digest, due_at=gathered.due_at),

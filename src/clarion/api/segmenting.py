@@ -1,13 +1,13 @@
 """Expressions of segments in requests: read in either form, made whole, refused with a place."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, cast
 
 from clarion.api.problems import ProblemError, field_problem
-from clarion.api.shapes.segments import MistakeView
+from clarion.api.shapes.segments import MistakeView, SegmentUsedView
 from clarion.domain.errors import ErrorCode, FieldCode
 from clarion.domain.ids import AppId
 from clarion.domain.segments.checking import (
@@ -20,6 +20,7 @@ from clarion.domain.segments.expression import Expression, InSegment
 from clarion.domain.segments.json_form import Json, Read, read_json
 from clarion.domain.segments.problems import SegmentFormError, SegmentTextError
 from clarion.domain.segments.text import Parsed, parse
+from clarion.domain.segments.text_form import to_text
 from clarion.ports.segments import Segments
 
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -119,3 +120,15 @@ def _invalid(path: str, detail: str) -> ProblemError:
     return ProblemError(
         ErrorCode.REQUEST_INVALID, told, errors=[field_problem(path, FieldCode.INVALID, told)]
     )
+
+
+async def used(
+    segments: Segments, app: AppId, versions: Iterable[tuple[str, int]]
+) -> list[SegmentUsedView]:
+    """What segments said in some versions, by name."""
+    views = []
+    for name, version in sorted(versions):
+        kept = await segments.versions(app, name)
+        text = next((to_text(one.expression) for one in kept if one.version == version), None)
+        views.append(SegmentUsedView(name=name, version=version, text=text))
+    return views

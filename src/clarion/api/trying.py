@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from clarion.api.routing import Api
+from clarion.api.shapes.segments import SegmentUsedView
 from clarion.api.shapes.trials import (
     CollisionsView,
     DecisionCount,
@@ -208,7 +209,9 @@ def decisions_view(message: MessageId, rows: Sequence[DecidedCount]) -> Decision
     )
 
 
-def replay_view(message: MessageId, found: Replayed, names: Names) -> ReplayView:
+def replay_view(
+    message: MessageId, found: Replayed, names: Names, segments: list[SegmentUsedView]
+) -> ReplayView:
     """A replay."""
     return ReplayView(
         message=message,
@@ -220,6 +223,7 @@ def replay_view(message: MessageId, found: Replayed, names: Names) -> ReplayView
         ],
         samples=[_moved(one, names) for one in found.samples],
         policies=sorted(list(pair) for pair in found.policies),
+        segments=segments,
     )
 
 

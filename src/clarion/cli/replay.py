@@ -16,6 +16,7 @@ from clarion.cli.connection import Connection, Json
 from clarion.cli.exits import CommandError, Exit
 from clarion.cli.options import DEFAULT_URL, ApiKey, AsJson, ServerUrl
 from clarion.cli.output import OUT, number, print_json
+from clarion.cli.trace import segment_lines
 
 MAX_OCTETS: Final = 256 * 1024
 
@@ -92,6 +93,8 @@ def show(found: Json) -> None:
     """How many would have been treated differently, how, and some of them in words."""
     changed, considered = number(found["changed"]), number(found["considered"])
     OUT.print(f"{changed} of {considered} would have been treated differently")
+    for line in segment_lines(found):
+        OUT.print(escape(line), soft_wrap=True)
     if not found["moves"]:
         return
     table = Table("was", "would be", "devices")

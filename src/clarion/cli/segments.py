@@ -66,6 +66,30 @@ def show(
 
 
 @app.command
+def versions(
+    name: str, *, url: ServerUrl = DEFAULT_URL, key: ApiKey = None, json: AsJson = False
+) -> int:
+    """Show everything that a segment has said, the newest first; a removed one too.
+
+    Args:
+        name: The segment's name.
+        url: Where the platform is.
+        key: API key with scope `send`.
+        json: Write the API's answer as JSON.
+    """
+    found = _asked(url, key, lambda platform: platform.get(f"{_path(name)}/versions"))
+    if json:
+        print_json(found)
+        return Exit.OK
+    table = Table("version", "since (UTC)", "expression")
+    for one in found["items"]:
+        since = str(one["created_at"]).replace("T", " ").rstrip("Z")
+        table.add_row(str(one["version"]), since[:19], escape(one["text"]))
+    OUT.print(table)
+    return Exit.OK
+
+
+@app.command
 def count(
     segment: str | None = None,
     *,

@@ -53,7 +53,7 @@ def show_trace(view: Json) -> None:
     OUT.print(escape(paragraph(view)), soft_wrap=True)
     for decision in view.get("decisions", ()):
         OUT.print(escape(decision["text"]), soft_wrap=True)
-    for line in digest_lines(view):
+    for line in (*segment_lines(view), *digest_lines(view)):
         OUT.print(escape(line), soft_wrap=True)
     if not view["attempts"]:
         return
@@ -89,6 +89,15 @@ def paragraph(view: Json) -> str:
     waiting = {a["device"] for a in attempts} - {a["device"] for a in final}
     parts += [f"device {device}: not finished yet, it is tried again" for device in sorted(waiting)]
     return f"{who}, message {view['message']} ({view['state']}). " + "; ".join(parts) + "."
+
+
+def segment_lines(view: Json) -> list[str]:
+    """By which segments the person was chosen, in the words of then."""
+    return [
+        f"Chosen by segment {one['name']}, version {one['version']}: "
+        f"{one['text'] or 'its text was not kept'}"
+        for one in view.get("segments", [])
+    ]
 
 
 def digest_lines(view: Json) -> list[str]:

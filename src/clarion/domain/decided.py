@@ -4,7 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -45,6 +45,8 @@ class Decided:
     zones: tuple[str, ...] = ()
     persons: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
+    segments: Mapping[str, int] = field(default_factory=dict)
+    """The version of each segment by which the people were chosen, by its name."""
 
     @property
     def meta(self) -> dict[str, object]:
@@ -54,6 +56,7 @@ class Decided:
             "zones": list(self.zones),
             "persons": list(self.persons),
             "languages": list(self.languages),
+            "segments": dict(self.segments),
             "runs": list(self.runs),
             "counts": self.counts,
         }

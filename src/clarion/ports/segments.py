@@ -33,6 +33,15 @@ class SegmentRecord:
     updated_at: datetime
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SegmentVersion:
+    """What a segment said from some moment on."""
+
+    version: int
+    expression: Expression
+    created_at: datetime
+
+
 class Segments(Protocol):
     """The segments of an app. No two stored ones name one another in a circle."""
 
@@ -82,6 +91,10 @@ class Segments(Protocol):
         Raises:
             SegmentReferenceError: it names what does not exist, or is too large.
         """
+        ...
+
+    async def versions(self, app: AppId, name: str) -> Sequence[SegmentVersion]:
+        """Everything that was ever said under a name, the newest first; removed or not."""
         ...
 
     async def naming(self, app: AppId, reference: Reference) -> Sequence[str]:

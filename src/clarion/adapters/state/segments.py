@@ -1,7 +1,7 @@
 """Segments in the state store. Implements `clarion.ports.segments.Segments`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -23,6 +23,7 @@ from clarion.ports.segments import (
     SegmentDraft,
     SegmentInUseError,
     SegmentRecord,
+    SegmentVersion,
     TooManySegmentsError,
 )
 
@@ -38,6 +39,7 @@ class _Known:
 
     stamp: str
     segments: Mapping[str, Expression]
+    versions: Mapping[str, int]
     lists: Mapping[str, int]
 
 
@@ -80,6 +82,7 @@ class PostgresSegments:
             expression = orjson.dumps(to_json(draft.expression))
             sql = self._sql["insert" if old is None else "update"]
             await connection.execute(sql, app, draft.name, draft.description, expression, now)
+            await connection.execute(self._sql["keep_version"], app, draft.name)
             stored = await self._one(connection, app, draft.name)
             assert stored is not None  # noqa: S101  written in this transaction
             return stored
@@ -109,7 +112,22 @@ class PostgresSegments:
         """See the port."""
         expression = InSegment(wanted) if isinstance(wanted, str) else wanted
         known = await self._of(app)
-        return whole(expression, segments=known.segments, lists=known.lists, now=now)
+        found = whole(expression, segments=known.segments, lists=known.lists, now=now)
+        used = _used(expression, known.segments)
+        return replace(found, versions={name: known.versions[name] for name in used})
+
+    async def versions(self, app: AppId, name: str) -> Sequence[SegmentVersion]:
+        """See the port."""
+        async with reading(self._pool) as connection:
+            rows = await connection.fetch(self._sql["versions"], app, name)
+        return [
+            SegmentVersion(
+                version=row["version"],
+                expression=read_json(orjson.loads(row["expression"])).expression,
+                created_at=row["created_at"],
+            )
+            for row in rows
+        ]
 
     async def naming(self, app: AppId, reference: Reference) -> Sequence[str]:
         """See the port."""
@@ -137,7 +155,8 @@ class PostgresSegments:
             if known is None or known.stamp != stamp:
                 records = await self._list(connection, app)
                 segments = {record.draft.name: record.draft.expression for record in records}
-                known = _Known(stamp, segments, await self._lists(connection, app))
+                versions = {record.draft.name: record.version for record in records}
+                known = _Known(stamp, segments, versions, await self._lists(connection, app))
                 self._known.pop(app, None)
                 if len(self._known) >= MAX_KNOWN:
                     self._known.pop(next(iter(self._known)))
@@ -169,6 +188,17 @@ def _record(row: asyncpg.Record) -> SegmentRecord:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )
+
+
+def _used(expression: Expression, segments: Mapping[str, Expression]) -> list[str]:
+    """The segments that an expression names, directly or through others."""
+    found: set[str] = set()
+    fresh = [expression]
+    while fresh:
+        names = {one.name for one in named(fresh.pop()) if isinstance(one, InSegment)} - found
+        found |= names
+        fresh += [segments[name] for name in names]
+    return sorted(found)
 
 
 def _naming(records: Sequence[SegmentRecord], reference: Reference) -> list[str]:

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from clarion.api import accepting
+from clarion.api import accepting, segmenting
 from clarion.api.exchange import Answer, Exchange, json_answer
 from clarion.api.problems import ProblemError, field_problem, invalid, not_found
 from clarion.api.routing import Api, Route
@@ -104,7 +104,8 @@ async def replay(api: Api, call: Exchange) -> Answer:
     except PolicyError as error:
         raise invalid(f"/policy{error.path}", sentence(error.detail)) from None
     names = await names_of(api, app, [one.user for one in found.samples])
-    return json_answer(replay_view(message, found, names))
+    segments = await segmenting.used(api.deps.segments, app, found.segments)
+    return json_answer(replay_view(message, found, names, segments))
 
 
 async def _record(api: Api, call: Exchange) -> MessageRecord:

@@ -14,6 +14,7 @@ from clarion.api.events import progress_events
 from clarion.api.exchange import JSON, Answer, Exchange, Stream, json_answer
 from clarion.api.problems import ProblemError, not_found
 from clarion.api.routing import Api, Route
+from clarion.api.segmenting import used
 from clarion.api.shapes.messages import (
     AcceptedView,
     MessageBody,
@@ -163,12 +164,15 @@ async def trace(api: Api, call: Exchange) -> Answer:
     if person is None:
         raise not_found("user")
     deps, theirs = api.deps, (record.app, record.id, person.id)
+    decided = await deps.facts.decisions(*theirs, at_least_xid=record.xid)
+    chosen_by = {pair for one in decided for pair in one.segments.items()}
     part = reporting.Part(
         attempts=await deps.facts.trace(*theirs, at_least_xid=record.xid),
-        decided=await deps.facts.decisions(*theirs, at_least_xid=record.xid),
+        decided=decided,
         signals=await deps.facts.signals(*theirs),
         devices=await deps.devices.of_person(record.app, person.id),
         digests=await deps.messages.digest_parts(record.id, person.id),
+        segments=await used(deps.segments, record.app, chosen_by),
     )
     return json_answer(reporting.trace(record, person, part))
 

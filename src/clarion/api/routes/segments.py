@@ -14,6 +14,8 @@ from clarion.api.shapes.segments import (
     CountView,
     SegmentBody,
     SegmentList,
+    SegmentVersionList,
+    SegmentVersionView,
     SegmentView,
 )
 from clarion.domain.category import Category
@@ -49,6 +51,26 @@ async def read_one(api: Api, call: Exchange) -> Answer:
     if record is None:
         raise not_found("segment")
     return json_answer(_view(record))
+
+
+async def read_versions(api: Api, call: Exchange) -> Answer:
+    """Everything that was said under a name, the newest first; a removed segment's too."""
+    kept = await api.deps.segments.versions(call.caller.app, call.params["name"])
+    if not kept:
+        raise not_found("segment")
+    return json_answer(
+        SegmentVersionList(
+            [
+                SegmentVersionView(
+                    version=one.version,
+                    text=to_text(one.expression),
+                    expression=dict(to_json(one.expression)),
+                    created_at=one.created_at,
+                )
+                for one in kept
+            ]
+        )
+    )
 
 
 async def put(api: Api, call: Exchange) -> Answer:
@@ -239,6 +261,16 @@ ROUTES: Final = (
         tag="Segments",
         scope=Scope.SEND,
         answers={200: SegmentView},
+        errors=(ErrorCode.NOT_FOUND,),
+    ),
+    Route(
+        method="GET",
+        path=f"{_PATH}/versions",
+        handle=read_versions,
+        summary="Show what a segment said before",
+        tag="Segments",
+        scope=Scope.SEND,
+        answers={200: SegmentVersionList},
         errors=(ErrorCode.NOT_FOUND,),
     ),
     Route(

@@ -7,6 +7,7 @@ import msgspec
 
 from clarion.api.shapes.content import WordedBody
 from clarion.api.shapes.people import Network
+from clarion.api.shapes.segments import SegmentUsedView
 from clarion.api.shapes.text import Id, Instant, Name
 
 CollapseId = Annotated[
@@ -279,6 +280,8 @@ class TraceView(msgspec.Struct, frozen=True, kw_only=True):
     attempts: list[AttemptView]
     signals: list[SignalView]
     devices: list[TracedDevice]
+    segments: list[SegmentUsedView]
+    """The segments by which the person was chosen, as they were then."""
     digest: DigestView | None
     """null: the part is not gathered."""
     digest_items: list[str]

@@ -41,6 +41,30 @@ class SegmentList(msgspec.Struct, frozen=True):
     items: list[SegmentView]
 
 
+class SegmentVersionView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a segment said from some moment on."""
+
+    version: int
+    text: str
+    expression: dict[str, Any]
+    created_at: datetime
+
+
+class SegmentVersionList(msgspec.Struct, frozen=True):
+    """Everything that was said under a name, the newest first."""
+
+    items: list[SegmentVersionView]
+
+
+class SegmentUsedView(msgspec.Struct, frozen=True, kw_only=True):
+    """A segment by which people were chosen, as it was then."""
+
+    name: str
+    version: int
+    text: str | None
+    """null: it was replaced before its versions were kept."""
+
+
 class CountBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whom to count."""
 

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from clarion.api.shapes.segments import SegmentUsedView
+
 MAX_SAMPLES = 20
 
 Samples = Annotated[int, msgspec.Meta(ge=0, le=MAX_SAMPLES)]
@@ -212,3 +214,5 @@ class ReplayView(msgspec.Struct, frozen=True, kw_only=True):
     samples: list[ReplaySample]
     policies: list[list[str]]
     """Versions of the rules that were asked then, and of those in their place."""
+    segments: list[SegmentUsedView]
+    """The segments by which people were chosen, as they were then."""

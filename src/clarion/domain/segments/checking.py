@@ -1,7 +1,7 @@
 """Makes an expression whole: segments that it names are put in its place, lists get their ids."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -43,6 +43,8 @@ class SegmentAt:
     expression: Expression
     lists: Mapping[str, int]
     now: datetime
+    versions: Mapping[str, int] = field(default_factory=dict)
+    """The version of each segment that was put in place, by its name."""
 
 
 EVERYONE: Final = Everyone()

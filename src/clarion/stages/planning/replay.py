@@ -74,6 +74,8 @@ class Replayed:
     """Versions of the rules then and of those in their place, as 16 hexadecimal digits."""
     counts: Counter[tuple[Verdict, Verdict]] = field(default_factory=Counter)
     samples: list[Sample] = field(default_factory=list)
+    segments: set[tuple[str, int]] = field(default_factory=set)
+    """The segments by which people were chosen, with their versions."""
 
     @property
     def moves(self) -> Sequence[Move]:
@@ -128,6 +130,7 @@ def again(found: Replayed, piece: Decided, changes: Json, samples: int) -> None:
         # The bits of consent that were read are those of one category.
         raise PolicyError("/category/slot", "what was recorded is consent to the category it had")
     found.policies.add((f"{old.version:016x}", f"{new.version:016x}"))
+    found.segments.update(piece.segments.items())
     found.considered += len(piece.rows)
     for decided_us in np.unique(piece.rows["decided_us"]).tolist():
         part = piece.rows[piece.rows["decided_us"] == decided_us]

@@ -1,7 +1,7 @@
 """One shard: its people are read, decided about in one go, and become what is committed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -44,6 +44,8 @@ class People:
     unknown: Sequence[str] = ()
     of_country: Mapping[str, str] = field(default_factory=dict)
     """Country -> time zone, for those of whom only the country is known."""
+    segments: Mapping[str, int] = field(default_factory=dict)
+    """The version of each segment by which they were chosen."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -71,19 +73,25 @@ async def people_of(
             unknown=resolved.unknown,
             of_country=ports.of_country,
         )
+    segment = await _segment(ports, claimed)
     scan = AudienceScan(
         app=shard.app,
         low=shard.low,
         high=shard.high,
         at_least_xid=claimed.at_least_xid,
-        segment=await _segment(ports, claimed),
+        segment=segment,
         fields=tuple(fields),
     )
     pieces, xid = [], 0
     async for piece in ports.audience.scan(scan):
         pieces.append(piece.rows)
         xid = piece.xid
-    return People(rows=pl.concat(pieces), xid=xid, of_country=ports.of_country)
+    return People(
+        rows=pl.concat(pieces),
+        xid=xid,
+        of_country=ports.of_country,
+        segments={} if segment is None else segment.versions,
+    )
 
 
 async def _segment(ports: PlanningPorts, claimed: ClaimedShard) -> SegmentAt | None:
@@ -137,7 +145,10 @@ def plan_shard(
         plan.skipped.append(_skips(claimed, facts))
     plan.batches = cut(claimed, written, read, said, credentials, people.xid)
     plan.rulings = Rulings(
-        decided=_decided(claimed, record(read, said, now_us, written.variant), read, words),
+        decided=[
+            replace(one, segments=people.segments)
+            for one in _decided(claimed, record(read, said, now_us, written.variant), read, words)
+        ],
         sent=ledger_of(read, said, claimed.policy) if claimed.counted else None,
         usage=usage,
         gathered=_gathered(read, said),

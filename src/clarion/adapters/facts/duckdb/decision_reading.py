@@ -20,4 +20,5 @@ def decided_of(app: AppId, message: MessageId, piece: bytes) -> Decided:
         zones=tuple(meta["zones"]),
         persons=tuple(meta["persons"]),
         languages=tuple(meta["languages"]),
+        segments=meta.get("segments", {}),  # not told by earlier versions
     )

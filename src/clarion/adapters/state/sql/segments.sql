@@ -22,14 +22,26 @@ select id, name from list where app_id = $1;
 select 1 from app where id = $1 for no key update;
 
 -- name: insert
--- Makes a segment.
-insert into segment (app_id, name, description, expression, created_at, updated_at)
-values ($1, $2, $3, $4, $5, $5);
+-- Makes a segment. The name may have been another's: its versions go on from there.
+insert into segment (app_id, name, description, expression, created_at, updated_at, version)
+values ($1, $2, $3, $4, $5, $5,
+        coalesce((select max(version) from segment_version where app_id = $1 and name = $2), 0)
+        + 1);
 
 -- name: update
 -- Replaces what is said of a segment.
 update segment set description = $3, expression = $4, version = version + 1, updated_at = $5
 where app_id = $1 and name = $2;
+
+-- name: keep_version
+-- What it says from now on, for as long as decisions may name it.
+insert into segment_version (app_id, name, version, expression, created_at)
+select app_id, name, version, expression, updated_at from segment where app_id = $1 and name = $2;
+
+-- name: versions
+-- Everything that was ever said under a name, the newest first.
+select version, expression, created_at from segment_version
+where app_id = $1 and name = $2 order by version desc;
 
 -- name: remove
 -- Removes a segment.
