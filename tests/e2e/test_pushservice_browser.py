@@ -4,9 +4,16 @@ import asyncio
 import base64
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.e2e.push_world import World, channel, open_socket, push_world
+
+from clarion.pushservice.limits import PushLimits
+from clarion.wire.vapid import VapidKey, authorize
+
+BODY = os.urandom(200)
 
 
 @pytest.fixture
@@ -114,3 +121,49 @@ async def test_command_before_hello_ends_the_connection(world: World) -> None:
     line.send(1, b'{"messageType":"ack","updates":[]}')
     assert await line.closed() == 1008
     await line.end()
+
+
+async def test_sender_is_answered_when_the_browser_has_the_message(database_url: str) -> None:
+    """It does not wait for the commit that stores what nobody has acknowledged."""
+    limits = replace(PushLimits(), commit_every_s=3600.0)
+    async with push_world(database_url, limits) as world:
+        browser = await world.browser()
+        endpoint = await browser.register()
+        pushing = asyncio.create_task(world.push(endpoint, BODY))
+        browser.ack(await browser.hear())
+        assert (await pushing).status_code == 201
+        assert await world.count() == 0
+        await browser.line.end()
+
+
+async def test_a_remembered_token_ends_when_it_ends(world: World) -> None:
+    """The same fields again are judged anew where their token is no longer good."""
+    browser = await world.browser()
+    endpoint = await browser.register(key=world.key)
+    other = await browser.register(2, key=VapidKey.generate())
+    soon = authorize(
+        endpoint, world.key, subject="mailto:a@example.com", now=datetime.now(UTC),
+        lifetime=timedelta(seconds=6),
+    ).value  # fmt: skip
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+
+    async def post(to: str) -> bytes:
+        path = to.removeprefix(world.origin)
+        writer.write(
+            f"POST {path} HTTP/1.1\r\nHost: a\r\nTTL: 60\r\nContent-Encoding: aes128gcm\r\n"
+            f"Authorization: {soon}\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
+            + BODY
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+        await reader.readexactly(int(length))
+        return head.split(b" ")[1]
+
+    assert [await post(to) for to in (endpoint, other, endpoint)] == [b"201", b"403", b"201"]
+    async with asyncio.timeout(20):
+        while await post(endpoint) == b"201":  # noqa: ASYNC110  the token ends by itself
+            await asyncio.sleep(0.2)
+    assert await post(endpoint) == b"403"
+    writer.close()
+    await writer.wait_closed()
+    await browser.line.end()

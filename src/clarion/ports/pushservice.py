@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
-from typing import NewType, Protocol
+from typing import NamedTuple, NewType, Protocol
 
 DeviceNumber = NewType("DeviceNumber", int)
 SubscriptionNumber = NewType("SubscriptionNumber", int)
@@ -52,9 +52,8 @@ class ReceiptStatus(IntEnum):
     GAVE_UP = 410
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Push:
-    """A message for one subscription."""
+class Push(NamedTuple):
+    """A message for one subscription. A tuple, because thousands are made a second."""
 
     id: PushId
     device: DeviceNumber

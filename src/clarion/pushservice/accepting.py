@@ -47,7 +47,7 @@ class _Open:
     """A message whose sender waits."""
 
     push: Push
-    answer: "asyncio.Future[Fate]"
+    tell: Callable[[Fate], None]
     arrived: ReceiptStatus | None = None
     cancelled: bool = False
 
@@ -80,11 +80,12 @@ class Accepting:
         """How many senders wait."""
         return len(self._open)
 
-    def offer(self, push: Push, *, store: bool) -> "asyncio.Future[Fate]":
+    def offer(self, push: Push, tell: Callable[[Fate], None], *, store: bool) -> None:
         """Take a message.
 
         Args:
             push: the message.
+            tell: called once, with what its sender is to be told.
             store: False for one that is delivered now or never (a TTL of 0).
 
         Raises:
@@ -92,15 +93,13 @@ class Accepting:
         """
         if len(self._open) >= self._most:
             raise RefusedError(Refusal.BUSY)
-        answer: asyncio.Future[Fate] = asyncio.get_running_loop().create_future()
         direct = self._ports.connections.direct(push)
         if not store and (direct or push.receipt is None):
-            answer.set_result(Fate.ACCEPTED)
-            return answer
-        entry = self._open[push.id] = _Open(push, answer)
+            tell(Fate.ACCEPTED)
+            return
+        entry = self._open[push.id] = _Open(push, tell)
         self._gathered.append(entry)
         self._some.set()
-        return answer
 
     def arrived(self, push: PushId, status: ReceiptStatus) -> bool:
         """A device has a message; True where nothing of it is or will be stored."""
@@ -108,6 +107,8 @@ class Accepting:
         if entry is None:
             return False
         entry.arrived = status
+        if entry.push.receipt is None:  # nothing of it has to be written any more
+            self._answer(entry, Fate.ACCEPTED)
         return True
 
     def cancel(self, push: PushId) -> bool:
@@ -172,6 +173,5 @@ class Accepting:
         )
 
     def _answer(self, entry: _Open, fate: Fate) -> None:
-        del self._open[entry.push.id]
-        if not entry.answer.done():  # the sender may have left
-            entry.answer.set_result(fate)
+        if self._open.pop(entry.push.id, None) is not None:  # else it arrived, and is answered
+            entry.tell(fate)

@@ -3,7 +3,7 @@
 Sans-I/O: a text message in, a command or a close code out; and what the service says, as JSON.
 """
 
-import base64
+import binascii
 import hashlib
 import re
 from typing import Final, TypeAlias
@@ -21,6 +21,8 @@ DELIVERED: Final = 100
 MAX_UPDATES: Final = 1_000
 PING: Final = b"{}"
 
+_LONGEST_PING: Final = 16
+_BASE64URL: Final = bytes.maketrans(b"+/", b"-_")
 _UAID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 _VERSION: Final = re.compile(r"[0-9a-f]{1,16}", re.ASCII)
@@ -98,7 +100,7 @@ def read_command(text: bytes) -> Command:
     Raises:
         WebSocketError: it is no message of this protocol.
     """
-    if text.strip() == PING:
+    if len(text) <= _LONGEST_PING and text.strip() == PING:
         return Ping()
     try:
         command: Command = _DECODER.decode(text)
@@ -179,7 +181,7 @@ def say_push(push: Push) -> bytes:
     )
     if not push.body:
         return lead + b"}"
-    data = base64.urlsafe_b64encode(push.body).rstrip(b"=")
+    data = binascii.b2a_base64(push.body, newline=False).rstrip(b"=").translate(_BASE64URL)
     if push.coding is PushCoding.NONE:  # from a sender that can't encrypt, to an app that knows
         return b'%b,"data":"%b","headers":{}}' % (lead, data)
     if push.coding is PushCoding.AES128GCM:

@@ -38,6 +38,9 @@ class BrowserTalk:
         """Do what the browser says."""
         command = autopush.read_command(text)
         session = self._session
+        if session is not None and isinstance(command, autopush.Ack):
+            self._ack(session, command.updates)
+            return
         if isinstance(command, autopush.Hello):
             self._hello(command)
             return
@@ -126,7 +129,7 @@ class BrowserTalk:
             delivered = update.code in {None, autopush.DELIVERED}
             status = ReceiptStatus.ACKNOWLEDGED if delivered else ReceiptStatus.GAVE_UP
             self._parts.connections.acked(session, push, status)
-            self._parts.metrics.add(Metric.PUSH_DELIVERED, "ack" if delivered else "failed")
+            self._parts.tally.add(Metric.PUSH_DELIVERED, "ack" if delivered else "failed")
 
     def _register(self, session: Session, command: autopush.Register) -> None:
         channel = autopush.channel_octets(command.channel)

@@ -2,7 +2,7 @@
 
 import struct
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from clarion.ports.pushservice import DeviceNumber, PushId, SubscriptionNumber
 from clarion.wire.capability import CapabilityError, CapabilityKind, CapabilitySeal
@@ -20,8 +20,7 @@ _MESSAGE: Final = struct.Struct(">qq")
 NAME_OCTETS: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """One push resource."""
 
     device: DeviceNumber

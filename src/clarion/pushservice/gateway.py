@@ -80,9 +80,11 @@ async def _notify(parts: Parts, body: bytes, keys: list[str], urgency: PushUrgen
         if push is None:
             rejected.append(key)
         else:
-            waiting.append((key, parts.accepting.offer(push, store=True)))
-    for key, fate in waiting:
-        became = await fate
+            fate: asyncio.Future[Fate] = asyncio.get_running_loop().create_future()
+            parts.accepting.offer(push, fate.set_result, store=True)
+            waiting.append((key, fate))
+    for key, told in waiting:
+        became = await told
         if became is Fate.GONE:
             rejected.append(key)
         elif became is Fate.UNAVAILABLE:

@@ -30,6 +30,22 @@ class Later:
     answer: "asyncio.Future[Answer]"
 
 
+class Pending:
+    """The same without the loop's future: who settles it calls the connection at once."""
+
+    __slots__ = ("answer", "then")
+
+    def __init__(self) -> None:
+        self.answer: Answer | RefusedError | None = None
+        self.then: Callable[[Answer | RefusedError], None] | None = None
+
+    def settle(self, answer: Answer | RefusedError) -> None:
+        """The answer is known."""
+        self.answer = answer
+        if self.then is not None:
+            self.then(answer)
+
+
 @dataclass(frozen=True, slots=True)
 class SwitchToSocket:
     """The connection becomes a WebSocket."""
@@ -45,7 +61,7 @@ class StartStream:
     open: Callable[["EventStream"], "StreamOwner"]
 
 
-Outcome = Answer | Later | SwitchToSocket | StartStream
+Outcome = Answer | Later | Pending | SwitchToSocket | StartStream
 
 
 class StreamOwner(Protocol):
@@ -96,13 +112,20 @@ class HttpConnection(asyncio.Protocol):
         if self.deadline is None or self._deaf:
             return
         reader = self._reader
-        if not reader.begun and self._busy is None:
+        alone = not reader.begun and self._busy is None
+        if alone:
             self._since = self._parts.clock.monotonic()
+            request = None if self.crowded else self._parts.heads.request(data, self.peer)
+            if request is not None:
+                self._take(request, b"")
+                return
         try:
             rest = reader.feed(data)
         except RefusedError as error:
             self._end_with(error)
             return
+        if alone and len(reader.done) == 1 and not reader.begun:
+            self._parts.heads.learn(data, reader.done[0])
         if len(reader.done) > MAX_PIPELINED:
             self._transport.pause_reading()
         self._next(rest or b"")
@@ -170,20 +193,28 @@ class HttpConnection(asyncio.Protocol):
         """Take requests until one has to wait."""
         done = self._reader.done
         while done and self._busy is None and self.deadline is not None and not self.crowded:
-            request = self._busy = done.pop(0)
-            try:
-                outcome = self._route(request)
-            except RefusedError as error:
-                outcome = _refusal(error)
-            except Exception as error:  # noqa: BLE001  the edge: a bug is logged once
-                outcome = _bug(error)
-            self._act(request, outcome, rest)
+            self._take(done.pop(0), rest)
         if self._busy is None and self.deadline is not None and len(done) <= MAX_PIPELINED:
             self._transport.resume_reading()
+
+    def _take(self, request: Request, rest: bytes) -> None:
+        self._busy = request
+        try:
+            outcome = self._route(request)
+        except RefusedError as error:
+            outcome = _refusal(error)
+        except Exception as error:  # noqa: BLE001  the edge: a bug is logged once
+            outcome = _bug(error)
+        self._act(request, outcome, rest)
 
     def _act(self, request: Request, outcome: Outcome, rest: bytes) -> None:
         if isinstance(outcome, Answer):
             self._say(request, outcome)
+        elif isinstance(outcome, Pending):
+            if outcome.answer is None:
+                outcome.then = self._settled
+            else:
+                self._say(request, _answer(outcome.answer))
         elif isinstance(outcome, Later):
             outcome.answer.add_done_callback(self._known)
         elif isinstance(outcome, SwitchToSocket):
@@ -193,6 +224,13 @@ class HttpConnection(asyncio.Protocol):
             self._owner = outcome.open(
                 EventStream(self, cors.fields(request, self._parts.allowed_origins))
             )
+
+    def _settled(self, answer: Answer | RefusedError) -> None:
+        request = self._busy
+        if request is not None and self.deadline is not None:  # else the client has left
+            self._say(request, _answer(answer))
+            if self._reader.done:
+                self._next(b"")
 
     def _known(self, answer: "asyncio.Future[Answer]") -> None:
         request = self._busy
@@ -270,6 +308,10 @@ class EventStream:
     def crowded(self) -> bool:
         """The reader does not read."""
         return self._connection.crowded
+
+
+def _answer(settled: Answer | RefusedError) -> Answer:
+    return _refusal(settled) if isinstance(settled, RefusedError) else settled
 
 
 def _refusal(error: RefusedError) -> Answer:

@@ -24,12 +24,14 @@ from clarion.pushservice.capabilities import Capabilities
 from clarion.pushservice.connections import Connections
 from clarion.pushservice.deadlines import Deadlines
 from clarion.pushservice.deliveries import Deliveries, hearing
+from clarion.pushservice.familiar import Heads
 from clarion.pushservice.http_connection import HttpConnection
 from clarion.pushservice.limits import PushLimits
 from clarion.pushservice.numbering import Numbering
 from clarion.pushservice.parts import Parts, quotas
 from clarion.pushservice.protocol import Identities
 from clarion.pushservice.routes import Routes
+from clarion.pushservice.tally import Tally
 from clarion.telemetry.logs import log
 from clarion.telemetry.metrics import Metrics
 from clarion.telemetry.names import LogEvent, Metric
@@ -127,12 +129,15 @@ async def joined(
         settle=deliveries.settle,
         deadlines=Deadlines(clock.monotonic()),
         metrics=ports.metrics,
+        tally=Tally(ports.metrics),
+        heads=Heads(),
         trusted_proxies=settings.trusted_proxies,
         allowed_origins=settings.allowed_origins,
     )
     try:
         yield parts, deliveries
     finally:
+        parts.tally.tell()
         try:
             await ports.nodes.leave(node, settings.owner, clock.now())
         except StoreUnavailableError as error:  # it will be taken for dead a minute later
@@ -264,6 +269,7 @@ async def _tick(parts: Parts) -> None:
     while True:
         await parts.clock.sleep(1.0)
         parts.deadlines.pass_to(parts.clock.monotonic())
+        parts.tally.tell()
         parts.metrics.level(Metric.PUSH_CONNECTIONS, len(parts.connections))
 
 

@@ -20,9 +20,11 @@ from clarion.pushservice.arrivals import Arrivals
 from clarion.pushservice.capabilities import Capabilities
 from clarion.pushservice.connections import Connections
 from clarion.pushservice.deadlines import Deadlines
+from clarion.pushservice.familiar import Heads
 from clarion.pushservice.limits import Buckets, PushLimits
 from clarion.pushservice.numbering import Numbering
 from clarion.pushservice.protocol import Identities
+from clarion.pushservice.tally import Tally
 from clarion.telemetry.metrics import Metrics
 
 
@@ -74,6 +76,8 @@ class Parts:
     accepting: Accepting
     deadlines: Deadlines
     metrics: Metrics
+    tally: Tally
+    heads: Heads
     settle: Callable[[DeviceNumber, PushId, ReceiptStatus], None]
     """Told of messages that a device has, whichever connection they went over."""
     trusted_proxies: frozenset[str]

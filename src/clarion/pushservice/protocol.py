@@ -33,24 +33,36 @@ _UNREADABLE: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a sender asks for.
+class Asked:
+    """What a request's fields ask for, whatever the push resource and the body.
 
     Attributes:
+        identity: who the sender is, if it says so.
+        key_hash: SHA-256 of its key.
         ttl: seconds that are granted.
-        key: the sender's VAPID key, 65 octets, if it identified itself.
+        lifetime: the same.
+        simple: the coding is aes128gcm, and no field is there that must not be.
         receipt: it wants to know; `reader` is the URL that it gave for that.
     """
 
+    identity: vapid.VapidIdentity | None
+    key_hash: bytes | None
     ttl: int
+    lifetime: timedelta
     urgency: PushUrgency
     topic: str | None
-    coding: PushCoding
-    encryption: str | None
-    crypto_key: str | None
-    key: bytes | None
+    simple: bool
     receipt: bool
     reader: str | None
+
+    @property
+    def key(self) -> bytes | None:
+        """The sender's VAPID key, 65 octets, if it identified itself."""
+        return None if self.identity is None else self.identity.public_key
+
+    def good_at(self, now: datetime) -> bool:
+        """Whether the sender's token is still good."""
+        return self.identity is None or _good_at(self.identity, now)
 
 
 class Identities:
@@ -75,7 +87,7 @@ class Identities:
             return None
         key = authorization, crypto_key
         known = self._known.get(key)
-        if known is not None and now <= known.expires_at <= now + vapid.MAX_LIFETIME:
+        if known is not None and _good_at(known, now):
             return known
         try:
             credentials = vapid.parse_authorization(authorization, crypto_key)
@@ -90,21 +102,23 @@ class Identities:
         return identity
 
 
-def read_push(
-    endpoint: Endpoint,
+def _good_at(identity: vapid.VapidIdentity, now: datetime) -> bool:
+    return now <= identity.expires_at <= now + vapid.MAX_LIFETIME
+
+
+def read_fields(
     fields: Mapping[str, str],
-    body: bytes,
+    endpoint: Endpoint,
     identities: Identities,
     *,
     now: datetime,
     max_ttl_s: int,
-) -> Wanted:
-    """Check a push message request.
+) -> Asked:
+    """Check a push message request's fields.
 
     Args:
-        endpoint: which push resource was asked.
         fields: names in lower case, repeated ones joined with a comma.
-        body: already bounded.
+        endpoint: which push resource was asked.
         identities: who senders are.
         now: aware time.
         max_ttl_s: what a longer TTL is cut to.
@@ -114,33 +128,38 @@ def read_push(
     """
     crypto_key = fields.get("crypto-key")
     identity = identities.identify(fields.get("authorization"), crypto_key, now)
-    key = None if identity is None else identity.public_key
-    _check_restriction(endpoint, key)
+    key_hash = None if identity is None else hashlib.sha256(identity.public_key).digest()
+    check_restriction(endpoint, key_hash)
     try:
         asked = PushFields.parse(fields)
     except PushHeaderError as error:
         raise RefusedError(OF_FIELD[error.field], str(error)) from error
-    coding = _coding(fields, body, key)
-    legacy = coding is PushCoding.AESGCM
-    return Wanted(
-        ttl=min(asked.ttl, max_ttl_s),
+    ttl = min(asked.ttl, max_ttl_s)
+    named = fields.get("content-encoding", "").strip().lower()
+    return Asked(
+        identity=identity,
+        key_hash=key_hash,
+        ttl=ttl,
+        lifetime=timedelta(seconds=ttl),
         urgency=URGENCIES[asked.urgency],
         topic=asked.topic,
-        coding=coding,
-        encryption=fields.get("encryption") if legacy else None,
-        crypto_key=crypto_key if legacy else None,
-        key=key,
+        simple=named == "aes128gcm" and fields.keys().isdisjoint({"encryption", "crypto-key"}),
         receipt=asked.respond_async,
         reader=receipt_subscription(fields.get("link")) if asked.respond_async else None,
     )
 
 
-def _check_restriction(endpoint: Endpoint, key: bytes | None) -> None:
+def check_restriction(endpoint: Endpoint, key_hash: bytes | None) -> None:
+    """A restricted push resource takes the messages of one key alone (RFC 8292 section 4).
+
+    Raises:
+        RefusedError: the sender has another key, or none.
+    """
     if endpoint.key_hash is None:
         return
-    if key is None:
+    if key_hash is None:
         raise RefusedError(Refusal.VAPID_MISSING)
-    if hashlib.sha256(key).digest() != endpoint.key_hash:
+    if key_hash != endpoint.key_hash:
         # The words that senders look for: a subscription of another key is not a broken credential.
         sentence = (
             "the VAPID credentials in the authorization header do not correspond to the "
@@ -149,10 +168,23 @@ def _check_restriction(endpoint: Endpoint, key: bytes | None) -> None:
         raise RefusedError(Refusal.VAPID_INVALID, sentence)
 
 
-def _coding(fields: Mapping[str, str], body: bytes, key: bytes | None) -> PushCoding:
-    """How the body is encrypted: exactly one coding, with the fields that belong to it."""
+def coding_of(asked: Asked, fields: Mapping[str, str], body: bytes) -> PushCoding:
+    """How the body is encrypted: exactly one coding, with the fields that belong to it.
+
+    Raises:
+        RefusedError: it is not, or the sender signs and encrypts with one key.
+    """
     if not body:  # a push without content is legal
         return PushCoding.NONE
+    key = asked.key
+    if asked.simple:
+        if key is not None and body[KEY_AT] == key:
+            raise RefusedError(Refusal.SAME_KEY)
+        return PushCoding.AES128GCM
+    return _coding(fields, body, key)
+
+
+def _coding(fields: Mapping[str, str], body: bytes, key: bytes | None) -> PushCoding:
     named = fields.get("content-encoding", "").strip().lower()
     encryption, crypto_key = fields.get("encryption"), fields.get("crypto-key")
     sender = _parameter(crypto_key, "dh")
@@ -189,11 +221,6 @@ def _octets(text: str) -> bytes:
         return base64url_decode(text.rstrip("="))
     except JoseError:
         return b""  # not a key at all: the device will say that it can't decrypt
-
-
-def granted(wanted: Wanted, now: datetime) -> datetime:
-    """Until when a message is kept."""
-    return now + timedelta(seconds=wanted.ttl)
 
 
 def receipts_of(key: bytes) -> bytes:

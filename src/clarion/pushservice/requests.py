@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import parse_qs
 
 import httptools
 
 from clarion.pushservice.refusals import Refusal, RefusedError
+
+if TYPE_CHECKING:
+    from clarion.pushservice.familiar import Head
 
 Fields = Sequence[tuple[bytes, bytes]]
 
@@ -26,6 +29,7 @@ class Request:
         fields: names in lower case, repeated ones joined with a comma.
         peer: the client's address, as far as it can be known.
         keep_alive: the client wants the connection to stay.
+        head: what is remembered of its fields, if anything.
     """
 
     method: str
@@ -36,20 +40,21 @@ class Request:
     peer: str
     keep_alive: bool = True
     upgrade: bool = False
+    head: "Head | None" = None
 
     def parameters(self) -> dict[str, str]:
         """What the query says, the first value of each name."""
         return {name: values[0] for name, values in parse_qs(self.query).items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What is answered."""
+class Answer(NamedTuple):
+    """What is answered; `lines` are fields as octets, each with its line's end."""
 
     status: int
     fields: Fields = ()
     body: bytes = b""
-    close: bool = field(default=False, kw_only=True)
+    close: bool = False
+    lines: bytes = b""
 
     def encode(self, *, keep_alive: bool, head: bool = False, more: Fields = ()) -> bytes:
         """The octets, with further fields.
@@ -57,8 +62,9 @@ class Answer:
         Raises:
             ValueError: a field has a line break.
         """
-        parts = [b"HTTP/1.1 %d %b\r\n" % (self.status, _PHRASES[self.status])]
-        parts.append(encode_fields((*self.fields, *more)))
+        parts = [b"HTTP/1.1 %d %b\r\n%b" % (self.status, _PHRASES[self.status], self.lines)]
+        if self.fields or more:
+            parts.append(encode_fields((*self.fields, *more)))
         if self.status not in _NO_BODY:
             parts.append(b"content-length: %d\r\n" % len(self.body))
         if not keep_alive or self.close:

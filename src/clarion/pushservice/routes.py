@@ -86,7 +86,7 @@ class Routes:
         parts = self._parts
         endpoint = parts.capabilities.endpoint(request.path)
         if request.method == "POST":
-            parts.metrics.add(Metric.PUSH_REQUESTS, "push")
+            parts.tally.add(Metric.PUSH_REQUESTS, "push")
             return pushed(parts, endpoint, request)
         if request.method in _READ:  # UnifiedPush: is this a push endpoint?
             return UNIFIED

@@ -107,6 +107,11 @@ class Socket(asyncio.Protocol):
         if self.deadline is None:
             return
         try:
+            text = self._reader.text(data)
+            if text is not None:
+                self._count(1)
+                self._talk.received(text)
+                return
             events = self._reader.feed(data)
             self._count(len(events))
             for event in events:

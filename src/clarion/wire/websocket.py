@@ -27,6 +27,8 @@ _LENGTH: Final = 0x7F
 _MASK_OCTETS: Final = 4
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0, 1, 2, 8, 9, 10
 _FIRST_CONTROL: Final = _CLOSE
+_SHORTEST: Final = 8
+"""Octets of a frame that has a header of its own and something in it."""
 
 
 class CloseCode(IntEnum):
@@ -107,6 +109,21 @@ class FrameReader:
         self._begun = 0
         self._parts: list[bytes] | None = None
         self._size = 0
+
+    def text(self, data: bytes) -> bytes | None:
+        """The one short text message that octets are, whole; None where `feed` has to look."""
+        if self._buffer or self._parts is not None or len(data) <= _SHORTEST:
+            return None
+        size, head = data[1] - _MASKED, 2
+        if size >= _TWO_OCTETS:
+            if size == _EIGHT_OCTETS:
+                return None
+            size, head = int.from_bytes(data[2:4], "big"), 4
+        begin = head + _MASK_OCTETS
+        if data[0] != _FIN | _TEXT or size > self._max or len(data) != begin + size:
+            return None
+        text = _unmask(data[begin:], data[head:begin])
+        return text if text.isascii() else None
 
     def feed(self, data: bytes) -> list[Event]:
         """Take octets, cut anywhere, and return what they complete, in order.
