@@ -177,19 +177,21 @@ def inputs(
         (Flag.WANTED, _among(network, targeted or tuple(Network))),
         (Flag.ABLE, _among(network, able)),
         *(
-            (flag, bit(_numbers(rows[column]), slot))
+            (flag, bit(states, slot))
             for flag, column in (
                 (Flag.GRANTED, "granted"),
                 (Flag.DENIED, "denied"),
                 (Flag.DAILY, "daily"),
                 (Flag.WEEKLY, "weekly"),
             )
+            if (states := _numbers(rows[column])).any()  # most columns say nothing
         ),
     ]
     permission = _numbers(rows["permission"]).astype(np.uint32)
     flags: UInt32s = np.left_shift(permission, np.uint32(PERMISSION_SHIFT))
     for flag, mask in bits:
-        flags |= mask.astype(np.uint32) * np.uint32(flag)
+        if mask.any():
+            flags |= mask * np.uint32(flag)
     zones = resolve(
         rows["time_zone"],
         rows["zone_source"].to_numpy(),

@@ -40,13 +40,15 @@ def resolve(
         of_country: country -> zone, for the countries where the app trusts it.
     """
     zone, names = _codes(time_zone, None)
+    missing = zone == UNKNOWN_ZONE
+    if not missing.any():
+        return ResolvedZones(names=tuple(names), zone=zone, source=source)
     by_country, country_names = _codes(country, of_country)
     place = {name: code for code, name in enumerate(names)}
     for name in country_names:
         place.setdefault(name, len(place))
     shift = np.array([place[name] for name in country_names] + [UNKNOWN_ZONE], np.uint16)
     fallback = shift[np.minimum(by_country, len(country_names))]
-    missing = zone == UNKNOWN_ZONE
     told = np.where(missing, np.uint8(ZoneSource.COUNTRY), source)
     zone = np.where(missing, fallback, zone)
     return ResolvedZones(
