@@ -44,7 +44,7 @@ from clarion.domain.network import Network
 from clarion.domain.segments.checking import SegmentAt
 from clarion.ports.audience import AUDIENCE_SCHEMA, AudiencePiece, AudienceScan, Reach
 from clarion.ports.decisions import DecidedCount
-from clarion.ports.erasure import Plain
+from clarion.ports.erasure import FactsPage
 from clarion.ports.facts import Facts
 from clarion.ports.keys import Scope
 from clarion.ports.provider import Provider
@@ -171,15 +171,17 @@ class EmptyFacts:
     """Facts in which nothing was ever recorded, as `ports.erasure.PersonFacts`."""
 
     async def about(
-        self, app: AppId, user: UserId, *, at_least_xid: int, limit: int
-    ) -> Mapping[str, Sequence[Mapping[str, Plain]]]:
+        self, app: AppId, users: Sequence[UserId], *, at_least_xid: int
+    ) -> AsyncIterator[FactsPage]:
         """Nothing is held."""
-        del app, user, at_least_xid, limit
-        return {"outcome": []}
+        del app, users, at_least_xid
+        yield FactsPage(kind="outcome", rows=[])
 
-    async def erase(self, app: AppId, user: UserId, *, at_least_xid: int) -> Mapping[str, int]:
+    async def erase(
+        self, app: AppId, users: Sequence[UserId], *, at_least_xid: int
+    ) -> Mapping[str, int]:
         """Nothing was there."""
-        del app, user, at_least_xid
+        del app, users, at_least_xid
         return {"outcome": 0}
 
 

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
-import orjson
 import pytest
 from tests.facts.test_feeds import store
+from tests.facts.test_person_facts import told
 
 from clarion.adapters.facts.duckdb.decision_feed import append_decisions
 from clarion.adapters.facts.duckdb.decision_queries import counted, pieces
 from clarion.adapters.facts.duckdb.decision_reading import decided_of
-from clarion.adapters.facts.duckdb.person_queries import about, erase
+from clarion.adapters.facts.duckdb.person_queries import erase
 from clarion.adapters.facts.duckdb.store import FactsStore
 from clarion.adapters.state.rulings import decided_values
 from clarion.domain.decided import Decided
@@ -102,20 +102,17 @@ def test_decisions_are_counted_without_a_look_at_them(filled: FactsStore) -> Non
 
 def test_an_erased_person_is_in_no_chunk_any_more(filled: FactsStore) -> None:
     """Others keep their rows, in the same places of the same messages; the counts stay."""
-    told = about(filled, app=APP, user=3, limit=10)["decision"]
-    assert orjson.loads(orjson.dumps(told))
-    assert len(told) == 6
-    assert len(about(filled, app=APP, user=3, limit=5)["decision"]) == 5
+    assert len(told(filled, app=APP, users=[3])["decision"]) == 6
     before = counted(filled, app=APP, message=SECOND)
 
-    assert erase(filled, app=APP, user=3)["decision"] == 6
-    assert not about(filled, app=APP, user=3, limit=10)["decision"]
+    assert erase(filled, app=APP, users=[3])["decision"] == 6
+    assert not told(filled, app=APP, users=[3])["decision"]
     assert devices(read(filled, FIRST, 3)) == devices(read(filled, SECOND, 3)) == []
     assert devices(read(filled, SECOND)) == [50_000, 50_001]
     assert devices(read(filled, FIRST, 5000)) == [50_000, 50_001]
     assert len(devices(read(filled, FIRST))) == 2 * (2 * PEOPLE - 1)
-    assert erase(filled, app=APP, user=3)["decision"] == 0
+    assert erase(filled, app=APP, users=[3])["decision"] == 0
 
-    assert erase(filled, app=APP, user=5000)["decision"] == 4
+    assert erase(filled, app=APP, users=[5000])["decision"] == 4
     assert read(filled, SECOND) == []
     assert counted(filled, app=APP, message=SECOND) == before

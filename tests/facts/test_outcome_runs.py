@@ -6,9 +6,10 @@ import numpy as np
 import orjson
 import pytest
 from tests.facts.test_feeds import store, threads
+from tests.facts.test_person_facts import told
 
 from clarion.adapters.facts.duckdb.outcome_feed import OutcomeFeed
-from clarion.adapters.facts.duckdb.person_queries import about, erase
+from clarion.adapters.facts.duckdb.person_queries import erase
 from clarion.adapters.facts.duckdb.queries import counts, doubled, rate, sizes, trace
 from clarion.adapters.facts.duckdb.snapshot import Snapshot
 from clarion.adapters.facts.duckdb.store import FactsStore
@@ -91,10 +92,10 @@ def test_a_trace_finds_a_person_in_a_run(filled: FactsStore) -> None:
 
 def test_an_erased_person_leaves_a_run_and_is_still_counted(filled: FactsStore) -> None:
     """Their rows are of nobody then; everybody else's stay as they are."""
-    assert len(about(filled, app=1, user=2, limit=10)["outcome"]) == 4
-    removed = erase(filled, app=1, user=2)
+    assert len(told(filled, app=1, users=[2])["outcome"]) == 4
+    removed = erase(filled, app=1, users=[2])
     assert (removed["outcome"], removed["provider_id"]) == (4, 2)
-    assert about(filled, app=1, user=2, limit=10)["outcome"] == []
+    assert told(filled, app=1, users=[2])["outcome"] == []
     assert trace(filled, app=1, message=MESSAGE, user=2) == []
     assert [row[0] for row in trace(filled, app=1, message=MESSAGE, user=3)] == [30, 31, 30, 31]
     assert counts(filled, app=1, message=MESSAGE)["outcomes"] == [(1, 1, 0, 4 * PEOPLE)]
@@ -102,7 +103,7 @@ def test_an_erased_person_leaves_a_run_and_is_still_counted(filled: FactsStore) 
     with filled.reading() as cursor:
         nobody = cursor.execute("select count(*) from outcome_row where device = 0").fetchone()
     assert nobody == (4,)
-    assert not any(erase(filled, app=1, user=2).values())
+    assert not any(erase(filled, app=1, users=[2]).values())
 
 
 def test_a_chunk_of_one_kind_is_a_run() -> None:

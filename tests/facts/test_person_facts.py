@@ -1,14 +1,21 @@
 """Lists and consent in the columns, and what the facts hold about one person."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import asyncpg
+import orjson
+from tests.facts.test_event_feed import add
 from tests.facts.test_feeds import NOW, connection, looking, store, threads
+from tests.facts.test_owner import owner
 
-from clarion.adapters.facts.duckdb.person_queries import about, erase
+from clarion.adapters.facts.duckdb.person_queries import PAGE_ROWS, about, erase
 from clarion.adapters.facts.duckdb.registry_feed import RegistryFeed
 from clarion.adapters.facts.duckdb.store import FactsStore
 from clarion.adapters.facts.duckdb.threads import Threads
+from clarion.adapters.state.pool import open_pool
+from clarion.domain.ids import AppId, UserId
 
 __all__ = ["connection", "store", "threads"]
 
@@ -77,6 +84,14 @@ async def test_lists_topics_and_decisions_follow_the_state_store(
     assert await members() == (left, left)
 
 
+def told(store: FactsStore, *, app: int, users: list[int]) -> Mapping[str, list[dict[str, Any]]]:
+    """All that the facts hold about a person by these numbers."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for page in map(orjson.loads, about(store, app=app, users=users)):
+        found.setdefault(page["kind"], []).extend(page["rows"])
+    return found
+
+
 def test_a_persons_facts_are_told_and_erased(store: FactsStore) -> None:
     """Outcomes stay as counts of nobody; everything else goes, of this person alone."""
     with store.writing() as cursor:
@@ -95,11 +110,10 @@ def test_a_persons_facts_are_told_and_erased(store: FactsStore) -> None:
             "insert into engagement by name select 1 as app, u as user_id, 1 as kind, 4 as at_us "
             "from (values (1), (2)) t (u)"
         )
-    told = about(store, app=1, user=1, limit=10)
-    assert [row["name"] for row in told["event"]] == ["buy"]
-    assert about(store, app=2, user=1, limit=10)["outcome"] == []
+    assert [row["name"] for row in told(store, app=1, users=[1])["event"]] == ["buy"]
+    assert told(store, app=2, users=[1])["outcome"] == []
 
-    removed = erase(store, app=1, user=1)
+    removed = erase(store, app=1, users=[1])
     assert {name: count for name, count in removed.items() if count} == {
         "provider_id": 1,
         "note": 1,
@@ -107,9 +121,44 @@ def test_a_persons_facts_are_told_and_erased(store: FactsStore) -> None:
         "event": 1,
         "engagement": 1,
     }
-    assert not any(about(store, app=1, user=1, limit=10).values())
-    assert about(store, app=1, user=2, limit=10)["event"]
+    assert not any(told(store, app=1, users=[1]).values())
+    assert told(store, app=1, users=[2])["event"]
     with store.reading() as cursor:
         assert cursor.execute("select count(*) from outcome").fetchone() == (2,)
         assert cursor.execute("select words from note").fetchall() == [("bob",)]
-    assert not any(erase(store, app=1, user=1).values())
+    assert not any(erase(store, app=1, users=[1]).values())
+
+
+async def test_the_owner_tells_what_was_committed_before(
+    connection: asyncpg.Connection, database_url: str, short_dir: Path
+) -> None:
+    """Of all numbers of a person, over its socket; and erases it."""
+    await add(connection, 2)
+    await connection.execute(
+        "insert into merged (from_id, to_id, app_id, merged_at) values (1, 2, 1, $1)", NOW
+    )
+    xid = int(await connection.fetchval("select pg_current_xact_id()::text::bigint"))
+    pool = await open_pool(database_url)
+    users = [UserId(1), UserId(2)]
+    async with owner(pool, short_dir) as client:
+        pages = [page async for page in client.about(AppId(1), users, at_least_xid=xid)]
+        removed = await client.erase(AppId(1), users, at_least_xid=xid)
+    await pool.close()
+    events = [row for page in pages if page.kind == "event" for row in page.rows]
+    assert [row["user_id"] for row in events] == [2, 2]
+    assert removed["event"] == 2
+
+
+def test_all_facts_are_told_page_by_page(store: FactsStore) -> None:
+    """More than ten thousand of a kind, number by number in order of time."""
+    with store.writing() as cursor:
+        cursor.execute(
+            "insert into event by name select 1 as app, 1 + i % 3 as user_id, 'view' as name, "
+            "30000 - i as at_us from range(30000) t (i)"
+        )
+    pages = [orjson.loads(piece) for piece in about(store, app=1, users=[1, 2])]
+    events = [row for page in pages if page["kind"] == "event" for row in page["rows"]]
+    assert max(len(page["rows"]) for page in pages) == PAGE_ROWS
+    assert len(events) == 20_000
+    assert events == sorted(events, key=lambda row: (row["user_id"], row["at_us"]))
+    assert {page["kind"] for page in pages} == {"event", "engagement", "outcome", "decision"}

@@ -201,7 +201,7 @@ async def test_who_is_erased_is_in_neither_column(pair: Store) -> None:
     user = await pair.pool.fetchval("select min(id) from users")
 
     async with pair.pool.acquire() as connection, connection.transaction():
-        found = await forget_plans(connection, pair.app, UserId(user), pair.now)
+        found = await forget_plans(connection, pair.app, [UserId(user)], pair.now)
 
     assert found["state.gave_way"] == 1
     for row in await pair.pool.fetch("select people, gone from gave_way"):

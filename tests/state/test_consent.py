@@ -327,3 +327,27 @@ async def test_a_report_that_comes_again_writes_nothing(pool: Pool, app: AppId) 
     assert again.refused == []
     assert await bits(pool, "ann") == (4, 0, False)
     assert await ledger.drifted(app, limit=5) == []
+
+
+async def test_a_later_no_of_an_anonymous_person_wins(pool: Pool, app: AppId) -> None:
+    """Over the known person's earlier yes; an earlier no, or a later yes, changes nothing."""
+    ledger, people = PostgresConsents(pool), PostgresPeople(pool)
+    for name, mine, theirs in (
+        ("ann", ("withdrawn", 1), ("granted", 0)),
+        ("bob", ("withdrawn", -1), ("granted", 0)),
+        ("cid", ("granted", 1), ("withdrawn", 0)),
+    ):
+        stranger = await people.create_anonymous(app, PersonChange(), NOW)
+        await ledger.record(app, consents((int(stranger.id), "marketing", *mine)), NOW)
+        await ledger.record(app, consents((name, "marketing", *theirs)), NOW)
+        known = await people.login(app, stranger.id, name, NOW)
+        assert known is not None
+        numbers = [line.number for line in await ledger.history(app, known.id)]
+        assert numbers == sorted(numbers)
+        assert len(numbers) == (3 if name == "ann" else 2), "the anonymous one's entries are told"
+    assert [await bits(pool, name) for name in ("ann", "bob", "cid")] == [
+        (0, 4, False),
+        (4, 0, False),
+        (0, 4, False),
+    ]
+    assert await ledger.drifted(app, limit=5) == []

@@ -1,6 +1,6 @@
 """Erasures that were interrupted between the state and the facts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 
 import pytest
@@ -14,7 +14,7 @@ from clarion.adapters.state.registry_people import PostgresPeople
 from clarion.adapters.system import SystemChance
 from clarion.domain.ids import AppId, UserId
 from clarion.domain.person import PersonChange
-from clarion.ports.erasure import Plain
+from clarion.ports.erasure import FactsPage
 from clarion.ports.facts import FactsUnavailableError
 from clarion.stages.intake.erasure import LEFT_BEHIND, finish_all
 from clarion.testing.clock import ManualClock
@@ -28,18 +28,20 @@ class Asleep:
         self.erased: list[UserId] = []
 
     async def about(
-        self, app: AppId, user: UserId, *, at_least_xid: int, limit: int
-    ) -> Mapping[str, Sequence[Mapping[str, Plain]]]:
+        self, app: AppId, users: Sequence[UserId], *, at_least_xid: int
+    ) -> AsyncIterator[FactsPage]:
         """Nothing."""
-        del app, user, at_least_xid, limit
-        return {}
+        del app, users, at_least_xid
+        yield FactsPage(kind="event", rows=[])
 
-    async def erase(self, app: AppId, user: UserId, *, at_least_xid: int) -> Mapping[str, int]:
+    async def erase(
+        self, app: AppId, users: Sequence[UserId], *, at_least_xid: int
+    ) -> Mapping[str, int]:
         """Three events."""
         del app, at_least_xid
         if not self.awake:
             raise FactsUnavailableError("asleep")
-        self.erased.append(user)
+        self.erased.extend(users)
         return {"event": 3}
 
 
@@ -68,4 +70,4 @@ async def test_an_erasure_that_was_left_behind_is_finished_once(pool: Pool, app:
     assert done is not None
     assert done.done_at == clock.now()
     assert done.removed["facts.event"] == 3
-    assert await pool.fetchval("select user_id from erasure") is None
+    assert await pool.fetchval("select numbers from erasure") == []

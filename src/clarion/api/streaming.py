@@ -1,11 +1,23 @@
 """Sending an answer piece by piece, until it ends or the client leaves."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from starlette.types import Send
 
 from clarion.api.exchange import Exchange, Stream
+
+
+async def begun(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same pieces, the first of them made: what can't be read is refused with a status."""
+    first = await anext(pieces)
+
+    async def all_of_them() -> AsyncIterator[bytes]:
+        yield first
+        async for piece in pieces:
+            yield piece
+
+    return all_of_them()
 
 
 async def send_stream(

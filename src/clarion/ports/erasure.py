@@ -1,6 +1,6 @@
 """Forgetting a person everywhere with a proof, and telling a person all that is held."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -35,9 +35,21 @@ class OpenErasure:
 
     id: int
     app: AppId
-    user: UserId
+    users: Sequence[UserId]
+    """All numbers that stood for the person."""
     xid: int
     """The transaction that removed the person from the state store."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """What the state store holds about a person beyond what the other ports tell."""
+
+    users: Sequence[UserId]
+    """All numbers that stand for the person."""
+    xid: int
+    """Facts that have this transaction have all that was recorded before."""
+    parts: Mapping[str, Plain]
 
 
 class Erasures(Protocol):
@@ -59,26 +71,39 @@ class Erasures(Protocol):
         """One erasure with its proof."""
         ...
 
-    async def held(self, app: AppId, user: UserId) -> Mapping[str, Plain] | None:
+    async def held(self, app: AppId, user: UserId) -> Held | None:
         """What the state store holds about a person beyond what the other ports tell."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FactsPage:
+    """Some rows of one kind, as names and values."""
+
+    kind: str
+    rows: Sequence[Mapping[str, Plain]]
 
 
 class PersonFacts(Protocol):
     """What the facts hold about one person."""
 
-    async def about(
-        self, app: AppId, user: UserId, *, at_least_xid: int, limit: int
-    ) -> Mapping[str, Sequence[Mapping[str, Plain]]]:
-        """Rows by kind (outcomes, events, engagement, ...), newest first, so many of each.
+    def about(
+        self, app: AppId, users: Sequence[UserId], *, at_least_xid: int
+    ) -> AsyncIterator[FactsPage]:
+        """All rows about a person, whose numbers these are: kind by kind, the oldest first.
+
+        Each kind (outcome, event, engagement, decision, ...) comes at least once, if only with no
+        rows.
 
         Raises:
-            FactsUnavailableError: their owner does not answer.
+            FactsUnavailableError: their owner does not answer, or went away in the middle.
         """
         ...
 
-    async def erase(self, app: AppId, user: UserId, *, at_least_xid: int) -> Mapping[str, int]:
-        """Remove all rows of one person; how many there were of each kind.
+    async def erase(
+        self, app: AppId, users: Sequence[UserId], *, at_least_xid: int
+    ) -> Mapping[str, int]:
+        """Remove all rows of one person, whose numbers these are; how many of each kind.
 
         Raises:
             FactsUnavailableError: their owner does not answer; nothing is known to be removed.

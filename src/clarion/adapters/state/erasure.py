@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 import asyncpg
 import orjson
@@ -11,10 +12,11 @@ from clarion.adapters.state.forgetting import forget_plans
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.statements import statements
 from clarion.domain.ids import AppId, UserId
-from clarion.ports.erasure import Erasure, OpenErasure, Plain
+from clarion.ports.erasure import Erasure, Held, OpenErasure
 from clarion.ports.system import Chance
 
 SALT_OCTETS = 16
+_HELD: Final = ("lists", "topics", "suppressions", "prompts")
 
 
 class PostgresErasures:
@@ -34,8 +36,9 @@ class PostgresErasures:
             if not locked:
                 return None
             external = locked[0]["external_id"]
-            removed = await self._remove(connection, app, user, external)
-            removed |= await forget_plans(connection, app, user, now)
+            users = await connection.fetchval(statements("people")["numbers"], app, user)
+            removed = await self._remove(connection, app, users, external)
+            removed |= await forget_plans(connection, app, users, now)
             salt = self._chance.token(SALT_OCTETS).hex()
             proof = {
                 "salt": salt,
@@ -43,19 +46,24 @@ class PostgresErasures:
                 "removed": removed,
             }
             row = await connection.fetchrow(
-                self._sql["insert"], app, user, now, orjson.dumps(proof)
+                self._sql["insert"], app, users, now, orjson.dumps(proof)
             )
-            return OpenErasure(id=row["id"], app=app, user=user, xid=row["xid"])
+            return OpenErasure(id=row["id"], app=app, users=users, xid=row["xid"])
 
         return await unit_of_work(self._pool, work)
 
     async def _remove(
-        self, connection: asyncpg.Connection, app: AppId, user: UserId, external: str | None
+        self,
+        connection: asyncpg.Connection,
+        app: AppId,
+        users: Sequence[UserId],
+        external: str | None,
     ) -> dict[str, int]:
-        sql = self._sql
+        """The last of the numbers is the person's own."""
+        sql, user = self._sql, users[-1]
         removed = {
-            "state.consent_entries": _count(await connection.execute(sql["ledger"], app, user)),
-            "state.events": _count(await connection.execute(sql["events"], app, user)),
+            "state.consent_entries": _count(await connection.execute(sql["ledger"], app, users)),
+            "state.events": _count(await connection.execute(sql["events"], app, users)),
             "state.aliases": _count(await connection.execute(sql["aliases"], app, user)),
             "state.lists": _count(await connection.execute(sql["lists"], user)),
             "state.topics": _count(await connection.execute(sql["topics"], user)),
@@ -76,7 +84,7 @@ class PostgresErasures:
             if row["done_at"] is None:
                 proof = orjson.loads(row["proof"])
                 proof["removed"] |= {f"facts.{name}": count for name, count in removed.items()}
-                left = await forget_plans(connection, row["app_id"], row["user_id"], now)
+                left = await forget_plans(connection, row["app_id"], row["numbers"], now)
                 for name, count in left.items():  # planned while the facts were removed
                     proof["removed"][name] = proof["removed"].get(name, 0) + count
                 await connection.execute(self._sql["finish"], erasure, orjson.dumps(proof), now)
@@ -91,9 +99,7 @@ class PostgresErasures:
             rows = await connection.fetch(self._sql["unfinished"], limit, before)
             xid = await connection.fetchval(self._sql["now_xid"]) if rows else 0
         return [
-            OpenErasure(
-                id=row["id"], app=AppId(row["app_id"]), user=UserId(row["user_id"]), xid=xid
-            )
+            OpenErasure(id=row["id"], app=AppId(row["app_id"]), users=row["numbers"], xid=xid)
             for row in rows
         ]
 
@@ -103,15 +109,16 @@ class PostgresErasures:
             row = await connection.fetchrow(self._sql["get"], app, erasure)
         return None if row is None else _erasure(row)
 
-    async def held(self, app: AppId, user: UserId) -> Mapping[str, Plain] | None:
+    async def held(self, app: AppId, user: UserId) -> Held | None:
         """See `ports.erasure.Erasures.held`."""
         async with reading(self._pool) as connection:
             row = await connection.fetchrow(self._sql["person"], app, user)
+            users = await connection.fetchval(statements("people")["numbers"], app, user)
+            xid = await connection.fetchval(self._sql["now_xid"])
         if row is None:
             return None
-        return {
-            name: orjson.loads(row[name]) for name in ("lists", "topics", "suppressions", "prompts")
-        } | {"suppressed": row["suppressed"]}
+        parts = {name: orjson.loads(row[name]) for name in _HELD}
+        return Held(users=users, xid=xid, parts=parts | {"suppressed": row["suppressed"]})
 
 
 def subject(salt: str, name: str) -> str:

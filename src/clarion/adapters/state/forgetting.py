@@ -1,6 +1,7 @@
-"""Takes one person out of the columns that planning keeps of many: caps, digests, held batches."""
+"""Takes a person out of the columns that planning keeps of many: caps, digests, held batches."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 
 import asyncpg
@@ -15,33 +16,52 @@ from clarion.ports.frequency import RANGE_BUCKETS
 _SQL = statements("forgetting")
 
 
+def octets_of(users: Sequence[UserId]) -> list[bytes]:
+    """Numbers as packed columns hold them."""
+    return [int(user).to_bytes(8, "little", signed=True) for user in users]
+
+
+def range_of(user: UserId) -> int:
+    """The range of buckets that a person lies in."""
+    return user % BUCKETS // RANGE_BUCKETS
+
+
 async def forget_plans(
-    connection: asyncpg.Connection, app: AppId, user: UserId, now: datetime
+    connection: asyncpg.Connection, app: AppId, users: Sequence[UserId], now: datetime
 ) -> dict[str, int]:
     """Remove a person from what was planned, within the caller's transaction.
 
     What is being sent at this moment is left to its sender, who is told of the removed devices.
 
+    Args:
+        connection: inside the caller's transaction.
+        app: whose person it is.
+        users: all numbers of the person.
+        now: the present instant.
+
     Returns:
         Table -> rows that named the person.
     """
-    octets = int(user).to_bytes(8, "little", signed=True)
-    ranges = [LOOSE, user % BUCKETS // RANGE_BUCKETS]
+    where = (app, [LOOSE, *sorted({range_of(user) for user in users})], octets_of(users))
     return {
-        "state.caps": await _forget_caps(connection, app, user, ranges, octets),
-        "state.digests": await _forget_people(connection, "digests", user, (app, ranges, octets)),
-        "state.gave_way": await _forget_people(connection, "gave_way", user, (app, ranges, octets)),
-        "state.batches": await _forget_batches(connection, app, user, octets, now),
+        "state.caps": await _forget_caps(connection, users, where),
+        "state.digests": await _forget_people(connection, "digests", users, where),
+        "state.gave_way": await _forget_people(connection, "gave_way", users, where),
+        "state.batches": await _forget_batches(connection, users, where, now),
     }
 
 
+_Where = tuple[AppId, list[int], list[bytes]]
+"""The app, the ranges, and the octets that are looked for."""
+
+
 async def _forget_caps(
-    connection: asyncpg.Connection, app: AppId, user: UserId, ranges: list[int], octets: bytes
+    connection: asyncpg.Connection, users: Sequence[UserId], where: _Where
 ) -> int:
     found = 0
-    for row in await connection.fetch(_SQL["caps"], app, ranges, octets):
+    for row in await connection.fetch(_SQL["caps"], *where):
         ledger = decoded([row["rows"]])
-        others = ledger.user != user
+        others = ~np.isin(ledger.user, users)
         if others.all():
             continue  # the octets stood across two numbers
         found += 1
@@ -53,35 +73,33 @@ async def _forget_caps(
 
 
 async def _forget_people(
-    connection: asyncpg.Connection,
-    table: str,
-    user: UserId,
-    where: tuple[AppId, list[int], bytes],
+    connection: asyncpg.Connection, table: str, users: Sequence[UserId], where: _Where
 ) -> int:
     found = 0
     for row in await connection.fetch(_SQL[table], *where):
         people = np.frombuffer(row["people"], "<i8")
-        others = people[people != user]
+        others = people[~np.isin(people, users)]
         if len(others) == len(people):
             continue
         found += 1
         kept = [others.tobytes()]
         if "gone" in row:
             gone = np.frombuffer(row["gone"], "<i8")
-            kept.append(gone[gone != user].tobytes())
+            kept.append(gone[~np.isin(gone, users)].tobytes())
         await connection.execute(_SQL[f"set_{table}"], row["id"], *kept)
     return found
 
 
 async def _forget_batches(
-    connection: asyncpg.Connection, app: AppId, user: UserId, octets: bytes, now: datetime
+    connection: asyncpg.Connection, users: Sequence[UserId], where: _Where, now: datetime
 ) -> int:
+    app, _, octets = where
     found = 0
     for number in [row["id"] for row in await connection.fetch(_SQL["batches"], app, octets)]:
         row = await connection.fetchrow(_SQL["batch"], number)
         if row is None:
             continue  # it was leased since
-        left = await asyncio.to_thread(without, row["recipients"], user, row["cursor"])
+        left = await asyncio.to_thread(without, row["recipients"], users, row["cursor"])
         if left is None:
             continue
         found += 1

@@ -1,6 +1,7 @@
 """Recipients as Arrow bytes in a batch row, and as columns in memory."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count, takewhile
 
@@ -119,19 +120,19 @@ def recipients_of(rows: pl.DataFrame) -> Recipients:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Left:
-    """A batch without one of its people."""
+    """A batch without some of its people."""
 
     octets: bytes
     size: int
 
 
-def without(blob: bytes, user: int, cursor: int) -> Left | None:
-    """The batch without a person; None where they are not in it.
+def without(blob: bytes, users: Sequence[int], cursor: int) -> Left | None:
+    """The batch without these people; None where none of them is in it.
 
     Rows before `cursor` are recorded, and keep their places: they are of nobody afterwards.
     """
     rows = pl.read_ipc_stream(io.BytesIO(blob))
-    mine = pl.col("user") == user
+    mine = pl.col("user").is_in(users)
     if not rows.select(mine.any()).item():
         return None
     blank = [

@@ -10,6 +10,7 @@ import orjson
 
 from clarion.adapters.state.consent import inherit
 from clarion.adapters.state.consent_ledger import append_switch
+from clarion.adapters.state.merging import move_plans
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.statements import statements
 from clarion.adapters.state.suppression import hold_suppressions
@@ -123,7 +124,9 @@ class PostgresPeople:
                 return await self._read(connection, app, anonymous)
             await self._write(connection, _merged(stranger, known), known, now)
             await inherit(connection, app, anonymous, (known.id, external_id), now)
+            await move_plans(connection, app, (anonymous, known.id), stranger.created_at, now)
             await connection.execute(self._sql["move_belongings"], app, anonymous, known.id, now)
+            await connection.execute(self._sql["note_merge"], app, anonymous, known.id, now)
             await connection.execute(self._sql["delete_person"], app, anonymous)
             return await self._read(connection, app, known.id)
 

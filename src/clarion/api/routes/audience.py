@@ -1,6 +1,5 @@
 """The audience as a file."""
 
-from collections.abc import AsyncIterator
 from typing import Final
 
 from clarion.api import exporting, segmenting
@@ -8,6 +7,7 @@ from clarion.api.exchange import Exchange, Stream
 from clarion.api.problems import ProblemError, field_problem, not_found
 from clarion.api.routing import Api, Route
 from clarion.api.shapes.audience import ExportQuery
+from clarion.api.streaming import begun
 from clarion.domain.errors import ErrorCode, FieldCode
 from clarion.domain.ids import AppId
 from clarion.domain.segments.checking import SegmentAt, SegmentReferenceError
@@ -37,7 +37,10 @@ async def export(api: Api, call: Exchange) -> Stream:
     segment = await _segment(api, call.caller.app, query)
     tables = exporting.people(api.deps.audience, call.caller.app, segment, fields)
     pieces = exporting.as_csv(tables) if query.format == "csv" else exporting.as_parquet(tables)
-    return Stream(await _begun(pieces), MEDIA[query.format])
+    try:
+        return Stream(await begun(pieces), MEDIA[query.format])
+    except AudienceUnavailableError as error:
+        raise FactsUnavailableError(str(error)) from error
 
 
 async def _segment(api: Api, app: AppId, query: ExportQuery) -> SegmentAt | None:
@@ -58,21 +61,6 @@ async def _segment(api: Api, app: AppId, query: ExportQuery) -> SegmentAt | None
         return await api.deps.segments.resolve(app, wanted, now)
     except SegmentReferenceError:
         raise not_found("list") from None
-
-
-async def _begun(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same pieces, the first of them made: what can't be read is refused with a status."""
-    try:
-        first = await anext(pieces)
-    except AudienceUnavailableError as error:
-        raise FactsUnavailableError(str(error)) from error
-
-    async def all_of_them() -> AsyncIterator[bytes]:
-        yield first
-        async for piece in pieces:
-            yield piece
-
-    return all_of_them()
 
 
 def _refused(name: str, detail: str) -> ProblemError:

@@ -1,11 +1,12 @@
 """What a person may demand: to be told all that is held, and to be forgotten with a proof."""
 
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import msgspec
 
 from clarion.api.decoding import number
-from clarion.api.exchange import Answer, Exchange, json_answer
+from clarion.api.exchange import JSON, Answer, Exchange, Stream, json_answer
 from clarion.api.naming import PEOPLE, person_of
 from clarion.api.preferring import preferences_view
 from clarion.api.problems import not_found
@@ -13,17 +14,16 @@ from clarion.api.registering import device_view, person_view
 from clarion.api.routes.consent import line_view
 from clarion.api.routing import Api, Route
 from clarion.api.shapes.consent import ErasureView, HeldView
+from clarion.api.streaming import begun
 from clarion.domain.errors import ErrorCode
-from clarion.ports.erasure import Erasure
+from clarion.ports.erasure import Erasure, FactsPage
 from clarion.ports.facts import FactsUnavailableError
 from clarion.ports.keys import Scope
 from clarion.stages.intake.erasure import finish
 
-MAX_ROWS: Final = 10_000
 
-
-async def export(api: Api, call: Exchange) -> Answer:
-    """All that is held about one person, as one document."""
+async def export(api: Api, call: Exchange) -> Stream:
+    """All that is held about one person, as one document that is written while it is sent."""
     app, deps = call.caller.app, api.deps
     person = await person_of(api, call)
     preferences = await deps.preferences.read(app, person.id)
@@ -31,18 +31,30 @@ async def export(api: Api, call: Exchange) -> Answer:
     if preferences is None or state is None:
         raise not_found("user")
     devices = await deps.devices.of_person(app, person.id)
-    facts = await deps.person_facts.about(app, person.id, at_least_xid=0, limit=MAX_ROWS)
-    return json_answer(
-        HeldView(
-            exported_at=deps.clock.now(),
-            person=person_view(person),
-            preferences=preferences_view(preferences),
-            consent=[line_view(line) for line in await deps.consents.history(app, person.id)],
-            devices=[_builtins(device_view(each, with_token=False)) for each in devices],
-            state=dict(state),
-            facts=dict(facts),
-        )
+    held = HeldView(
+        exported_at=deps.clock.now(),
+        person=person_view(person),
+        preferences=preferences_view(preferences),
+        consent=[line_view(line) for line in await deps.consents.history(app, person.id)],
+        devices=[_builtins(device_view(each, with_token=False)) for each in devices],
+        state=dict(state.parts),
+        facts={},
     )
+    facts = deps.person_facts.about(app, state.users, at_least_xid=state.xid)
+    return Stream(await begun(_document(held, facts)), JSON)
+
+
+async def _document(held: HeldView, facts: AsyncIterator[FactsPage]) -> AsyncIterator[bytes]:
+    """The document, whose last member is filled page by page: memory does not grow with it."""
+    before, kind = msgspec.json.encode(held).removesuffix(b"}}"), None
+    async for page in facts:
+        rows = msgspec.json.encode(page.rows)[1:-1]
+        if page.kind != kind:
+            yield before + msgspec.json.encode(page.kind) + b":[" + rows
+            before, kind = b"],", page.kind
+        elif rows:
+            yield b"," + rows
+    yield b"]}}"
 
 
 def _builtins(view: msgspec.Struct) -> dict[str, Any]:

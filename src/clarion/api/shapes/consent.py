@@ -285,4 +285,4 @@ class HeldView(msgspec.Struct, frozen=True, kw_only=True):
     """Without the secrets that send to them."""
     state: dict[str, Any]
     facts: dict[str, Any]
-    """Up to 10,000 rows of each kind, newest first."""
+    """All rows of each kind, the oldest first."""

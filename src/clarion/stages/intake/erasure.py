@@ -19,7 +19,7 @@ async def finish(
     Raises:
         FactsUnavailableError: the erasure stays open.
     """
-    removed = await facts.erase(open_one.app, open_one.user, at_least_xid=open_one.xid)
+    removed = await facts.erase(open_one.app, open_one.users, at_least_xid=open_one.xid)
     return await erasures.finish(open_one.id, removed, clock.now())
 
 

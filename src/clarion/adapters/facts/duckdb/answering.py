@@ -43,6 +43,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     app: int = 0
     message: str = ""
     user: int = 0
+    users: list[int] = []
+    """All numbers of one person."""
     low: int = 0
     high: int = 0
     at_least: int = 0
@@ -92,7 +94,7 @@ async def _answer(owner: "Owner", question: Question, writer: asyncio.StreamWrit
         )
         await write_frame(writer, Kind.REFUSED, orjson.dumps({"why": why}))
         return
-    if question.what in {"scan", "decisions"}:
+    if question.what in {"scan", "decisions", "about"}:
         await _stream(owner, question, writer)
         return
     if question.what == "count":
@@ -131,19 +133,6 @@ async def _counted(owner: "Owner", question: Question) -> Mapping[str, object]:
     return await owner.threads.run(work)
 
 
-async def _of_person(owner: "Owner", question: Question) -> Mapping[str, object]:
-    of = partial(_PERSON[question.what], owner.store, app=question.app, user=question.user)
-    if question.what == "about":
-        of = partial(of, limit=question.high)
-    return await owner.threads.run(of)
-
-
-_PERSON: Final[Mapping[str, Callable[..., Mapping[str, object]]]] = {
-    "about": person_queries.about,
-    "erase": person_queries.erase,
-}
-
-
 def _segment(question: Question) -> SegmentAt | None:
     if question.segment is None:
         return None
@@ -163,8 +152,10 @@ async def _reached(owner: "Owner", question: Question) -> bool:
 async def _asked(owner: "Owner", question: Question) -> Mapping[str, object]:
     of = {"app": question.app, "message": question.message}
     match question.what:
-        case "about" | "erase":
-            return await _of_person(owner, question)
+        case "erase":
+            return await owner.threads.run(
+                partial(person_queries.erase, owner.store, app=question.app, users=question.users)
+            )
         case "counts":
             return await owner.threads.run(partial(queries.counts, owner.store, **of))  # type: ignore[arg-type]  # app and message by name
         case "trace":
@@ -191,10 +182,14 @@ async def _stream(owner: "Owner", question: Question, writer: asyncio.StreamWrit
 
     The version is taken before the scan's transaction begins, so it is never newer than its rows.
     """
-    if question.what == "decisions":
+    if question.what != "scan":
         await write_frame(writer, Kind.VERSION, orjson.dumps({"registry": owner.version}))
-        pieces = decision_queries.pieces(
-            owner.store, app=question.app, message=question.message, user=question.user
+        pieces = (
+            person_queries.about(owner.store, app=question.app, users=question.users)
+            if question.what == "about"
+            else decision_queries.pieces(
+                owner.store, app=question.app, message=question.message, user=question.user
+            )
         )
         await _send(owner, writer, pieces, bytes)
         await _tell(writer, {})

@@ -32,7 +32,7 @@ from clarion.ports.audience import (
     ReachCount,
 )
 from clarion.ports.decisions import DecidedCount
-from clarion.ports.erasure import Plain
+from clarion.ports.erasure import FactsPage
 from clarion.ports.facts import (
     AttemptFact,
     FactsUnavailableError,
@@ -188,15 +188,15 @@ class FactsClient:
         self, app: AppId, message: MessageId, *, at_least_xid: int
     ) -> AsyncIterator[Decided]:
         """See `ports.decisions.RecordedDecisions.decided`."""
-        of = {"app": app, "message": message, "at_least": at_least_xid}
-        async with contextlib.aclosing(self._decided(of)) as found:
+        of = {"what": "decisions", "app": app, "message": message, "at_least": at_least_xid}
+        async with contextlib.aclosing(self._pieces(of)) as found:
             async for piece in found:
                 yield decided_of(app, message, piece)
 
-    async def _decided(self, of: Mapping[str, object]) -> AsyncGenerator[bytes]:
-        """Packed decisions with their metas."""
+    async def _pieces(self, question: Mapping[str, object]) -> AsyncGenerator[bytes]:
+        """The pieces of a streamed answer from the facts."""
         try:
-            async with contextlib.aclosing(self._frames({"what": "decisions", **of})) as frames:
+            async with contextlib.aclosing(self._frames(question)) as frames:
                 async for kind, payload in frames:
                     if kind is Kind.ROWS:
                         yield payload
@@ -224,8 +224,9 @@ class FactsClient:
         self, app: AppId, message: MessageId, user: UserId, *, at_least_xid: int
     ) -> Sequence[Decided]:
         """See `ports.facts.Facts.decisions`."""
-        of = {"app": app, "message": message, "user": user, "at_least": at_least_xid}
-        async with contextlib.aclosing(self._decided(of)) as found:
+        of = {"what": "decisions", "app": app, "message": message, "user": user}
+        of |= {"at_least": at_least_xid}
+        async with contextlib.aclosing(self._pieces(of)) as found:
             return [decided_of(app, message, piece) async for piece in found]
 
     async def rate(self, app: AppId, message: MessageId) -> Sequence[tuple[datetime, int]]:
@@ -239,16 +240,20 @@ class FactsClient:
         return [f"device {device} has {n} final outcomes" for device, _, n in answer["rows"]]
 
     async def about(
-        self, app: AppId, user: UserId, *, at_least_xid: int, limit: int
-    ) -> Mapping[str, Sequence[Mapping[str, Plain]]]:
+        self, app: AppId, users: Sequence[UserId], *, at_least_xid: int
+    ) -> AsyncIterator[FactsPage]:
         """See `ports.erasure.PersonFacts.about`."""
-        question = {"what": "about", "app": app, "user": user, "at_least": at_least_xid}
-        return await self._ask({**question, "high": limit})
+        question = {"what": "about", "app": app, "users": users, "at_least": at_least_xid}
+        async with contextlib.aclosing(self._pieces(question)) as found:
+            async for piece in found:
+                yield FactsPage(**orjson.loads(piece))
 
-    async def erase(self, app: AppId, user: UserId, *, at_least_xid: int) -> Mapping[str, int]:
+    async def erase(
+        self, app: AppId, users: Sequence[UserId], *, at_least_xid: int
+    ) -> Mapping[str, int]:
         """See `ports.erasure.PersonFacts.erase`."""
         return await self._ask(
-            {"what": "erase", "app": app, "user": user, "at_least": at_least_xid}
+            {"what": "erase", "app": app, "users": users, "at_least": at_least_xid}
         )
 
     async def rebuild(self) -> int:

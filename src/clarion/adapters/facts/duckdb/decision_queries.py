@@ -1,6 +1,6 @@
 """Recorded decisions: found by message and person, unpacked only where they may be meant."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Final
 
 import duckdb
@@ -30,7 +30,7 @@ where r.app = $app and r.message_high = $high and r.message_low = $low and {_HOL
 order by r.chunk, r.start
 """  # noqa: S608  # our own text
 _ABOUT_PERSON: Final = f"""
-select c.id from decision_chunk c where c.app = $app and {_HOLDS} order by c.id desc
+select c.id from decision_chunk c where c.app = $app and {_HOLDS} order by c.id
 """  # noqa: S608  # our own text
 _CHUNK: Final = "select meta, rows from decision_chunk where id = ?"
 _RUNS: Final = "select start, size, message_high, message_low from decision_run where chunk = ?"
@@ -85,22 +85,19 @@ def _cut(blob: bytes, start: int, size: int, user: int) -> bytes | None:
 
 
 def about(
-    cursor: duckdb.DuckDBPyConnection, *, app: int, user: int, limit: int
-) -> Sequence[Mapping[str, object]]:
-    """The newest decisions about a person, as names and values that JSON can say."""
-    told: list[Mapping[str, object]] = []
-    for (chunk,) in cursor.execute(_ABOUT_PERSON, {"app": app, **_person(user)}).fetchall():
-        if len(told) >= limit:
-            break
-        held = cursor.execute(_CHUNK, [chunk]).fetchone()
-        if held is None:
-            continue
-        rows = unpacked(held[1])
-        runs = cursor.execute(_RUNS, [chunk]).fetchall()
-        for place in np.flatnonzero(rows["user"] == user).tolist():
-            message = next((run[2:] for run in runs if run[0] <= place < run[0] + run[1]), (0, 0))
-            told.append(_told(rows[place], app, message))
-    return told[:limit]
+    cursor: duckdb.DuckDBPyConnection, *, app: int, users: Sequence[int]
+) -> Iterator[Mapping[str, object]]:
+    """All decisions about a person by these numbers, as names and values that JSON can say."""
+    for user in users:
+        for (chunk,) in cursor.execute(_ABOUT_PERSON, {"app": app, **_person(user)}).fetchall():
+            held = cursor.execute(_CHUNK, [chunk]).fetchone()
+            if held is None:
+                continue
+            rows = unpacked(held[1])
+            runs = cursor.execute(_RUNS, [chunk]).fetchall()
+            for place in np.flatnonzero(rows["user"] == user).tolist():
+                of = [run[2:] for run in runs if run[0] <= place < run[0] + run[1]]
+                yield _told(rows[place], app, of[0] if of else (0, 0))
 
 
 def _told(row: np.void, app: int, message: tuple[int, int]) -> Mapping[str, object]:

@@ -38,6 +38,21 @@ where xid >= $1::text::xid8 and not pg_visible_in_snapshot(xid, $2::text::pg_sna
 select kind, id, xid::text::bigint as xid from removal
 where xid >= $1::text::xid8 and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
 
+-- name: merged
+-- Numbers of anonymous people that stand for somebody else since they logged in.
+select from_id, to_id, xid::text::bigint as xid from merged
+where xid >= $1::text::xid8 and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
+
+-- name: gone
+-- People who were removed, and are nobody else.
+select r.id, r.xid::text::bigint as xid from removal r
+where r.kind = 1 and not exists (select from merged m where m.from_id = r.id)
+  and r.xid >= $1::text::xid8 and not pg_visible_in_snapshot(r.xid, $2::text::pg_snapshot)
+
+-- name: clear_inbox
+-- What these people did and waits for the columns, or is kept beside them.
+delete from event where user_id = any ($1::bigint[])
+
 -- name: chunks
 -- A page of recorded outcomes: so many chunks and octets, but never half a transaction.
 select id, app_id, kind, message_ids::text[] as message_ids, rows, notes, provider_ids::text,

@@ -15,6 +15,7 @@ import duckdb
 
 from clarion.adapters.facts.duckdb.answering import serve_asker
 from clarion.adapters.facts.duckdb.event_feed import EventFeed
+from clarion.adapters.facts.duckdb.merge_feed import MergeFeed
 from clarion.adapters.facts.duckdb.merging import leave_parts, merge_parts
 from clarion.adapters.facts.duckdb.outcome_feed import OutcomeFeed
 from clarion.adapters.facts.duckdb.registry_feed import RegistryFeed, sweep_pages
@@ -55,6 +56,7 @@ class Owner:
     registry: RegistryFeed
     outcomes: OutcomeFeed
     events: EventFeed
+    merges: MergeFeed
     metrics: Metrics | None = None
     registry_seen: Snapshot | None = None
     """What the audience columns show, at least; None before the first pass."""
@@ -132,6 +134,8 @@ class Owner:
             events, all_in = await self.events.follow(
                 connection, now, lambda: self.clock.monotonic() - looked_at > EVENTS_FOR_S
             )
+            if all_in:  # what is yet to come in still has the numbers that it came with
+                changed += await self.merges.follow(connection, now)
             self.events_seen = now if all_in else self.events_seen
             self.tell_lag(looked_at if all_in else None)
             due = looked_at - self.outcomes_at >= self.settings.drain_every_s
@@ -190,6 +194,7 @@ class Owner:
         # A day more: what was judged a moment ago may be about to be written.
         day = (now - settings.keep_events - timedelta(days=1)).date()
         await self.events.drop_days(connection, day)
+        await self.merges.look_again(connection)
 
     async def tidy(self, *, quiet: bool) -> None:
         """Sort what came in piecemeal, and merge it, when nobody waits; merge it now and then."""
@@ -249,6 +254,7 @@ async def run_owner(
         registry=RegistryFeed(store=store, folder=settings.path.parent, threads=threads),
         outcomes=OutcomeFeed(store=store, threads=threads),
         events=EventFeed(store=store, folder=settings.path.parent, threads=threads),
+        merges=MergeFeed(store=store, threads=threads),
         metrics=metrics,
     )
     try:

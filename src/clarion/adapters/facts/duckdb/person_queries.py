@@ -1,9 +1,12 @@
 """All that the facts hold about one person: told, and removed."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 import duckdb
+import orjson
 
 from clarion.adapters.facts.duckdb import decision_queries
 from clarion.adapters.facts.duckdb.store import FactsStore
@@ -12,12 +15,14 @@ FED: Final = frozenset({"users", "device", "list_member", "topic_member"})
 """Tables that follow the state store: what is removed there is removed here by the feed."""
 COUNTED: Final = "outcome"
 """Reports count its rows, so they stay; they are cut loose from the person and the device."""
-TRIES: Final = 5
+PAGE_ROWS: Final = 1_000
 
-_NEWEST_OUTCOMES: Final = """
+Row = Mapping[str, object]
+
+_OUTCOMES: Final = """
 select * exclude (first_user, last_user) from outcome_row
 where app = $app and user_id = $user and $user between first_user and last_user
-order by at_us desc limit $limit
+order by at_us
 """
 _PROVIDER_IDS: Final = """
 delete from provider_id where (message_high, message_low, device, attempt) in (
@@ -62,62 +67,68 @@ def _tables(cursor: duckdb.DuckDBPyConnection) -> Sequence[str]:
     return [str(name) for (name,) in rows if name not in FED]
 
 
-def about(
-    store: FactsStore, *, app: int, user: int, limit: int
-) -> Mapping[str, Sequence[Mapping[str, object]]]:
-    """The newest rows of each kind, as names and values that JSON can say."""
-    told: dict[str, Sequence[Mapping[str, object]]] = {}
+def about(store: FactsStore, *, app: int, users: Sequence[int]) -> Generator[bytes]:
+    """All rows about a person, whose numbers these are: kind by kind, the oldest of a number first.
+
+    A piece is JSON: `kind`, and at most `PAGE_ROWS` of its rows as names and values. Each kind has
+    one piece at least.
+    """
     with store.reading() as cursor:
         for table in _tables(cursor):
-            found = cursor.execute(
-                _NEWEST_OUTCOMES
-                if table == COUNTED
-                else f"from {table} where app = $app and user_id = $user "
-                "order by at_us desc limit $limit",
-                {"app": app, "user": user, "limit": limit},
-            )
-            names = [column[0] for column in found.description]
-            told[table] = [
-                {name: _plain(value) for name, value in zip(names, row, strict=True)}
-                for row in found.fetchall()
-            ]
-        told["decision"] = decision_queries.about(cursor, app=app, user=user, limit=limit)
-    return told
+            yield from _pages(table, _rows_of(cursor, table, app, users))
+        yield from _pages("decision", decision_queries.about(cursor, app=app, users=users))
+
+
+def _rows_of(
+    cursor: duckdb.DuckDBPyConnection, table: str, app: int, users: Sequence[int]
+) -> Iterator[Row]:
+    mine = f"from {table} where app = $app and user_id = $user order by at_us"
+    for user in users:
+        cursor.execute(_OUTCOMES if table == COUNTED else mine, {"app": app, "user": user})
+        names = [column[0] for column in cursor.description]
+        while rows := cursor.fetchmany(PAGE_ROWS):
+            for row in rows:
+                yield {name: _plain(value) for name, value in zip(names, row, strict=True)}
+
+
+def _pages(kind: str, rows: Iterator[Row]) -> Iterator[bytes]:
+    page = list(islice(rows, PAGE_ROWS))
+    yield orjson.dumps({"kind": kind, "rows": page})
+    while page := list(islice(rows, PAGE_ROWS)):
+        yield orjson.dumps({"kind": kind, "rows": page})
 
 
 def _plain(value: object) -> object:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def erase(store: FactsStore, *, app: int, user: int) -> Mapping[str, int]:
-    """Remove a person's rows in one transaction; how many there were of each kind.
+def erase(store: FactsStore, *, app: int, users: Sequence[int]) -> Mapping[str, int]:
+    """Remove a person's rows in one transaction; how many there were of each kind."""
 
-    Another writer's transaction may have touched the same row group: then it is tried again.
-    """
-    for _ in range(TRIES - 1):
-        try:
-            return _erase(store, app, user)
-        except duckdb.TransactionException:
-            continue
-    return _erase(store, app, user)
+    def work(cursor: duckdb.DuckDBPyConnection) -> Mapping[str, int]:
+        removed: Counter[str] = Counter()
+        for user in users:
+            removed.update(_erase(cursor, app, user))
+        return removed
+
+    return store.written(work)
 
 
-def _erase(store: FactsStore, app: int, user: int) -> Mapping[str, int]:
+def _erase(cursor: duckdb.DuckDBPyConnection, app: int, user: int) -> Mapping[str, int]:
     removed: dict[str, int] = {}
     mine = {"app": app, "user": user}
-    with store.writing() as cursor:
-        removed["provider_id"] = _rows(cursor, _PROVIDER_IDS, mine)
-        removed["note"] = _rows(cursor, _NOTES, mine)
-        for table in _tables(cursor):
-            verb = (
-                f"update {table} set user_id = 0, device = 0, note = 0"  # noqa: S608  # our own names
-                if table == COUNTED
-                else f"delete from {table}"  # noqa: S608  # our own names
-            )
-            removed[table] = _rows(cursor, f"{verb} where app = $app and user_id = $user", mine)
-        removed[COUNTED] += _rows(cursor, _OUT_OF_RUNS, mine)
-        cursor.execute(_SHORTER_RUNS, mine)
-        removed["decision"] = decision_queries.erase(cursor, app=app, user=user)
+    removed["provider_id"] = _rows(cursor, _PROVIDER_IDS, mine)
+    removed["note"] = _rows(cursor, _NOTES, mine)
+    for table in _tables(cursor):
+        verb = (
+            f"update {table} set user_id = 0, device = 0, note = 0"  # noqa: S608  # our own names
+            if table == COUNTED
+            else f"delete from {table}"  # noqa: S608  # our own names
+        )
+        removed[table] = _rows(cursor, f"{verb} where app = $app and user_id = $user", mine)
+    removed[COUNTED] += _rows(cursor, _OUT_OF_RUNS, mine)
+    cursor.execute(_SHORTER_RUNS, mine)
+    removed["decision"] = decision_queries.erase(cursor, app=app, user=user)
     return removed
 
 

@@ -1,11 +1,11 @@
 """The DuckDB file: opening it, its version, and its watermarks."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import duckdb
 
@@ -19,6 +19,10 @@ ONLY_MORE: Final = 3
 """A file of this version lacks tables, and is right otherwise."""
 _DEVICE_OF_ENGAGEMENT: Final = "alter table engagement add column if not exists device bigint"
 """A file from before has no such column; whoever does not know it reads and writes beside it."""
+TRIES: Final = 5
+
+Written = TypeVar("Written")
+
 _HOLDER = re.compile(r"PID (\d+)")
 _INVALID = re.compile(r"not a valid|checksum|corrupt", re.IGNORECASE)
 
@@ -56,6 +60,17 @@ class FactsStore:
                 with suppress(duckdb.TransactionException):  # a failed commit has ended it
                     cursor.rollback()
                 raise
+
+    def written(self, work: Callable[[duckdb.DuckDBPyConnection], Written]) -> Written:
+        """A transaction, tried again where another writer touched the same row groups."""
+        for _ in range(TRIES - 1):
+            try:
+                with self.writing() as cursor:
+                    return work(cursor)
+            except duckdb.TransactionException:
+                continue
+        with self.writing() as cursor:
+            return work(cursor)
 
     def watermark(self, name: str) -> str | None:
         """What was noted under a name."""

@@ -86,11 +86,13 @@ update users k set
 from users a where k.app_id = $1 and k.id = $3 and a.app_id = $1 and a.id = $2;
 
 -- name: history
--- All entries of one person, oldest first.
+-- All entries of one person under whatever number, oldest first.
 select l.number, c.slug, l.change, l.how, l.at, l.recorded_at, l.text, l.language, l.text_version,
     l.personal, l.hash
 from consent_ledger l left join category c on c.id = l.category_id
-where l.app_id = $1 and l.user_id = $2 order by l.number;
+where l.app_id = $1
+    and l.user_id = any(array(select from_id from merged where app_id = $1 and to_id = $2) || $2)
+order by l.number;
 
 -- name: chain
 -- A page of an app's chain.
@@ -119,7 +121,3 @@ where u.app_id = $1 and (
     or u.opted_out is distinct from coalesce(s.opted_out, u.opted_out)
 )
 order by u.id limit $2;
-
--- name: erase
--- Takes what is personal out of a person's entries; the chain still verifies.
-update consent_ledger set personal = null, user_id = null where app_id = $1 and user_id = $2;

@@ -20,11 +20,12 @@ from users u where u.app_id = $1 and u.id = $2;
 
 -- name: ledger
 -- Takes what is personal out of the person's entries; the chain still verifies.
-update consent_ledger set personal = null, user_id = null where app_id = $1 and user_id = $2;
+update consent_ledger set personal = null, user_id = null
+where app_id = $1 and user_id = any($2::bigint[]);
 
 -- name: events
 -- The person's events that wait for the columns, or are kept beside them.
-delete from event where app_id = $1 and user_id = $2;
+delete from event where app_id = $1 and user_id = any($2::bigint[]);
 
 -- name: suppressions
 -- The name leaves every list.
@@ -52,12 +53,12 @@ select count(*) from device where app_id = $1 and user_id = $2;
 
 -- name: insert
 -- Notes an erasure whose facts are still there.
-insert into erasure (app_id, user_id, requested_at, proof)
+insert into erasure (app_id, numbers, requested_at, proof)
 values ($1, $2, $3, $4) returning id, pg_current_xact_id()::text::bigint as xid;
 
 -- name: unfinished
 -- Erasures from before an instant whose facts are still there.
-select id, app_id, user_id from erasure where done_at is null and requested_at < $2
+select id, app_id, numbers from erasure where done_at is null and requested_at < $2
 order by id limit $1;
 
 -- name: now_xid
@@ -66,12 +67,12 @@ select pg_current_xact_id()::text::bigint;
 
 -- name: lock
 -- One erasure, kept from others until the unit of work ends.
-select id, app_id, user_id, requested_at, done_at, proof from erasure where id = $1 for update;
+select id, app_id, numbers, requested_at, done_at, proof from erasure where id = $1 for update;
 
 -- name: finish
--- The proof is complete, and the person's number forgotten.
-update erasure set proof = $2, done_at = $3, user_id = null where id = $1;
+-- The proof is complete, and the person's numbers forgotten.
+update erasure set proof = $2, done_at = $3, numbers = '{}' where id = $1;
 
 -- name: get
 -- One erasure.
-select id, app_id, user_id, requested_at, done_at, proof from erasure where app_id = $1 and id = $2;
+select id, app_id, numbers, requested_at, done_at, proof from erasure where app_id = $1 and id = $2;

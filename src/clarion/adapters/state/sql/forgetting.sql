@@ -1,9 +1,10 @@
--- Taking a person out of columns of many people. The octets of their number find the candidates.
+-- Taking people out of columns of many people. The octets of their numbers find the candidates.
 
 -- name: caps
 -- Entries that caps count.
 select id, rows from frequency_ledger
-where app_id = $1 and range = any ($2::smallint[]) and position($3::bytea in rows) > 0
+where app_id = $1 and range = any ($2::smallint[])
+  and exists (select from unnest($3::bytea[]) o where position(o in rows) > 0)
 order by id for update
 
 -- name: set_caps
@@ -17,7 +18,8 @@ delete from frequency_ledger where id = $1
 -- name: digests
 -- Parts that wait for a digest.
 select id, people from digest_item
-where app_id = $1 and range = any ($2::smallint[]) and position($3::bytea in people) > 0
+where app_id = $1 and range = any ($2::smallint[])
+  and exists (select from unnest($3::bytea[]) o where position(o in people) > 0)
 order by id for update
 
 -- name: set_digests
@@ -27,7 +29,8 @@ update digest_item set people = $2 where id = $1
 -- name: gave_way
 -- Held parts that gave way.
 select g.id, g.people, g.gone from gave_way g join message m on m.id = g.message_id
-where m.app_id = $1 and g.range = any ($2::smallint[]) and position($3::bytea in g.people) > 0
+where m.app_id = $1 and g.range = any ($2::smallint[])
+  and exists (select from unnest($3::bytea[]) o where position(o in g.people) > 0)
 order by g.id for update of g
 
 -- name: set_gave_way
@@ -37,7 +40,8 @@ update gave_way set people = $2, gone = $3 where id = $1
 -- name: batches
 -- Waiting and held batches.
 select id from batch
-where app_id = $1 and state in (1, 3) and position($2::bytea in recipients) > 0
+where app_id = $1 and state in (1, 3)
+  and exists (select from unnest($2::bytea[]) o where position(o in recipients) > 0)
 order by id
 
 -- name: batch

@@ -79,6 +79,14 @@ with moved as (
 update device set user_id = $3, updated_at = $4, xid = pg_current_xact_id()
 where app_id = $1 and user_id = $2;
 
+-- name: note_merge
+-- What is recorded under the number $2 is about the person $3 from now on.
+insert into merged (from_id, to_id, app_id, merged_at) values ($2, $3, $1, $4);
+
+-- name: numbers
+-- All numbers that stand for a person.
+select array(select from_id from merged where app_id = $1 and to_id = $2 order by from_id) || $2;
+
 -- name: drop_aliases
 -- Takes the aliases of these labels from a person.
 delete from user_alias where user_id = $1 and label = any($2::text[]);
@@ -98,13 +106,17 @@ join user_alias a on a.app_id = $1 and a.label = t.label and a.value = t.value
 where a.user_id <> $2 order by a.label;
 
 -- name: delete_person
--- Removes a person with devices and aliases, and leaves the marks by which copies forget them.
+-- Removes a person with devices, aliases and the numbers that stood for them, and leaves the marks
+-- by which copies forget them.
 with devices as (
     delete from device where app_id = $1 and user_id = $2 returning id
 ), person as (
     delete from users where app_id = $1 and id = $2 returning id
+), numbers as (
+    delete from merged where app_id = $1 and to_id = $2 returning from_id
 ), marks as (
     insert into removal (kind, id, app_id)
     select 2, id, $1 from devices union all select 1, id, $1 from person
+    union all select 1, from_id, $1 from numbers
 )
 select id from person;
