@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from clarion.app import doctor_host
 from clarion.app.doctor_finding import Finding, Level
 from clarion.app.doctor_host import examine_host
 from clarion.app.doctor_state import skew
@@ -68,6 +69,28 @@ def test_a_master_key_that_others_may_read_fails(tmp_path: Path) -> None:
     assert found("master key", tmp_path).level is Level.FAIL
     key.chmod(0o600)
     assert found("master key", tmp_path).level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("files", "connections", "level"),
+    [(200_256, 200_000, Level.OK), (20_000, 50_000, Level.OK), (4_096, 50_000, Level.WARN)],
+)
+def test_how_many_devices_a_process_can_hold_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: int, connections: int, level: Level
+) -> None:
+    """Each is an open file: where these are fewer than the setting, how to have more is told."""
+    monkeypatch.setattr(doctor_host, "files_allowed", lambda: files)
+    asked = settings(tmp_path)
+    push = msgspec.structs.replace(asked.push, connections=connections)
+    (finding,) = (
+        one
+        for one in examine_host(msgspec.structs.replace(asked, push=push))
+        if one.what == "devices"
+    )
+    held = min(connections, files - 256)
+    assert f"holds {held:,}" in finding.found
+    assert finding.level is level
+    assert (f"{connections + 256}" in finding.advice) is (held < connections)
 
 
 def test_an_authority_that_is_not_there_fails(tmp_path: Path) -> None:

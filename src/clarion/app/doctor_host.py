@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from clarion.app.doctor_finding import Finding, Level
+from clarion.app.push_room import SPARE_FILES, files_allowed, room_for
+from clarion.app.setting_push import Push
 from clarion.app.settings import Settings
 
 GIB: Final = 1 << 30
@@ -16,6 +18,7 @@ LITTLE_ROOM: Final = 5 * GIB
 NO_ROOM: Final = GIB // 2
 FILES_WANTED: Final = 4096
 FILES_NEEDED: Final = 512
+FEW_DEVICES: Final = 10_000
 
 
 def examine_host(settings: Settings) -> Iterator[Finding]:
@@ -24,6 +27,8 @@ def examine_host(settings: Settings) -> Iterator[Finding]:
     yield _room(settings.data_dir)
     yield from _permissions(settings)
     yield _files()
+    if settings.push.processes:
+        yield _connections(settings.push)
     yield from _trusted(settings)
 
 
@@ -79,6 +84,21 @@ def _files() -> Finding:
     )
     advice = "" if level is Level.OK else f"run ulimit -n {FILES_WANTED} (the hard limit is {hard})"
     return Finding("open files", level, f"a process may open {soft}", advice)
+
+
+def _connections(push: Push) -> Finding:
+    room = room_for(push, files_allowed())
+    found = f"a process of the push service holds {room:,} of them"
+    if room == push.connections:
+        return Finding("devices", Level.OK, found)
+    found += f" (push.connections is {push.connections:,}, and each is an open file)"
+    level = Level.OK if room >= FEW_DEVICES else Level.WARN
+    advice = (
+        f"raise the hard limit of open files to {push.connections + SPARE_FILES} (LimitNOFILE= of "
+        "systemd, --ulimit nofile= of Docker), or let more processes share the port "
+        "(push.processes)"
+    )
+    return Finding("devices", level, found, advice)
 
 
 def _trusted(settings: Settings) -> Iterator[Finding]:

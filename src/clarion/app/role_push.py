@@ -10,13 +10,11 @@ from clarion.adapters.state.push_messages import PostgresPushMessages, PostgresP
 from clarion.adapters.state.push_nodes import PostgresPushNodes
 from clarion.app.address import push_origin
 from clarion.app.foundation import Foundation
+from clarion.app.push_room import files_allowed, room_for
 from clarion.app.setting_push import Push
 from clarion.app.settings import SettingsError
 from clarion.pushservice.limits import PushLimits
 from clarion.pushservice.node import NodePorts, NodeSettings, serve_node
-
-SPARE_FILES = 256
-"""File descriptors besides connections: the store's, logs."""
 
 
 async def run_push(below: Foundation, owner: str, stop: asyncio.Event) -> None:
@@ -37,7 +35,7 @@ async def run_push(below: Foundation, owner: str, stop: asyncio.Event) -> None:
         owner=owner,
         origin=push_origin(settings),
         limits=_limits(push),
-        most_connections=min(push.connections, _file_limit() - SPARE_FILES),
+        most_connections=room_for(push, _files()),
         trusted_proxies=frozenset(settings.server.trusted_proxies),
         allowed_origins=frozenset(push.allowed_origins),
     )
@@ -76,8 +74,8 @@ def _listener(push: Push) -> socket.socket:
     return listener
 
 
-def _file_limit() -> int:
-    """As many open files as the system lets this process have."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard if hard != resource.RLIM_INFINITY else 1 << 20
+def _files() -> int:
+    """Take as many open files as there are to be had."""
+    files = files_allowed()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    return files

@@ -37,15 +37,28 @@ def serve(
     """
     settings = read_settings(config)
     start_logging(settings.log.level, settings.log.format)
-    _check_port(settings)
+    server, push = settings.server, settings.push
+    _check_port(
+        server.host,
+        server.port,
+        "choose another port with CLARION_SERVER_PORT "
+        "(0 takes a free one), or another address with CLARION_SERVER_HOST",
+    )
+    if push.processes:
+        _check_port(
+            push.host,
+            push.port,
+            "choose another port with CLARION_PUSH_PORT (0 takes a free one), "
+            "another address with CLARION_PUSH_HOST, or run no push service with "
+            "CLARION_PUSH_PROCESSES=0",
+        )
     with engine_failures():
         run_loop(_serve(settings, config, as_json=json, with_parent=with_parent))
     return Exit.OK
 
 
-def _check_port(settings: Settings) -> None:
-    """Whether the API can listen; its own process would only say so in the log."""
-    host, port = settings.server.host, settings.server.port
+def _check_port(host: str, port: int, advice: str) -> None:
+    """Whether one can listen there; the role's own process would only say so in the log."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -56,8 +69,7 @@ def _check_port(settings: Settings) -> None:
             raise CommandError(
                 f"{host}:{port} can't be listened on ({error.strerror}); "
                 + ("stop what listens there (another Clarion?), or " if taken else "")
-                + "choose another port with CLARION_SERVER_PORT (0 takes a free one), or another "
-                "address with CLARION_SERVER_HOST",
+                + advice,
                 Exit.UNREACHABLE,
             ) from error
 
