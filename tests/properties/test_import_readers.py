@@ -8,8 +8,11 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.domain.attributes import PLAIN_OBJECT, PLAIN_OCTETS, check_attributes
-from clarion.stages.intake.readers import CsvReader
+from clarion.domain.attributes import PLAIN_OBJECT, PLAIN_OCTETS, check_attributes, parse_time
+from clarion.domain.registration import INSTANT
+from clarion.stages.intake.events import LAYOUT
+from clarion.stages.intake.plain import plain_cells
+from clarion.stages.intake.readers import CsvReader, NdjsonReader
 from clarion.stages.intake.rows import RawBatch
 
 HEADER = [
@@ -27,6 +30,44 @@ CELLS = st.sampled_from(
     ["", "a", "ü", " x ", "1", "-1.5", "1e400", "true", "no", "2026-01-02T03:04:05Z", "\\", "{}"]
 )
 ROWS = st.lists(st.lists(CELLS, min_size=8, max_size=10), min_size=1, max_size=6)
+
+
+VALUES = st.sampled_from(
+    [
+        *(
+            '"a"',
+            '"ü"',
+            '"\\u00fc"',
+            '"\\ud800"',
+            '""',
+            "null",
+            "true",
+            "7",
+            "-1.5",
+            "7.0",
+        ),
+        *("123456789012345678901234567890", '"2026-01-02T03:04:05Z"', '"2026-01-02"', "[1]", "{}"),
+        *('{"a":1}', '{"a": "b", "c": {"time": "x"}}', '{"a":"\\""}', '"\n"', "{", "01", "NaN"),
+    ]
+)
+FIELDS = st.sampled_from(["id", "name", "at", "value", "user", "properties", "x", "\\u0061t"])
+LINES = st.lists(
+    st.lists(st.tuples(FIELDS, VALUES), max_size=4).map(
+        lambda members: "{" + ",".join(f'"{name}": {value}' for name, value in members) + "}"
+    )
+    | st.sampled_from(["", " ", "[]", "{} {}", '{"id":', "\ufeff{}", '{"name":"a"}\r']),
+    min_size=1,
+    max_size=5,
+)
+INSTANTS = st.from_regex(
+    r"[0-3]\d{3}-[01]\d-[0-3]\d[T ][0-2]\d:[0-6]\d:[0-6]\d(\.\d{1,7})?(Z|[+-][0-2]\d:[0-6]\d)?",
+    fullmatch=True,
+)
+NUMBERS = (
+    st.floats().map(str)
+    | st.integers().map(str)
+    | st.from_regex(r"[-+]?[0-9]{1,17}\.?[0-9]{0,17}", fullmatch=True)
+)
 
 
 def text(rows: list[list[str]], *, quoted: bool, end: str) -> bytes:
@@ -74,3 +115,50 @@ def test_every_plain_object_is_fine(made: str) -> None:
     """Texts made from the pattern itself are attributes without a problem."""
     if len(made) <= PLAIN_OCTETS:
         assert not check_attributes(made.strip("\n"), "/attributes")
+
+
+@given(lines=LINES, end=st.sampled_from(["\n", ""]))
+def test_lines_of_json_are_read_alike_together_and_one_by_one(lines: list[str], end: str) -> None:
+    """Rows and what is said about bad ones are the same, but for how a JSON object is written."""
+    block = ("\n".join(lines) + end).encode()
+    together, alone = NdjsonReader(LAYOUT).read(block), NdjsonReader(LAYOUT)._one_by_one(block)
+    told = [
+        (
+            [
+                {name: row.get(name) for name in LAYOUT.columns}
+                | {"properties": _understood(row.get("properties"))}
+                for row in batch.rows.to_dicts()
+            ],
+            list(batch.lines),
+            list(batch.bad),
+            batch.read,
+        )
+        for batch in (together, alone)
+    ]
+    assert told[0] == told[1]
+
+
+def _understood(text: object) -> object:
+    return json.loads(text) if isinstance(text, str) else None
+
+
+@given(st.lists(INSTANTS, min_size=1, max_size=3))
+def test_plain_instants_are_what_the_careful_reader_makes_of_them(given: list[str]) -> None:
+    """Or they are left to it."""
+    for text, read in zip(given, plain_cells(pl.Series(given), INSTANT), strict=True):
+        assert read is None or read == parse_time(text)
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=3))
+def test_plain_numbers_are_what_the_careful_reader_makes_of_them(given: list[str]) -> None:
+    """Or they are left to it; as attributes they keep their value too."""
+    for kind, careful in ((pl.Float64(), float), (pl.Int64(), int)):
+        for text, read in zip(given, plain_cells(pl.Series(given), kind), strict=True):
+            assert read is None or read == careful(text)
+    block = (
+        "external_id,attributes.n:number\n" + "".join(f"a,{n.strip()}\n" for n in given)
+    ).encode()
+    batch = CsvReader().read(block)
+    texts = [text for text in batch.rows["attributes"].to_list() if text is not None]
+    good = [n for n in given if abs(float(n)) < float("inf")]
+    assert [float(json.loads(text)["n"]) for text in texts] == [float(n) for n in good]

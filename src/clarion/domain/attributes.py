@@ -23,10 +23,10 @@ MAX_VALUE_OCTETS: Final = 1024
 MAX_TOTAL_OCTETS: Final = 16 * 1024
 """Of all attributes of one person or device as JSON in UTF-8."""
 _MEMBER: Final = (
-    r'"[A-Za-z0-9_. -]{1,64}":'
+    r'"[A-Za-z0-9_. -]{1,64}": ?'
     r'(?:"[ !#-\[\]-~]*"|-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?|true|false|null)'
 )
-PLAIN_OBJECT: Final = rf"^\{{(?:{_MEMBER}(?:,{_MEMBER})*)?\}}$"
+PLAIN_OBJECT: Final = rf"^\{{(?:{_MEMBER}(?:, ?{_MEMBER})*)?\}}$"
 """Attributes that are fine at first sight, if not longer than `PLAIN_OCTETS`: ASCII, no escapes, no
 lists, no large numbers. `check_attributes` finds nothing wrong with what this matches."""
 PLAIN_OCTETS: Final = 600

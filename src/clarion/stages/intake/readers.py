@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clarion.stages.intake.lines import plain_lines
 from clarion.stages.intake.rows import (
     REGISTRATIONS,
     BadRow,
@@ -214,6 +215,17 @@ class NdjsonReader:
 
     def read(self, block: bytes) -> RawBatch:
         """The rows of whole lines."""
+        plain = plain_lines(block, self._layout)
+        if plain:
+            count = len(next(iter(plain.values())))
+            lines = range(self.line + 1, self.line + 1 + count)
+            self.line += count
+            spread = spread_of(list(plain), self._layout)
+            return _batch(spread, list(plain.values()), lines, [], count)
+        return self._one_by_one(block)
+
+    def _one_by_one(self, block: bytes) -> RawBatch:
+        """Any lines."""
         bad: list[BadRow] = []
         rows: list[dict[str, object]] = []
         starts: list[int] = []

@@ -14,6 +14,7 @@ import polars as pl
 
 from clarion.domain.attributes import FieldProblem, parse_time
 from clarion.domain.registration import INSTANT, POINTERS, RAW_COLUMNS
+from clarion.stages.intake.plain import plain_cells
 
 _TRUE: Final = ("true", "t", "1", "yes")
 _FALSE: Final = ("false", "f", "0", "no")
@@ -121,22 +122,13 @@ def typed_frame(
     made: list[pl.Series] = []
     for name, values in columns.items():
         kind = layout.columns[name]
-        text = kind == pl.String()
-        if isinstance(values, pl.Series) and (text or values.null_count() == len(values)):
-            made.append(values.cast(kind).alias(name))
-            continue
-        if text and all(type(v) is str or v is None for v in values):
-            made.append(pl.Series(name, values, pl.String()))
-            continue
-        reads = _reader_of(kind)
-        typed = [None if value is None else reads(value) for value in values]
-        for row, (value, given) in enumerate(zip(typed, values, strict=True)):
-            if value is None and given is not None:
-                broken.add(row)
-                bad.append(
-                    BadRow(line=lines[row], field=name, code=_code(kind), detail=_wanted(kind))
-                )
-        made.append(pl.Series(name, typed, kind))
+        typed, wrong = _typed(name, values, kind)
+        broken.update(wrong)
+        bad += [
+            BadRow(line=lines[row], field=name, code=_code(kind), detail=_wanted(kind))
+            for row in wrong
+        ]
+        made.append(typed)
     frame = pl.DataFrame(
         made or [pl.Series(next(iter(layout.columns)), [None] * len(lines), pl.String())]
     )
@@ -145,6 +137,29 @@ def typed_frame(
     good = [row for row in range(len(lines)) if row not in broken]
     bad.sort(key=lambda problem: problem.line)
     return frame[good], [lines[row] for row in good], bad
+
+
+def _typed(name: str, values: Cells, kind: pl.DataType) -> tuple[pl.Series, Sequence[int]]:
+    """A column of the layout's type, and the rows whose value has none."""
+    text = kind == pl.String()
+    if isinstance(values, pl.Series):
+        if text or values.dtype == kind:
+            return values.cast(kind).alias(name), ()
+        typed = plain_cells(values, kind)
+        rows = (typed.is_null() & values.is_not_null()).arg_true()
+        if not len(rows):
+            return typed.alias(name), ()
+        reads = _reader_of(kind)
+        read = [reads(value) for value in values.gather(rows)]
+        wrong = [row for row, value in zip(rows, read, strict=True) if value is None]
+        return typed.scatter(rows, pl.Series(read, dtype=kind)).alias(name), wrong
+    if text and all(type(v) is str or v is None for v in values):
+        return pl.Series(name, values, pl.String()), ()
+    reads = _reader_of(kind)
+    read = [None if value is None else reads(value) for value in values]
+    pairs = enumerate(zip(read, values, strict=True))
+    wrong = [row for row, (value, given) in pairs if value is None and given is not None]
+    return pl.Series(name, read, kind), wrong
 
 
 def _reader_of(kind: pl.DataType) -> Callable[[object], object]:

@@ -13,6 +13,7 @@ import orjson
 import polars as pl
 
 from clarion.domain.registration import INSTANT
+from clarion.stages.intake.plain import NUMBER, TEXT
 from clarion.stages.intake.rows import (
     REGISTRATIONS,
     BadRow,
@@ -131,26 +132,55 @@ def _joined_texts(
     lines: Sequence[int],
     bad: list[BadRow],
 ) -> pl.Series:
-    """Columns of text as JSON objects; each different text is understood once."""
-    members: list[pl.Series] = []
+    """Columns of text as JSON objects."""
+    frame = pl.DataFrame([columns[column.place].alias(str(column.place)) for column in chosen])
+    frame = frame.with_columns(
+        pl.when(pl.col(str(column.place)).str.contains(_PLAIN[column.kind]))
+        .then(
+            pl.format(
+                '{}:"{}"' if _PLAIN[column.kind] is TEXT else "{}:{}",
+                pl.lit(orjson.dumps(column.name).decode()),
+                pl.col(str(column.place)),
+            )
+        )
+        .alias(f"{column.place}")
+        for column in chosen
+        if column.kind in _PLAIN
+    )
     for column in chosen:
-        texts = columns[column.place]
-        known = texts.drop_nulls().unique()
-        values = [KINDS[column.kind](text) for text in known]
-        name = orjson.dumps(column.name).decode()
-        made = [None if v is None else f"{name}:{orjson.dumps(v).decode()}" for v in values]
-        member = texts.replace_strict(known, pl.Series(made, dtype=pl.String), default=None)
-        if None in made:
-            wrong = (member.is_null() & texts.is_not_null()).arg_true()
-            bad += [_mistyped(column, lines[row]) for row in wrong]
-        members.append(member.alias(str(column.place)))
-    frame = pl.DataFrame(members)
+        member, texts = frame[str(column.place)], columns[column.place]
+        if column.kind not in _PLAIN or member.null_count() > texts.null_count():
+            frame = frame.with_columns(_doubtful(column, texts, member, lines, bad))
     joined = pl.concat_str(pl.all(), separator=",", ignore_nulls=True)
     return frame.select(
         pl.when(pl.any_horizontal(pl.all().is_not_null()))
         .then(pl.concat_str(pl.lit("{"), joined, pl.lit("}")))
         .alias("attributes")
     ).to_series()
+
+
+def _doubtful(
+    column: SpreadColumn,
+    texts: pl.Series,
+    member: pl.Series,
+    lines: Sequence[int],
+    bad: list[BadRow],
+) -> pl.Series:
+    """The members of a column with those that are not plain; each different text is read once."""
+    doubtful = texts if column.kind not in _PLAIN else texts.set(member.is_not_null(), None)
+    known = doubtful.drop_nulls().unique()
+    values = [KINDS[column.kind](text) for text in known]
+    name = orjson.dumps(column.name).decode()
+    made = [None if v is None else f"{name}:{orjson.dumps(v).decode()}" for v in values]
+    read = doubtful.replace_strict(known, pl.Series(made, dtype=pl.String), default=None)
+    if None in made:
+        bad += [
+            _mistyped(column, lines[row])
+            for row in (read.is_null() & doubtful.is_not_null()).arg_true()
+        ]
+    if column.kind not in _PLAIN:
+        return read.alias(member.name)
+    return read.zip_with(doubtful.is_not_null(), member).alias(member.name)
 
 
 def _mistyped(column: SpreadColumn, line: int) -> BadRow:
@@ -246,3 +276,6 @@ KINDS: Final[Mapping[str, Callable[[object], object]]] = {
     "list": _as_list,
 }
 """How a cell becomes an attribute; the nameless kind is what the file itself says it is."""
+
+_PLAIN: Final[Mapping[str, str]] = {"": TEXT, "string": TEXT, "number": NUMBER}
+"""What of a kind becomes JSON as it is."""
