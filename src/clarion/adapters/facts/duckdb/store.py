@@ -3,22 +3,19 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import Final, TypeVar
 
 import duckdb
 
+from clarion.adapters.facts.duckdb.shape import bring_up
 from clarion.adapters.facts.duckdb.snapshot import NOTHING, Snapshot
 from clarion.ports.store import FactsFileError
 
 SCHEMA_VERSION: Final = 4
-AUDIENCE_ANEW: Final = 2
-"""A file of this version keeps its outcomes; its audience is read anew from the state store."""
-ONLY_MORE: Final = 3
-"""A file of this version lacks tables, and is right otherwise."""
-_DEVICE_OF_ENGAGEMENT: Final = "alter table engagement add column if not exists device bigint"
-"""A file from before has no such column; whoever does not know it reads and writes beside it."""
+"""Rises when rows mean something else; `shape` sees to tables and columns."""
+OLDEST_VERSION: Final = 2
+"""Files from here on are brought up to date as they are opened."""
 TRIES: Final = 5
 
 Written = TypeVar("Written")
@@ -157,19 +154,18 @@ def _first_line(words: str) -> str:
 def _check_version(store: FactsStore, path: Path) -> None:
     with store.reading() as cursor:
         made = cursor.execute("select count(*) from duckdb_tables()").fetchone()
-    version = None if made == (0,) else store.watermark("schema")
-    if made == (0,) or version in {str(AUDIENCE_ANEW), str(ONLY_MORE)}:
-        text = files("clarion.adapters.facts.duckdb").joinpath("schema.sql").read_text("utf-8")
-        with store.writing() as cursor:
-            if version == str(AUDIENCE_ANEW):
-                cursor.execute("drop table users; drop table device")
-                cursor.execute("delete from watermark where name = 'registry'")
-            cursor.execute(text)
-            set_watermark(cursor, "schema", str(SCHEMA_VERSION))
-    elif version != str(SCHEMA_VERSION):
+    version = SCHEMA_VERSION if made == (0,) else int(store.watermark("schema") or 0)
+    known = f"{path} has schema {version}, this Clarion knows {SCHEMA_VERSION}"
+    if version > SCHEMA_VERSION:
         raise FactsFileError(
-            f"{path} has schema {version}, this Clarion knows {SCHEMA_VERSION}: it was written by "
-            "another version; run that one, or point data.dir elsewhere"
+            f"{known}: it was written by a newer version; run that one, or point data.dir elsewhere"
         )
-    with store.reading() as cursor:
-        cursor.execute(_DEVICE_OF_ENGAGEMENT)
+    if version < OLDEST_VERSION:
+        raise FactsFileError(
+            f"{known}: it is too old to be brought up to date. Move it away, with the "
+            f"{path.name}.wal beside it, and start again: the audience is rebuilt from the state "
+            "store, and so are the outcomes that it still keeps"
+        )
+    with store.writing() as cursor:
+        bring_up(cursor, path)
+        set_watermark(cursor, "schema", str(SCHEMA_VERSION))
