@@ -27,7 +27,7 @@ MAX_URGENT: Final = 10
 """At most this many named recipients make a message transactional when no lane is asked for."""
 IDEMPOTENCY_HEADER: Final = b"idempotency-key"
 
-_VISIBLE: Final = re.compile(r"[!-~]{1,255}", re.ASCII)
+VISIBLE: Final = re.compile(r"[!-~]{1,255}", re.ASCII)
 _LANES: Final = {lane.name.lower(): lane for lane in Lane}
 _PRIORITIES: Final = {priority.name.lower(): priority for priority in Priority}
 _PUSH_TYPES: Final = {kind.value: kind for kind in PushType}
@@ -49,6 +49,8 @@ class Checked:
     send_at: datetime
     scheduled: bool
     moment: Moment
+    plain: bool
+    """The networks were not asked: they take every message of its kind."""
 
 
 async def check(
@@ -83,14 +85,14 @@ async def check(
         wording=wording,
     )
     target = await target_of(api, app, body.to, now)
-    await _ask_networks(api, app, made, body, max(send_at, now))
-    return Checked(made, target, max(send_at, now), scheduled, moment)
+    plain = await _ask_networks(api, app, made, body, max(send_at, now))
+    return Checked(made, target, max(send_at, now), scheduled, moment, plain)
 
 
 def idempotency_key(call: Exchange) -> str | None:
     """The `Idempotency-Key` header; raises `ProblemError` for one that can't be kept."""
     key = call.header(IDEMPOTENCY_HEADER)
-    if key is not None and not _VISIBLE.fullmatch(key):
+    if key is not None and not VISIBLE.fullmatch(key):
         detail = "1 to 255 visible ASCII characters."
         raise ProblemError(
             ErrorCode.HEADER_INVALID,
@@ -127,11 +129,11 @@ async def _category(api: Api, app: AppId, body: MessageBody, now: datetime) -> s
 
 async def _ask_networks(
     api: Api, app: AppId, message: Message, body: MessageBody, now: datetime
-) -> None:
+) -> bool:
     """Ask each targeted network that the app can send over what it would refuse.
 
-    An app without any credential is checked against all: what it writes should not start to fail
-    on the day when it gets one.
+    True: they take every plain message of the same kind. An app without any credential is checked
+    against all: what it writes should not start to fail on the day when it gets one.
     """
     named = {NETWORK_BY_LABEL[label] for label in body.to.networks}
     wanted = named or api.deps.providers.keys()
@@ -140,7 +142,7 @@ async def _ask_networks(
     if message.wording is None:
         variants: Sequence[Message] = (message,)
         if api.plain.fine(message, networks, now):
-            return
+            return True
     else:
         variants = prepared(api, message, message.wording).variants
     errors = [
@@ -153,6 +155,7 @@ async def _ask_networks(
         raise ProblemError(
             ErrorCode.MESSAGE_REFUSED, f"{errors[0].path}: {errors[0].detail}", errors=errors
         )
+    return False
 
 
 def _combined(path: str, detail: str) -> FieldProblem:

@@ -17,7 +17,7 @@ from clarion.ports.events import Events
 from clarion.ports.facts import Facts
 from clarion.ports.keys import Keys
 from clarion.ports.lists import Lists
-from clarion.ports.messages import Acceptor, Messages
+from clarion.ports.messages import Acceptor, Messages, UrgentQueue
 from clarion.ports.policies import Rulebook
 from clarion.ports.preferences import PreferenceBook, PreferenceLinks
 from clarion.ports.provider import Provider
@@ -72,6 +72,8 @@ class ApiDependencies:
     keys: Keys
     credentials: Credentials
     acceptor: Acceptor
+    urgent: UrgentQueue | None = None
+    """Where urgent messages wait; None: they are accepted like all others."""
     messages: Messages
     facts: Facts
     audience: Audience

@@ -24,6 +24,19 @@ JSON: Final = b"application/json"
 SHORT: Final = "clarion.short"
 """ASGI extension of our own server, with two callables. `arrived()`: the whole body if it is here
 already, else None. `whole(status, fields, body)`: writes a complete answer; False if it has not."""
+KIND: Final = "clarion.kind"
+"""ASGI extension: of which kind (`clarion.api.plain_messages.Kind`) a message would be, if its
+check finds that all of its kind are fine."""
+SECURITY: Final[tuple[tuple[bytes, bytes], ...]] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"),
+    (b"cache-control", b"no-store"),
+)
+"""What every answer carries that is not a page."""
+SECURITY_FIELDS: Final = b"".join(b"%b: %b\r\n" % field for field in SECURITY)
+"""The same as octets."""
 _ENCODER: Final = msgspec.json.Encoder()
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -83,6 +96,10 @@ class Exchange:
         """The short way in and out, where the server has one; see `SHORT`."""
         found: Mapping[str, Any] | None = self.scope.get("extensions", {}).get(SHORT)
         return found
+
+    def extension(self, name: str) -> Any:  # noqa: ANN401  whoever put it there knows its type
+        """What our own server knows about the request under this name; None where it does not."""
+        return self.scope.get("extensions", {}).get(name)
 
     @property
     def caller(self) -> KeyRecord:

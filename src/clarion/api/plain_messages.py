@@ -7,11 +7,13 @@ the same parts: the one-time codes and order notices of which there are thousand
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime
-from typing import Final
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
 from clarion.domain.content import Content, Message
+from clarion.domain.ids import AppId
+from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
 from clarion.ports.provider import Provider
 
@@ -24,7 +26,32 @@ _LONGEST: Final = (
     PLAIN_CHARACTERS * "\N{GRINNING FACE}",  # four octets of UTF-8, twelve as escaped surrogates
 )
 
-_Kind = tuple[object, ...]
+RULED_FOR: Final = timedelta(seconds=1)
+"""How long what a check found out holds for the next messages of the kind."""
+
+_Parts = tuple[object, ...]
+
+
+class Kind(NamedTuple):
+    """What messages in plain words have in common that are checked once together."""
+
+    app: AppId
+    lane: str | None
+    category: str | None
+    """As the request names them; None where it does not."""
+    texts: tuple[bool, bool, bool]
+    """Whether there is a title, a subtitle, a body."""
+
+
+@dataclass(slots=True)
+class Ruled:
+    """What a check has found out about a kind."""
+
+    lane: Lane
+    category: str
+    since: datetime
+    checking: bool = False
+    """It is over, and a message is being checked anew: the others go by it for as long again."""
 
 
 class PlainMessages:
@@ -32,14 +59,32 @@ class PlainMessages:
 
     def __init__(self, providers: Mapping[Network, Provider]) -> None:
         self._providers = providers
-        self._fine: dict[_Kind, bool] = {}
+        self._fine: dict[_Parts, bool] = {}
+        self._ruled: dict[Kind, Ruled] = {}
+
+    def ruled(self, kind: Kind, now: datetime) -> Ruled | None:
+        """What was found out about a kind a moment ago; None: the message has to be checked."""
+        known = self._ruled.get(kind)  # what is from the future: the clock was put back since
+        if known is None or not now - 2 * RULED_FOR <= known.since <= now:
+            return None
+        if now - RULED_FOR <= known.since or known.checking:
+            return known
+        known.checking = True
+        return None
+
+    def learn(self, kind: Kind, message: Message, now: datetime) -> None:
+        """A message of the kind was checked, and is fine as all of its kind are."""
+        if len(self._ruled) >= REMEMBERED:
+            self._ruled.clear()
+        if message.lane.urgent:
+            self._ruled[kind] = Ruled(message.lane, message.category, now)
 
     def fine(self, message: Message, networks: Sequence[Network], now: datetime) -> bool:
         """True: none of the networks would refuse the message. False: ask them."""
         content = message.content
         if not _is_plain(message, content):
             return False
-        kind = (
+        parts = (
             *networks,
             message.push_type,
             message.priority,
@@ -51,11 +96,11 @@ class PlainMessages:
             content.action_set,
             content.thread,
         )
-        known = self._fine.get(kind)
+        known = self._fine.get(parts)
         if known is None:
             if len(self._fine) >= REMEMBERED:
                 self._fine.clear()
-            known = self._fine[kind] = self._ask(message, networks, now)
+            known = self._fine[parts] = self._ask(message, networks, now)
         return known
 
     def _ask(self, message: Message, networks: Sequence[Network], now: datetime) -> bool:

@@ -1,10 +1,12 @@
 """Names of requests, for answers and the log."""
 
+import re
 from itertools import count
 from typing import Final
 
 from clarion.ports.system import Chance
 
+_SANE_ID: Final = re.compile(r"[A-Za-z0-9._\-]{1,128}")
 _DRAWN: Final = 9
 """Octets that tell the processes apart, in the halves of a UUID before the node."""
 
@@ -19,6 +21,10 @@ class RequestIds:
         drawn = chance.token(_DRAWN).hex()
         self._head = f"{drawn[:8]}-{drawn[8:12]}-8{drawn[12:15]}-8{drawn[15:18]}-"
         self._count = count()
+
+    def of(self, given: str | None) -> str:
+        """What the client calls its request, where that is harmless to repeat; else the next."""
+        return given if given is not None and _SANE_ID.fullmatch(given) else self.next()
 
     def next(self) -> str:
         """36 characters."""

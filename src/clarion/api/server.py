@@ -1,7 +1,6 @@
 """The API as one ASGI callable: request id, route, key, quota, handler, answer; in that order."""
 
 import logging
-import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -10,11 +9,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from clarion.api import cors
 from clarion.api.auth import authenticate, require
 from clarion.api.dependencies import ApiDependencies
-from clarion.api.exchange import Answer, ClientGoneError, Exchange, Headers, Stream
+from clarion.api.exchange import (
+    SECURITY,
+    SECURITY_FIELDS,
+    Answer,
+    ClientGoneError,
+    Exchange,
+    Headers,
+    Stream,
+)
 from clarion.api.grouping import Registrar
 from clarion.api.networks import ConfiguredNetworks
 from clarion.api.plain_messages import PlainMessages
 from clarion.api.problems import ProblemError, problem_body
+from clarion.api.quick import PATH, QuickWay, Shared
 from clarion.api.quota import Quotas
 from clarion.api.request_ids import RequestIds
 from clarion.api.routes import ROUTES
@@ -22,6 +30,7 @@ from clarion.api.routing import Api, Route, Router, methods
 from clarion.api.streaming import send_stream
 from clarion.domain.errors import ERRORS, ErrorCode, Gravity
 from clarion.ports.facts import FactsUnavailableError
+from clarion.ports.messages import MaybeSentError
 from clarion.ports.store import StoreUnavailableError
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent, Metric
@@ -31,18 +40,9 @@ _LOGGER = logging.getLogger(__name__)
 VISITORS_PER_S: Final = 5.0
 VISITORS_BURST: Final = 300
 """Of one network of visitors (an IPv4 /24, an IPv6 /48), which may be an office or a carrier."""
-_SANE_ID: Final = re.compile(r"[A-Za-z0-9._\-]{1,128}")
-_SECURITY: Final[Headers] = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"),
-    (b"cache-control", b"no-store"),
-)
 _GOOD: Final = frozenset({200, 201, 202})
 _BODILESS: Final = frozenset({204, 304})
 """RFC 9110 section 8.6: no Content-Length with a 204, nor one with a 304 that is not the 200's."""
-_SECURITY_FIELDS: Final = b"".join(b"%b: %b\r\n" % field for field in _SECURITY)
 _LEVELS: Final[Mapping[Gravity, int]] = {
     Gravity.QUIET: logging.DEBUG,
     Gravity.NOTABLE: logging.WARNING,
@@ -50,12 +50,18 @@ _LEVELS: Final[Mapping[Gravity, int]] = {
 }
 
 
-def create_app(deps: ApiDependencies) -> ASGIApp:
+def create_app(deps: ApiDependencies) -> "Application":
     """The API on the given ports."""
-    return _Application(deps)
+    return Application(deps)
 
 
-class _Application:
+class Application:
+    """An ASGI application.
+
+    Attributes:
+        quick: a shorter way for who serves it; None where nothing urgent is sent.
+    """
+
     def __init__(self, deps: ApiDependencies) -> None:
         self._deps = deps
         self._router = Router(ROUTES)
@@ -65,8 +71,11 @@ class _Application:
         plain = PlainMessages(deps.providers)
         self._api = Api(deps, networks, Registrar(deps), plain, visitors)
         self._ids = RequestIds(deps.chance)
+        shared = Shared(self._api.plain, self._quotas, self._ids, self._late)
+        self.quick: Final = None if deps.urgent is None else QuickWay(deps, deps.urgent, shared)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the ASGI specification, version 3."""
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "websocket":
@@ -77,38 +86,45 @@ class _Application:
     async def _request(self, call: Exchange, send: Send) -> None:
         clock, metrics = self._deps.clock, self._deps.metrics
         started = clock.monotonic()
-        call.request_id = self._request_id(call)
+        call.request_id = self._ids.of(call.header(b"x-request-id"))
         extra: list[tuple[bytes, bytes]] = [(b"x-request-id", call.request_id.encode())]
         route: list[Route] = []
         try:
             answer = await self._answer(call, route.append, extra)
         except ClientGoneError:
             return
-        except ProblemError as problem:
-            answer = self._refusal(call, problem)
-        except (StoreUnavailableError, FactsUnavailableError) as error:
-            answer = self._refusal(call, _unavailable(error, call.request_id))
         except Exception as error:  # noqa: BLE001  the edge of the process: a bug is logged once
-            log(
-                _LOGGER,
-                logging.ERROR,
-                LogEvent.REQUEST_FAILED,
-                error=error,
-                request_id=call.request_id,
-            )
-            sentence = "The request met a bug of the server; its log has the request id."
-            answer = self._refusal(call, ProblemError(ErrorCode.INTERNAL_ERROR, sentence))
+            answer = self._refused(call, error)
         if route and route[0].public:
             extra.extend(cors.headers(call, route, self._deps.allowed_origins))
         if isinstance(answer, Stream):
             status = 200
-            await self._stream(answer, call, send, (*extra, *_SECURITY))
+            await self._stream(answer, call, send, (*extra, *SECURITY))
         else:
             status = answer.status
             await _send(answer, extra, send, call)
         name = route[0].path if route else "unknown"
         metrics.add(Metric.HTTP_REQUESTS, name, str(status))
         metrics.observe(Metric.HTTP_SECONDS, clock.monotonic() - started, name)
+
+    def _late(
+        self, found: Callable[[], Answer], request_id: str, headers: Headers, started: float
+    ) -> ASGIApp:
+        """Sends what is found, or the problem that is raised: the end of the quick way."""
+
+        async def say(scope: Scope, receive: Receive, send: Send) -> None:
+            call = Exchange(scope, receive, self._deps.limits.body_time_s)
+            call.request_id = request_id
+            try:
+                answer = found()
+            except Exception as error:  # noqa: BLE001  as above
+                answer = self._refused(call, error)
+            await _send(answer, [(b"x-request-id", request_id.encode()), *headers], send, call)
+            seconds = self._deps.clock.monotonic() - started
+            self._deps.metrics.add(Metric.HTTP_REQUESTS, PATH, str(answer.status))
+            self._deps.metrics.observe(Metric.HTTP_SECONDS, seconds, PATH)
+
+        return say
 
     async def _answer(
         self, call: Exchange, name: Callable[[Route], None], extra: list[tuple[bytes, bytes]]
@@ -151,6 +167,22 @@ class _Application:
             name(chosen)
         return Answer(204, headers=((b"allow", ", ".join(methods(by_method)).encode()),))
 
+    def _refused(self, call: Exchange, error: Exception) -> Answer:
+        """The problem that an error is for the client."""
+        if isinstance(error, ProblemError):
+            return self._refusal(call, error)
+        if isinstance(error, StoreUnavailableError | FactsUnavailableError):
+            return self._refusal(call, _unavailable(error, call.request_id))
+        log(
+            _LOGGER,
+            logging.ERROR,
+            LogEvent.REQUEST_FAILED,
+            error=error,
+            request_id=call.request_id,
+        )
+        sentence = "The request met a bug of the server; its log has the request id."
+        return self._refusal(call, ProblemError(ErrorCode.INTERNAL_ERROR, sentence))
+
     def _refusal(self, call: Exchange, problem: ProblemError) -> Answer:
         self._deps.metrics.add(Metric.HTTP_PROBLEMS, problem.code.value)
         kind = ERRORS[problem.code]
@@ -166,12 +198,6 @@ class _Application:
         headers = tuple((n.encode(), v.encode("latin-1")) for n, v in problem.headers.items())
         return Answer(kind.status, body, MEDIA_TYPE.encode(), headers)
 
-    def _request_id(self, call: Exchange) -> str:
-        given = call.header(b"x-request-id")
-        if given is not None and _SANE_ID.fullmatch(given):
-            return given
-        return self._ids.next()
-
 
 def _unavailable(
     error: StoreUnavailableError | FactsUnavailableError, request_id: str
@@ -180,6 +206,12 @@ def _unavailable(
     if isinstance(error, StoreUnavailableError):
         event, code = LogEvent.STORE_UNAVAILABLE, ErrorCode.STORE_UNAVAILABLE
         detail = "The store can't be reached at the moment; try again."
+        if isinstance(error, MaybeSentError):
+            detail = (
+                "The store did not confirm the message, which may have gone out all the same. Send "
+                "the same request again: with the same Idempotency-Key, or with a collapse_id, a "
+                "device shows it once."
+            )
     else:
         event, code = LogEvent.FACTS_UNAVAILABLE, ErrorCode.FACTS_UNAVAILABLE
         detail = "The recorded outcomes can't be read at the moment; nothing is lost."
@@ -201,7 +233,7 @@ async def _send(
     plain = answer.security is None
     if answer.body and good and plain and not head and _write(answer, headers, call):
         return
-    headers += _SECURITY if answer.security is None else answer.security
+    headers += SECURITY if answer.security is None else answer.security
     if not answer.body:
         del headers[0]
     if answer.status in _BODILESS:
@@ -218,7 +250,7 @@ def _write(answer: Answer, headers: list[tuple[bytes, bytes]], call: Exchange) -
     fields = b"".join([b"%b: %b\r\n" % field for field in headers])
     if fields.count(b"\n") != len(headers) or fields.count(b"\r") != len(headers):
         raise ValueError("a header field has a line break")  # RFC 9110 section 5.5
-    written: bool = short["whole"](answer.status, fields + _SECURITY_FIELDS, answer.body)
+    written: bool = short["whole"](answer.status, fields + SECURITY_FIELDS, answer.body)
     return written
 
 

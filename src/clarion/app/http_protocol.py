@@ -2,19 +2,25 @@
 
 Everything that guards a connection (limits, pipelining, keep-alive, upgrades) is uvicorn's. What
 is added is the ASGI extension `clarion.api.exchange.SHORT`: a body that is here already is taken
-without waiting for it, and an answer that is complete is written in one piece.
+without waiting for it, and an answer that is complete is written in one piece. And a request that
+`clarion.api.quick.QuickWay` takes has no task: its answer is written when it is known.
 """
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final, cast
 
+from starlette.types import ASGIApp, Scope
 from typing_extensions import override
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
     RequestResponseCycle,
 )
+from uvicorn.server import ServerState
 
 from clarion.api.exchange import SHORT
+from clarion.api.quick import QuickWay
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -23,20 +29,63 @@ if TYPE_CHECKING:
 class LeanHttp(HttpToolsProtocol):
     """What `uvicorn.Config(http=...)` takes."""
 
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, object],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._quick: Final[QuickWay | None] = getattr(config.app, "quick", None)
+        self._reading = False
+        self._held: tuple[RequestResponseCycle, ASGI3Application] | None = None
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._reading = True
+        super().data_received(data)
+        self._reading = False
+        if self._held is not None:
+            cycle, app = self._held
+            self._held = None
+            self._begin(cycle, app)
+
     @override
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
-        exchange = _Exchange(cycle)
-        cycle.scope["extensions"] = {SHORT: {"arrived": exchange.arrived, "whole": exchange.whole}}
+        exchange, scope = _Exchange(cycle, self), cast("Scope", cycle.scope)
+        scope["extensions"] = {SHORT: {"arrived": exchange.arrived, "whole": exchange.whole}}
+        if self._quick is None or app is not self.app or not self._quick.wants(scope):
+            super()._start_asgi_task(cycle, app)
+        elif self._reading:  # of a short request the body comes with the head
+            self._held = cycle, app
+        else:
+            self._begin(cycle, app)
+
+    def _begin(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
+        """Start a request that the quick way may take."""
+        whole = not (cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue)
+        exchange = _Exchange(cycle, self)
+        if not (
+            whole
+            and self._quick is not None
+            and self._quick.take(cast("Scope", cycle.scope), bytes(cycle.body), exchange)
+        ):
+            super()._start_asgi_task(cycle, app)
+
+    def start(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
+        """Start a task for a request that has none."""
         super()._start_asgi_task(cycle, app)
 
 
 class _Exchange:
     """The short way through one of uvicorn's cycles."""
 
-    __slots__ = ("_cycle",)
+    __slots__ = ("_cycle", "_protocol")
 
-    def __init__(self, cycle: RequestResponseCycle) -> None:
+    def __init__(self, cycle: RequestResponseCycle, protocol: LeanHttp) -> None:
         self._cycle = cycle
+        self._protocol = protocol
 
     def arrived(self) -> bytes | None:
         """The body, or None while some of it is still to come."""
@@ -62,3 +111,7 @@ class _Exchange:
         cycle.message_event.set()
         cycle.on_response()
         return True
+
+    def otherwise(self, app: ASGIApp) -> None:
+        """Let this callable answer, as a task."""
+        self._protocol.start(self._cycle, app)  # type: ignore[arg-type]  # uvicorn's own types

@@ -87,6 +87,7 @@ async def _api_dependencies(
         keys=container.keys,
         credentials=container.credentials,
         acceptor=urgent,
+        urgent=urgent,
         messages=container.messages,
         facts=container.facts,
         audience=container.facts,

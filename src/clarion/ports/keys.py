@@ -72,6 +72,13 @@ class Keys(Protocol):
         """
         ...
 
+    def recall(self, text: str, now: datetime) -> KeyRecord | None:
+        """The same at once, for a key that is good by what this process remembers.
+
+        None: `check` has to tell.
+        """
+        ...
+
     async def rotate(
         self, app: AppId, key: KeyId, *, grace: timedelta, now: datetime
     ) -> NewKey | None:

@@ -1,5 +1,6 @@
 """Accepting messages, reading them back, and steering them while they are sent."""
 
+from asyncio import Future
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,7 @@ from clarion.domain.ids import AppId, DeviceId, KeyId, MessageId, UserId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
 from clarion.ports.digests import DigestParts
+from clarion.ports.store import StoreUnavailableError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +88,10 @@ class InFlight:
 Acceptance = Accepted | Replayed | KeyReused | InFlight
 
 
+class MaybeSentError(StoreUnavailableError):
+    """An urgent message was handed to its networks, and its commit failed or had no answer."""
+
+
 class Acceptor(Protocol):
     """Takes messages in. Urgent ones are journalled and sent by the same process."""
 
@@ -93,7 +99,18 @@ class Acceptor(Protocol):
         """Make the message durable; returns after the commit.
 
         Raises `StoreUnavailableError` when the state store can't be reached; nothing is
-        accepted then.
+        accepted then. Where it is a `MaybeSentError`, devices may get the message all the same.
+        """
+        ...
+
+
+class UrgentQueue(Protocol):
+    """The same for urgent messages, for who has no task that could wait."""
+
+    def enter(self, new: NewMessage) -> Future[Acceptance]:
+        """What `Acceptor.accept` returns or raises, later.
+
+        The message is in an urgent lane, for at most ten named recipients, and due now.
         """
         ...
 

@@ -94,6 +94,21 @@ class PostgresKeys:
                 await connection.execute(self._sql["note_use"], key, now)
         return known.record
 
+    def recall(self, text: str, now: datetime) -> KeyRecord | None:
+        """See `ports.keys.Keys.recall`."""
+        form = _FORM.fullmatch(text)
+        known = None if form is None else self._memory.get(KeyId(form[2]))
+        if form is None or known is None or not timedelta(0) <= now - known.asked_at < REMEMBERED:
+            return None
+        record, noted = known.record, known.use_noted_at
+        good = (
+            hmac.compare_digest(_hash(form[3]), known.secret_hash)
+            and record.scope == form[1]
+            and record.revoked_at is None
+            and (record.expires_at is None or record.expires_at > now)
+        )
+        return record if good and noted is not None and now - noted < USE_NOTED_EVERY else None
+
     async def rotate(
         self, app: AppId, key: KeyId, *, grace: timedelta, now: datetime
     ) -> NewKey | None:

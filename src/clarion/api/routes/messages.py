@@ -1,17 +1,15 @@
 """Messages: accepted, read, steered, traced."""
 
-import hashlib
 import re
 from typing import Final, Literal
-from uuid import UUID
 
 import msgspec
 
-from clarion.api import accepting, reporting
+from clarion.api import accepted, accepting, reporting
 from clarion.api.cursor import moment_before, moment_cursor
 from clarion.api.decoding import decode, number
 from clarion.api.events import progress_events
-from clarion.api.exchange import JSON, Answer, Exchange, Stream, json_answer
+from clarion.api.exchange import KIND, Answer, Exchange, Stream, json_answer
 from clarion.api.problems import ProblemError, not_found
 from clarion.api.routing import Api, Route
 from clarion.api.segmenting import used
@@ -27,16 +25,12 @@ from clarion.api.shapes.messages import (
 from clarion.api.shapes.people import PageQuery, UserQuery
 from clarion.domain.campaign import MessageInput
 from clarion.domain.errors import ErrorCode
-from clarion.domain.ids import AppId, MessageId, UserId
+from clarion.domain.ids import MessageId, UserId
 from clarion.ports.keys import Scope
 from clarion.ports.messages import (
     Accepted,
-    IdempotencyKey,
-    InFlight,
-    KeyReused,
     MessageRecord,
     NewMessage,
-    Replayed,
     TransitionRefusedError,
 )
 from clarion.ports.registry import ByExternalId, ById
@@ -67,7 +61,7 @@ async def send(api: Api, call: Exchange) -> Answer:
     now = api.deps.clock.now()
     message = MessageId(api.deps.chance.uuid7(now))
     app = call.caller.app
-    ids = accepting.MessageIds(message, None if key is None else _retry_id(app, key))
+    ids = accepting.MessageIds(message, None if key is None else accepted.retry_id(app, key))
     checked = await accepting.check(api, body, now, app=app, ids=ids)
     lane = checked.message.lane
     state: StateName = "scheduled" if checked.scheduled else "sending"
@@ -80,46 +74,17 @@ async def send(api: Api, call: Exchange) -> Answer:
         send_at=checked.send_at,
         request=_ENCODER.encode(body),
         key=call.caller.id,
-        idempotency=None if key is None else IdempotencyKey(key=key, body_hash=_hash(raw)),
-        answer_status=202,
+        idempotency=None if key is None else accepted.keyed(key, raw),
+        answer_status=accepted.STATUS,
         answer=answer,
         moment=checked.moment,
     )
-    match await api.deps.acceptor.accept(new, now):
-        case Accepted():
-            api.deps.metrics.add(Metric.MESSAGES_ACCEPTED, reporting.LANE_NAMES[lane])
-            return Answer(202, answer, JSON, ((b"location", _location(message)),))
-        case Replayed(status=status, answer=before):
-            first = msgspec.json.decode(before, type=AcceptedView)
-            replayed = (b"idempotency-replayed", b"true")
-            return Answer(status, before, JSON, ((b"location", _location(first.id)), replayed))
-        case KeyReused():
-            raise ProblemError(
-                ErrorCode.IDEMPOTENCY_KEY_REUSED,
-                "This idempotency key was used with another body; use a new one.",
-            )
-        case InFlight():
-            raise ProblemError(
-                ErrorCode.IDEMPOTENCY_IN_FLIGHT,
-                "The first request with this idempotency key has no answer yet.",
-                headers={"retry-after": "1"},
-            )
-
-
-def _hash(raw: bytes) -> bytes:
-    digest = hashlib.sha256(b"POST /v1/messages\0")
-    digest.update(raw)
-    return digest.digest()
-
-
-def _retry_id(app: AppId, key: str) -> str:
-    """What devices tell the tries of one request apart from other messages by."""
-    digest = hashlib.sha256(f"{app}\0{key}".encode()).digest()
-    return str(UUID(bytes=digest[:16]))
-
-
-def _location(message: str) -> bytes:
-    return f"/v1/messages/{message}".encode()
+    if checked.plain and (kind := call.extension(KIND)) is not None:
+        api.plain.learn(kind, checked.message, now)
+    acceptance = await api.deps.acceptor.accept(new, now)
+    if isinstance(acceptance, Accepted):
+        api.deps.metrics.add(Metric.MESSAGES_ACCEPTED, reporting.LANE_NAMES[lane])
+    return accepted.answer_of(acceptance, new)
 
 
 async def read_page(api: Api, call: Exchange) -> Answer:

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import msgspec
 
 NO_CONTROL: Final = r"^(?![\s\S]*[\u0000-\u001f\u007f])"
-_NO_CONTROL_BUT_LINES: Final = r"^(?![\s\S]*[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f])"
+NO_CONTROL_BUT_LINES: Final = r"^(?![\s\S]*[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f])"
 
 MAX_ID: Final = 2**53 - 1
 
@@ -18,7 +18,7 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=NO_CONT
 """An id, a label, a title of a key: one line."""
 Line = Annotated[str, msgspec.Meta(max_length=1_000, pattern=NO_CONTROL)]
 """A title or subtitle."""
-Text = Annotated[str, msgspec.Meta(max_length=10_000, pattern=_NO_CONTROL_BUT_LINES)]
+Text = Annotated[str, msgspec.Meta(max_length=10_000, pattern=NO_CONTROL_BUT_LINES)]
 """Text with line breaks and tabs."""
 Link = Annotated[str, msgspec.Meta(min_length=1, max_length=4_096, pattern=NO_CONTROL)]
 """A URL or a deep link."""
@@ -28,7 +28,7 @@ UUID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?!
 """A UUID in lower case (RFC 9562 section 4)."""
 Id = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
 """The number of a person, a device or an app."""
-Pem = Annotated[str, msgspec.Meta(max_length=32_768, pattern=_NO_CONTROL_BUT_LINES)]
+Pem = Annotated[str, msgspec.Meta(max_length=32_768, pattern=NO_CONTROL_BUT_LINES)]
 """A key, a certificate, a service account, or one of their identifiers."""
 IdentityToken = Annotated[str, msgspec.Meta(min_length=1, max_length=8_192)]
 """A JWT by the app's own server."""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -193,8 +194,13 @@ def collapse_id(text: str) -> bytes:
 
 def priority(message: Message) -> int:
     """The highest priority that the push type takes, up to the one wished for."""
-    allowed = PRIORITIES.get(message.push_type, tuple(Priority))
-    return int(max((p for p in allowed if p <= message.priority), default=allowed[0]))
+    return _priority(message.push_type, message.priority)
+
+
+@cache
+def _priority(push_type: PushType, wished: Priority) -> int:
+    allowed = PRIORITIES.get(push_type, tuple(Priority))
+    return int(max((p for p in allowed if p <= wished), default=allowed[0]))
 
 
 def expiration(message: Message, now: datetime) -> int | None:

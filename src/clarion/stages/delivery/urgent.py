@@ -23,6 +23,7 @@ from clarion.ports.messages import (
     Acceptance,
     Accepted,
     InFlight,
+    MaybeSentError,
     NewMessage,
 )
 from clarion.ports.store import StoreUnavailableError
@@ -30,7 +31,7 @@ from clarion.stages.delivery.chunk import Chunk
 from clarion.stages.delivery.pacing import PacedOutError
 from clarion.stages.delivery.sender import LEASE_S, DeliveryPorts, patiently, record, send_chunk
 from clarion.stages.delivery.urgent_plan import UrgentPlan, plan_group, without_credentials
-from clarion.stages.delivery.urgent_rules import waits
+from clarion.stages.delivery.urgent_rules import Policies, waits
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent, Metric
 
@@ -40,6 +41,10 @@ GROUPS_IN_FLIGHT = 6
 """Groups that are looked up, being sent, or waiting for their commit. Only one of them is not on
 the wire yet: what arrives meanwhile makes up the next, so groups are as large as the load makes
 them, and the work per group is shared by the more messages the busier the machine is."""
+GROUP_EVERY_S = 0.01
+"""A group that is not full starts at the earliest so long after the one before: what a group costs
+whatever its size would else take the processor from the messages when there are thousands a
+second. Less than this apart come only messages that wait for less than this."""
 UNRECORDED_RECIPIENTS = 500
 """Sent by this process and not recorded yet: what a crash of it may repeat, at the most. A network
 that answers slowly holds back new groups here, not the memory."""
@@ -58,7 +63,7 @@ class _Waiting:
 
 @dataclass(kw_only=True)
 class UrgentPath:
-    """Implements `clarion.ports.messages.Acceptor`."""
+    """Implements `clarion.ports.messages.Acceptor` and `UrgentQueue`."""
 
     journal: Journal
     delivery: DeliveryPorts
@@ -68,6 +73,7 @@ class UrgentPath:
     _groups: set[asyncio.Task[None]] = field(default_factory=set)
     _sends: set[asyncio.Task[None]] = field(default_factory=set)
     _looking: bool = False
+    _rest: asyncio.TimerHandle | None = None
     _unrecorded: int = 0
 
     async def accept(self, new: NewMessage, now: datetime) -> Acceptance:
@@ -85,20 +91,42 @@ class UrgentPath:
             if key is not None:
                 self._keys.discard(key)
 
-    async def _join(self, new: NewMessage) -> Acceptance:
-        """Wait in line for the next group; a group starts at once while few are under way."""
+    def enter(self, new: NewMessage) -> asyncio.Future[Acceptance]:
+        """See `clarion.ports.messages.UrgentQueue`."""
+        if new.idempotency is None:
+            return self._join(new)
+        key = (new.message.app, new.idempotency.key)
+        if key in self._keys:
+            answer: asyncio.Future[Acceptance] = asyncio.get_running_loop().create_future()
+            answer.set_result(InFlight())
+            return answer
+        self._keys.add(key)
+        answer = self._join(new)
+        answer.add_done_callback(lambda _: self._keys.discard(key))
+        return answer
+
+    def _join(self, new: NewMessage) -> asyncio.Future[Acceptance]:
+        """Wait in line for the next group, which starts at once where the last was a while ago."""
         answer: asyncio.Future[Acceptance] = asyncio.get_running_loop().create_future()
         since = self.delivery.clock.monotonic()
         self._waiting.append(_Waiting(new=new, answer=answer, since=since))
         self._start_groups()
-        return await answer
+        return answer
 
     def _start_groups(self) -> None:
-        if self._waiting and self._has_room():
+        rested = self._rest is None or len(self._waiting) >= NAMES_PER_GROUP
+        if self._waiting and rested and self._has_room():
             self._looking = True
+            if self._rest is not None:
+                self._rest.cancel()
+            self._rest = asyncio.get_running_loop().call_later(GROUP_EVERY_S, self._rested)
             group = asyncio.create_task(self._work(self._next_group()))
             self._groups.add(group)
             group.add_done_callback(self._group_ended)
+
+    def _rested(self) -> None:
+        self._rest = None
+        self._start_groups()
 
     def _has_room(self) -> bool:
         return (
@@ -184,7 +212,10 @@ class UrgentPath:
         written = asyncio.create_task(self._write(entry, now))
         self._send(plan, written, {w.new.message.id: w.since for w in group}, now)
         on_wire.set_result(None)
-        await asyncio.shield(written)
+        try:
+            await asyncio.shield(written)
+        except StoreUnavailableError as error:
+            raise MaybeSentError(str(error)) from error
         for waiting in group:
             _tell(waiting, Accepted())
 
@@ -285,11 +316,11 @@ def _share_out(
     mine: list[int] = []
     wide: list[int] = []
     later: list[int] = []
-    total = 0
+    total, policies = 0, Policies(looked.rules)
     for index, new in enumerate(news):
         if index in looked.seen:
             continue
-        if devices[index] > URGENT_DEVICES or waits(new, looked):
+        if devices[index] > URGENT_DEVICES or waits(new, policies.of(new)):
             wide.append(index)
         elif total + devices[index] > URGENT_DEVICES:
             later.append(index)

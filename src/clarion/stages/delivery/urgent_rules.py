@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
-from clarion.domain.app_rules import Moment
+from clarion.domain.app_rules import AppRules, Moment
 from clarion.domain.consent import bit
 from clarion.domain.decided import Decided
 from clarion.domain.decision import decide
@@ -44,9 +44,28 @@ class GroupRulings:
     sent: dict[AppId, Ledger] = field(default_factory=dict)
 
 
-def waits(new: NewMessage, looked: Looked) -> bool:
+class Policies:
+    """The policy of each message of a group; messages that ask for the same share one."""
+
+    def __init__(self, rules: Mapping[AppId, AppRules]) -> None:
+        self._rules = rules
+        self._known: dict[tuple[AppId, str, Moment, int | None], Policy] = {}
+
+    def of(self, new: NewMessage) -> Policy:
+        """What is asked about the message."""
+        message = new.message
+        expires_us = None if message.expires_at is None else instant_us(message.expires_at)
+        key = (message.app, message.category, new.moment, expires_us)
+        found = self._known.get(key)
+        if found is None:
+            app = self._rules[message.app]
+            found = app.policy(message.category, new.moment, expires_us=expires_us)
+            self._known[key] = found
+        return found
+
+
+def waits(new: NewMessage, policy: Policy) -> bool:
     """Whether planning decides: rules may hold the message, or its words differ by person."""
-    policy = _policy(new, looked)
     category = policy.category
     return bool(
         new.moment.local is not None
@@ -55,15 +74,6 @@ def waits(new: NewMessage, looked: Looked) -> bool:
         or category.gathers
         or policy.binding_caps
         or new.message.wording is not None
-    )
-
-
-def _policy(new: NewMessage, looked: Looked) -> Policy:
-    expires = new.message.expires_at
-    return looked.rules[new.message.app].policy(
-        new.message.category,
-        new.moment,
-        expires_us=None if expires is None else instant_us(expires),
     )
 
 
@@ -80,13 +90,13 @@ def rule_group(
     """
     rows = looked.rows
     found = GroupRulings(mine=np.zeros(len(rows), np.bool_), reason=np.zeros(len(rows), np.uint16))
-    kinds: dict[tuple[AppId, str, Moment, int | None], list[int]] = {}
-    for place, new in enumerate(news):
-        policy = _policy(new, looked)
-        key = (new.message.app, new.message.category, new.moment, policy.expires_us)
-        kinds.setdefault(key, []).append(place)
+    policies = Policies(looked.rules)
+    kinds: dict[tuple[AppId, int], list[int]] = {}
+    for place, new in enumerate(news):  # one policy, one object: `policies` keeps them all alive
+        kinds.setdefault((new.message.app, id(policies.of(new))), []).append(place)
     for places in kinds.values():
-        _rule(found, [news[at] for at in places], [indexes[at] for at in places], looked, now)
+        part = [news[at] for at in places]
+        _rule(found, part, [indexes[at] for at in places], looked, policies.of(part[0]), now)
     return found
 
 
@@ -95,11 +105,14 @@ def _rule(
     news: Sequence[NewMessage],
     indexes: Sequence[int],
     looked: Looked,
+    policy: Policy,
     now: datetime,
 ) -> None:
     """Decide about messages of one policy; each person's part in each message is its own."""
-    app, policy = news[0].message.app, _policy(news[0], looked)
-    chosen = np.flatnonzero(np.isin(looked.rows.ix, indexes))
+    app = news[0].message.app
+    named = np.zeros(len(looked.unknown), np.bool_)
+    named[indexes] = True
+    chosen = np.flatnonzero(named[looked.rows.ix])
     if not len(chosen):
         return
     read = _inputs(news, indexes, looked, policy, chosen)
