@@ -78,6 +78,7 @@ async def open_foundation(settings: Settings, *, connections: int) -> AsyncItera
         settings.database.url.reveal(),
         max_size=connections,
         command_timeout_s=settings.database.statement_s,
+        master_key=master_key,
     )
     try:
         yield Foundation(

@@ -25,6 +25,8 @@ class Erasure:
     salt: str
     removed: Mapping[str, int]
     """What was removed -> how many rows."""
+    kept: Mapping[str, int]
+    """What stays on purpose -> how many rows: keyed hashes of the name on suppression lists."""
     proof: str
     """SHA-256 over all of the above."""
 

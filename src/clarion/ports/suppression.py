@@ -16,6 +16,8 @@ class SuppressionList:
     description: str
     names: int
     """How many there are."""
+    erased: int
+    """How many more were erased: of these a keyed hash is left."""
     created_at: datetime
 
 

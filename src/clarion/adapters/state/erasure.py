@@ -16,7 +16,7 @@ from clarion.ports.erasure import Erasure, Held, OpenErasure
 from clarion.ports.system import Chance
 
 SALT_OCTETS = 16
-_HELD: Final = ("lists", "topics", "suppressions", "prompts")
+_HELD: Final = ("lists", "topics", "suppressions", "erased_before", "prompts")
 
 
 class PostgresErasures:
@@ -37,13 +37,15 @@ class PostgresErasures:
                 return None
             external = locked[0]["external_id"]
             users = await connection.fetchval(statements("people")["numbers"], app, user)
-            removed = await self._remove(connection, app, users, external)
+            removed = await self._remove(connection, app, users, external, now)
             removed |= await forget_plans(connection, app, users, now)
+            kept = await connection.fetchval(self._sql["hashes_kept"], app, external)
             salt = self._chance.token(SALT_OCTETS).hex()
             proof = {
                 "salt": salt,
                 "subject": subject(salt, external or f"#{user}"),
                 "removed": removed,
+                "kept": {"state.suppression_hashes": kept},
             }
             row = await connection.fetchrow(
                 self._sql["insert"], app, users, now, orjson.dumps(proof)
@@ -58,6 +60,7 @@ class PostgresErasures:
         app: AppId,
         users: Sequence[UserId],
         external: str | None,
+        now: datetime,
     ) -> dict[str, int]:
         """The last of the numbers is the person's own."""
         sql, user = self._sql, users[-1]
@@ -69,7 +72,7 @@ class PostgresErasures:
             "state.topics": _count(await connection.execute(sql["topics"], user)),
             "state.prompts": _count(await connection.execute(sql["prompts"], user)),
             "state.suppressions": _count(
-                await connection.execute(sql["suppressions"], app, external)
+                await connection.execute(sql["suppressions"], app, external, now)
             ),
             "state.devices": await connection.fetchval(sql["count_devices"], app, user),
         }
@@ -146,5 +149,6 @@ def _erasure(row: asyncpg.Record) -> Erasure:
         subject=proof["subject"],
         salt=proof["salt"],
         removed=proof["removed"],
+        kept=proof.get("kept", {}),
         proof=hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest(),
     )

@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 
 import asyncpg
 
+from clarion.adapters.state.erased_names import session_settings
 from clarion.adapters.state.failures import store_failures
 from clarion.ports.store import StoreUnavailableError
 
@@ -36,11 +37,18 @@ RUN_AGAIN: Final = (
 
 
 async def open_pool(
-    dsn: str, *, min_size: int = 1, max_size: int = 8, command_timeout_s: float = 60.0
+    dsn: str,
+    *,
+    min_size: int = 1,
+    max_size: int = 8,
+    command_timeout_s: float = 60.0,
+    master_key: bytes | None = None,
 ) -> asyncpg.Pool:
     """A pool whose connections speak our types.
 
-    jsonb travels as JSON text in bytes, uuid as its 36 characters, xid8 as an integer.
+    jsonb travels as JSON text in bytes, uuid as its 36 characters, xid8 as an integer. Without the
+    master key nobody is erased whose name is on a suppression list, nor is anybody made in an app
+    that has such erased names.
 
     Raises:
         StoreUnavailableError: the server can't be reached.
@@ -53,7 +61,10 @@ async def open_pool(
             command_timeout=command_timeout_s,
             init=prepare,
             reset=_leave,
-            server_settings={"plan_cache_mode": PLANS},
+            server_settings={
+                "plan_cache_mode": PLANS,
+                **({} if master_key is None else session_settings(master_key)),
+            },
         )
 
 

@@ -118,5 +118,6 @@ def _list(row: asyncpg.Record) -> SuppressionList:
         name=row["name"],
         description=row["description"],
         names=row["names"],
+        erased=row["erased"],
         created_at=row["created_at"],
     )

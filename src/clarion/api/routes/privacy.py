@@ -100,6 +100,7 @@ def _view(erasure: Erasure) -> ErasureView:
         subject=erasure.subject,
         salt=erasure.salt,
         removed=dict(erasure.removed),
+        kept=dict(erasure.kept),
         proof=erasure.proof,
     )
 

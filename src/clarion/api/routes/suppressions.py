@@ -99,7 +99,9 @@ async def remove(api: Api, call: Exchange) -> Answer:
 
 
 def _view(found: SuppressionList) -> SuppressionListView:
-    return SuppressionListView(found.name, found.description, found.names, found.created_at)
+    return SuppressionListView(
+        found.name, found.description, found.names, found.erased, found.created_at
+    )
 
 
 _LISTS: Final = "/v1/suppression-lists"

@@ -208,6 +208,8 @@ class SuppressionListView(msgspec.Struct, frozen=True):
     name: str
     description: str
     names: int
+    erased: int
+    """Names of erased people, of which a keyed hash is left; they are in no page of names."""
     created_at: datetime
 
 
@@ -271,6 +273,8 @@ class ErasureView(msgspec.Struct, frozen=True, kw_only=True):
     none): shows whom it was about to whoever knows the name."""
     salt: str
     removed: dict[str, int]
+    kept: dict[str, int]
+    """What stays on purpose: keyed hashes of the name on suppression lists."""
     proof: str
 
 

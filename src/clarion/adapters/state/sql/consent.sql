@@ -10,6 +10,8 @@ select id, slug, kind, slot, can_opt_out, default_state from category where app_
 insert into users (app_id, external_id, created_at, updated_at, suppressed)
 select $1, t.name, $3, $3,
     exists (select from suppression s where s.app_id = $1 and s.external_id = t.name)
+        or ((select exists (select from suppressed_hash where app_id = $1))
+            and is_erased_name($1, t.name))
 from unnest($2::text[]) as t (name)
 order by t.name
 on conflict (app_id, external_id) where external_id is not null do nothing;

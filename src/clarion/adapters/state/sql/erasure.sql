@@ -12,6 +12,12 @@ select u.external_id,
             s.created_at) order by l.name), '[]') from suppression s
         join suppression_list l on l.id = s.list_id
         where s.app_id = u.app_id and s.external_id = u.external_id) as suppressions,
+    case when (select exists (select from suppressed_hash where app_id = $1)) then (
+        select coalesce(jsonb_agg(jsonb_build_object('list', l.name, 'since', h.created_at)
+            order by l.name), '[]') from suppressed_hash h
+        join suppression_list l on l.id = h.list_id
+        where h.app_id = u.app_id and h.hash = erased_name_hash(u.app_id, u.external_id)
+    ) else '[]' end as erased_before,
     (select coalesce(jsonb_agg(jsonb_build_object('device', p.device_id, 'what', p.what, 'state',
             p.state, 'at', p.at) order by p.id), '[]') from prompt_event p
         join device d on d.id = p.device_id where d.user_id = u.id) as prompts,
@@ -28,8 +34,19 @@ where app_id = $1 and user_id = any($2::bigint[]);
 delete from event where app_id = $1 and user_id = any($2::bigint[]);
 
 -- name: suppressions
--- The name leaves every list.
-delete from suppression where app_id = $1 and external_id = $2;
+-- On every list that has the name, its hash takes its place: who comes again stays suppressed.
+with gone as (
+    delete from suppression where app_id = $1 and external_id = $2 returning list_id, external_id
+)
+insert into suppressed_hash (list_id, app_id, hash, created_at)
+select list_id, $1, erased_name_hash($1, external_id), $3 from gone
+on conflict do nothing;
+
+-- name: hashes_kept
+-- Lists that know an erased name by its hash.
+select case when exists (select from suppressed_hash where app_id = $1) then (
+    select count(*) from suppressed_hash where app_id = $1 and hash = erased_name_hash($1, $2)
+) else 0 end;
 
 -- name: aliases
 -- The person's other names.

@@ -42,5 +42,7 @@ from found;
 insert into users (app_id, external_id, created_at, updated_at, suppressed)
 select $1, name, $3, $3,
     exists (select from suppression s where s.app_id = $1 and s.external_id = name)
+        or ((select exists (select from suppressed_hash where app_id = $1))
+            and is_erased_name($1, name))
 from unnest(string_to_array($2, E'\x1f')) as name order by name
 on conflict (app_id, external_id) where external_id is not null do nothing;

@@ -36,6 +36,8 @@ select id from users where app_id = $1 and id = $2 for key share;
 insert into users (app_id, external_id, created_at, updated_at, suppressed)
 select $1, $2, $3, $3,
     exists (select from suppression s where s.app_id = $1 and s.external_id = $2)
+        or ((select exists (select from suppressed_hash where app_id = $1))
+            and is_erased_name($1, $2))
 on conflict (app_id, external_id) where external_id is not null do nothing
 returning id;
 
@@ -56,7 +58,9 @@ where $9 and user_id in (select id from person);
 -- An anonymous person gets an external id.
 update users set
     external_id = $3,
-    suppressed = exists (select from suppression s where s.app_id = $1 and s.external_id = $3),
+    suppressed = exists (select from suppression s where s.app_id = $1 and s.external_id = $3)
+        or ((select exists (select from suppressed_hash where app_id = $1))
+            and is_erased_name($1, $3)),
     updated_at = $4,
     xid = pg_current_xact_id()
 where app_id = $1 and id = $2 and external_id is null;

@@ -74,6 +74,8 @@ with seen as materialized (
         case when s.attributes is null then '{}' else jsonb_strip_nulls(s.attributes::jsonb) end,
         s.language, s.time_zone, s.country, coalesce(s.opted_out, false), $2, $2,
         exists (select from suppression p where p.app_id = $1 and p.external_id = s.external_id)
+            or ((select exists (select from suppressed_hash where app_id = $1))
+                and is_erased_name($1, s.external_id))
     from seen s
     where num_nulls(s.id) > 0 -- said so, the planner takes it for a third of the rows, not for none
     on conflict (app_id, external_id) where external_id is not null do nothing

@@ -12,7 +12,8 @@ select pg_advisory_xact_lock(1937076336, $1);
 -- name: all
 -- Every list with its size.
 select l.id, l.name, l.description, l.created_at,
-    (select count(*) from suppression s where s.list_id = l.id) as names
+    (select count(*) from suppression s where s.list_id = l.id) as names,
+    (select count(*) from suppressed_hash h where h.list_id = l.id) as erased
 from suppression_list l where l.app_id = $1 and ($2::text is null or l.name = $2) order by l.name;
 
 -- name: put
@@ -26,13 +27,19 @@ returning xmax = 0 as created;
 select id from suppression_list where app_id = $1 and name = $2 for share;
 
 -- name: delete
--- Removes a list with its names; the names come back.
+-- Removes a list with its names and hashes; the names come back, those of people who came again too.
 with gone as (
     delete from suppression where list_id = $1 returning external_id
+), hashes as (
+    delete from suppressed_hash where list_id = $1 returning app_id, hash
+), again as (
+    select external_id from users
+    where app_id = (select app_id from hashes limit 1) and suppressed and external_id is not null
+        and erased_name_hash(app_id, external_id) in (select hash from hashes)
 ), list as (
     delete from suppression_list where id = $1
 )
-select array_agg(external_id) from gone;
+select array_agg(external_id) from (select * from gone union select * from again) as names;
 
 -- name: names
 -- A page of names.
@@ -47,15 +54,25 @@ on conflict (list_id, external_id) do nothing
 returning external_id;
 
 -- name: remove
--- Takes names off a list.
-delete from suppression where list_id = $1 and external_id = any($2::text[]) returning external_id;
+-- Takes names off a list, those that were erased and came again too.
+with gone as (
+    delete from suppression where list_id = $1 and external_id = any($2::text[])
+    returning external_id
+), hashes as (
+    delete from suppressed_hash h using unnest($2::text[]) as t (name)
+    where h.list_id = $1 and (select exists (select from suppressed_hash where list_id = $1))
+        and h.hash = erased_name_hash(h.app_id, t.name)
+    returning t.name
+)
+select external_id from gone union select name from hashes;
 
 -- name: mark
 -- What the lists say of people of these names; dispatch looks at devices, so they count as changed.
 with judged as (
     select u.id, exists (
         select from suppression s where s.app_id = $1 and s.external_id = u.external_id
-    ) as suppressed
+    ) or ((select exists (select from suppressed_hash where app_id = $1))
+        and is_erased_name($1, u.external_id)) as suppressed
     from users u where u.app_id = $1 and u.external_id = any($2::text[])
     order by u.id for no key update of u
 ), changed as (
