@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from importlib import import_module
 
+from clarion.adapters.processor import yield_to_others
 from clarion.app.settings import Settings
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent
@@ -33,6 +34,9 @@ PROMPT = frozenset({"api", "push"})
 BACKGROUND_NICENESS = 15
 """Bulk work yields the processor to the process that answers people: at this distance it gets what
 that leaves over, and all of an idle machine."""
+
+NICEST = 19
+"""The lowest priority that there is."""
 
 
 async def run_role(settings: Settings, role: str, owner: str, stop: asyncio.Event) -> None:
@@ -79,4 +83,4 @@ def settled_garbage() -> Iterator[None]:
 def yield_processor(role: str) -> None:
     """Lower this process's priority, unless people or their devices wait for it."""
     if role not in PROMPT:
-        os.nice(BACKGROUND_NICENESS)
+        yield_to_others(os.getpid(), min(NICEST, os.nice(0) + BACKGROUND_NICENESS))

@@ -6,11 +6,11 @@ asks of the store would compete with what a one-time code waits for.
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Collection
 from typing import Final
 from urllib.parse import quote
 
+from clarion.adapters.processor import yield_to_others
 from clarion.adapters.state.pool import Pool, reading
 
 BULK_NICENESS: Final = 5
@@ -46,7 +46,7 @@ class Backends:
             found = {row["pid"] for row in await connection.fetch(_OF, self._names)}
         for pid in found - self._done:
             with contextlib.suppress(OSError):  # it has ended, or is another user's: left as it is
-                os.setpriority(os.PRIO_PROCESS, pid, BULK_NICENESS)
+                yield_to_others(pid, BULK_NICENESS)
         self._done = found
 
     async def keep(self, stop: asyncio.Event, every_s: float) -> None:
