@@ -1,6 +1,8 @@
-"""The audience is read anew while askers see what was there; events and changes outlive a crash."""
+"""The audience is read anew while the feed goes on; askers see what was there, and what changes."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -8,7 +10,12 @@ import polars as pl
 from tests.facts.test_owner import NOW, add_people, owner, pool
 
 from clarion.adapters.facts.duckdb import FactsClient
-from clarion.adapters.facts.duckdb.store import open_store
+from clarion.adapters.facts.duckdb.rebuilt import REBUILT
+from clarion.adapters.facts.duckdb.registry_feed import RegistryFeed
+from clarion.adapters.facts.duckdb.snapshot import NOTHING, Snapshot
+from clarion.adapters.facts.duckdb.statements import FEED
+from clarion.adapters.facts.duckdb.store import FactsStore, open_store
+from clarion.adapters.facts.duckdb.threads import Threads
 from clarion.domain.ids import BUCKETS, AppId
 from clarion.ports.audience import AudienceScan
 
@@ -71,3 +78,120 @@ async def test_a_restart_reads_only_what_changed(pool: asyncpg.Pool, short_dir: 
 
     assert after == [None, "de", "xx"]
     assert anew == [None, "de"]
+
+
+@asynccontextmanager
+async def registry_feed(folder: Path) -> AsyncIterator[RegistryFeed]:
+    """A feed over a facts file."""
+    store, threads = open_store(folder / "facts.duckdb", memory_mib=64, threads=1), Threads()
+    try:
+        yield RegistryFeed(store=store, folder=folder, threads=threads)
+    finally:
+        threads.close()
+        store.close()
+
+
+@asynccontextmanager
+async def looking(pool: asyncpg.Pool) -> AsyncIterator[tuple[asyncpg.Connection, Snapshot]]:
+    """One snapshot of the state store."""
+    async with (
+        pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        yield connection, Snapshot.parse(await connection.fetchval(FEED["snapshot"]))
+
+
+def shown(store: FactsStore) -> dict[str, str | None]:
+    """Who is in the columns, with a language."""
+    with store.reading() as cursor:
+        found = cursor.execute("select external_id, language from users").fetchall()
+    return {str(name): language for name, language in found}
+
+
+async def speak(pool: asyncpg.Pool, who: str, language: str) -> None:
+    """A person's language is another."""
+    await pool.execute(
+        """update users set language = $3, updated_at = $1, xid = pg_current_xact_id()
+           where external_id = $2""",
+        NOW,
+        who,
+        language,
+    )
+
+
+async def test_changes_are_shown_while_a_rebuild_reads_and_are_there_when_it_has_ended(
+    pool: asyncpg.Pool, short_dir: Path
+) -> None:
+    """The feed goes on beside it; what only the columns said is gone at the end, not before."""
+    await add_people(pool, 5)
+    async with registry_feed(short_dir) as feed:
+        async with looking(pool) as (connection, now):
+            await feed.follow(connection, now)
+        with feed.store.writing() as cursor:
+            cursor.execute("update users set language = 'xx' where external_id = 'u1'")
+        async with looking(pool) as (connection, now):
+            rows, since = await feed.reread_beside(connection, now, NOTHING)
+        await speak(pool, "u2", "de")
+        await pool.execute(
+            """with gone as (delete from users where external_id = 'u3' returning id)
+               insert into removal (kind, id, app_id) select 1, id, 1 from gone"""
+        )
+        async with looking(pool) as (connection, now):
+            await feed.follow(connection, now)
+        meanwhile = shown(feed.store)
+        async with looking(pool) as (connection, now):
+            _, since = await feed.reread_beside(connection, now, since)
+        await speak(pool, "u4", "fr")
+        async with looking(pool) as (connection, now):
+            await feed.follow(connection, now, rebuilt=since)
+        after = shown(feed.store)
+        async with looking(pool) as (connection, now):
+            assert await feed.follow(connection, now) == 0
+
+    assert rows == 10
+    assert meanwhile == {"u1": "xx", "u2": "de", "u4": None, "u5": None}
+    assert after == {"u1": None, "u2": "de", "u4": "fr", "u5": None}
+    async with registry_feed(short_dir) as feed:
+        assert shown(feed.store) == after
+
+
+async def test_what_a_killed_rebuild_left_is_forgotten(pool: asyncpg.Pool, short_dir: Path) -> None:
+    """Its tables are dropped at the next start; nobody has seen them."""
+    xid = await add_people(pool, FEW)
+    async with registry_feed(short_dir) as feed, looking(pool) as (connection, now):
+        await feed.reread_beside(connection, now, NOTHING)
+    async with owner(pool, short_dir) as client:
+        await languages(client, xid)
+    store = open_store(short_dir / "facts.duckdb", memory_mib=64, threads=1)
+    with store.reading() as cursor:
+        tables = {
+            name for (name,) in cursor.execute("select table_name from duckdb_tables()").fetchall()
+        }
+    store.close()
+
+    assert not tables & REBUILT
+
+
+async def test_a_rebuild_whose_connection_breaks_begins_again(
+    pool: asyncpg.Pool, short_dir: Path
+) -> None:
+    """Whoever asked waits until one has come to its end."""
+    xid = await add_people(pool, FEW)
+    async with owner(pool, short_dir) as client:
+        await languages(client, xid)
+        async with pool.acquire() as other:
+            holding = other.transaction()
+            await holding.start()
+            await other.execute("lock table device in access exclusive mode")
+            rebuilding = asyncio.create_task(client.rebuild())
+            while (await client.rebuilding())[0] < FEW:  # noqa: ASYNC110  devices wait; nothing tells us
+                await asyncio.sleep(0.02)
+            await other.execute(
+                """select pg_terminate_backend(pid) from pg_stat_activity
+                   where datname = current_database() and query like 'COPY%'
+                         and pid <> pg_backend_pid()"""
+            )
+            await holding.rollback()
+        rows = await rebuilding
+
+    assert rows >= 2 * FEW

@@ -15,7 +15,8 @@ from tests.state.conftest import NOW
 from tests.state.test_consent import consents
 
 from clarion.adapters.facts.duckdb.merge_feed import WRITTEN_OVER
-from clarion.adapters.facts.duckdb.person_queries import COUNTED, FED
+from clarion.adapters.facts.duckdb.person_queries import COUNTED
+from clarion.adapters.facts.duckdb.rebuilt import FED
 from clarion.adapters.facts.duckdb.store import open_store
 from clarion.adapters.state.consent import PostgresConsents
 from clarion.adapters.state.erasure import PostgresErasures

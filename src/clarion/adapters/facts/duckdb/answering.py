@@ -112,11 +112,11 @@ async def _about_owner(owner: "Owner", what: str) -> Mapping[str, object]:
         return {"registry": owner.version}
     if what == "rebuild":
         await owner.rebuild()
-        return {"rows": owner.registry.copied}
+        return {"rows": owner.registry.reread}
     sizes = await owner.threads.run(partial(queries.sizes, owner.store))
     if what == "sizes":
         return sizes
-    return {"rows": owner.registry.copied, "there": sizes["users"] + sizes["device"]}
+    return {"rows": owner.registry.reread, "there": sizes["users"] + sizes["device"]}
 
 
 async def _counted(owner: "Owner", question: Question) -> Mapping[str, object]:

@@ -18,6 +18,8 @@ from clarion.adapters.facts.duckdb.event_feed import EventFeed
 from clarion.adapters.facts.duckdb.merge_feed import MergeFeed
 from clarion.adapters.facts.duckdb.merging import leave_parts, merge_parts
 from clarion.adapters.facts.duckdb.outcome_feed import OutcomeFeed
+from clarion.adapters.facts.duckdb.rebuilding import Rebuilds
+from clarion.adapters.facts.duckdb.rebuilt import drop_rebuilt
 from clarion.adapters.facts.duckdb.registry_feed import RegistryFeed, sweep_pages
 from clarion.adapters.facts.duckdb.settings import OwnerSettings
 from clarion.adapters.facts.duckdb.snapshot import Snapshot
@@ -74,8 +76,7 @@ class Owner:
     """Something came in since the parts of tables were merged."""
     merged_at: float = -math.inf
     """When that was last; by the monotonic clock."""
-    rebuilds_wanted: int = 0
-    rebuilds_done: int = 0
+    rebuilds: Rebuilds = field(default_factory=Rebuilds)
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
     advanced: asyncio.Condition = field(default_factory=asyncio.Condition)
     askers: set[asyncio.Task[None]] = field(default_factory=set)
@@ -118,18 +119,17 @@ class Owner:
         looked_at = self.clock.monotonic()
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             now = Snapshot.parse(await connection.fetchval(FEED["snapshot"]))
-            anew = self.rebuilds_wanted
-            if now == self.events_seen == self.outcomes_seen and anew == self.rebuilds_done:
+            rebuilt = self.rebuilds.read()
+            if now == self.events_seen == self.outcomes_seen and rebuilt is None:
                 self.tell_lag(looked_at)
                 return False
             self._check_age(now)
             changed = 0
-            if anew > self.rebuilds_done or await self._registry_has_changed(connection):
-                changed = await self.registry.follow(
-                    connection, now, anew=anew > self.rebuilds_done
-                )
+            if rebuilt is not None or await self._registry_has_changed(connection):
+                changed = await self.registry.follow(connection, now, rebuilt=rebuilt)
             async with self.advanced:
-                self.registry_seen, self.rebuilds_done = now, anew
+                self.registry_seen = now
+                self.rebuilds.done = self.rebuilds.done if rebuilt is None else self.rebuilds.begun
                 self.advanced.notify_all()
             events, all_in = await self.events.follow(
                 connection, now, lambda: self.clock.monotonic() - looked_at > EVENTS_FOR_S
@@ -181,11 +181,11 @@ class Owner:
 
     async def rebuild(self) -> None:
         """Read the audience anew from the state store, and wait until it is in."""
-        self.rebuilds_wanted += 1
-        mine = self.rebuilds_wanted
+        self.rebuilds.wanted += 1
+        mine = self.rebuilds.wanted
         self.wanted.set()
         async with self.advanced:
-            await self.advanced.wait_for(lambda: self.rebuilds_done >= mine)
+            await self.advanced.wait_for(lambda: self.rebuilds.done >= mine)
 
     async def drop_old(self, connection: asyncpg.Connection) -> None:
         """Let the state store go of what was taken in long ago."""
@@ -244,6 +244,8 @@ async def run_owner(
     settings.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = open_store(settings.path, memory_mib=settings.memory_mib, threads=settings.threads)
     leave_parts(store)
+    with store.writing() as cursor:
+        drop_rebuilt(cursor)
     sweep_pages(settings.path.parent)  # after the file was opened: now they are nobody's
     threads = Threads()
     owner = Owner(
@@ -265,6 +267,7 @@ async def run_owner(
             await _until(stop, _follow_for_ever(owner, pool))
         finally:
             server.close()
+            await owner.rebuilds.drop()
             await owner.dismiss()
             settings.socket.unlink(missing_ok=True)
     except duckdb.Error as error:
@@ -291,6 +294,7 @@ async def _follow_for_ever(owner: Owner, pool: asyncpg.Pool) -> None:
     owner.merged_at = tidied
     while True:
         began = owner.clock.monotonic()
+        owner.rebuilds.begin(owner.registry, pool, owner.wanted)
         owner.wanted.clear()  # before the pass: who asks during it is answered by the next
         try:
             async with reading(pool) as connection:

@@ -9,10 +9,9 @@ import duckdb
 import orjson
 
 from clarion.adapters.facts.duckdb import decision_queries
+from clarion.adapters.facts.duckdb.rebuilt import FED, REBUILT
 from clarion.adapters.facts.duckdb.store import FactsStore
 
-FED: Final = frozenset({"users", "device", "list_member", "topic_member"})
-"""Tables that follow the state store: what is removed there is removed here by the feed."""
 COUNTED: Final = "outcome"
 """Reports count its rows, so they stay; they are cut loose from the person and the device."""
 PAGE_ROWS: Final = 1_000
@@ -64,7 +63,7 @@ def _tables(cursor: duckdb.DuckDBPyConnection) -> Sequence[str]:
         "where column_name = 'user_id' and database_name = current_database() "
         "and schema_name = 'main' order by table_name"
     ).fetchall()
-    return [str(name) for (name,) in rows if name not in FED]
+    return [str(name) for (name,) in rows if name not in FED | REBUILT]
 
 
 def about(store: FactsStore, *, app: int, users: Sequence[int]) -> Generator[bytes]:

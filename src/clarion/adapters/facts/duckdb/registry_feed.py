@@ -16,6 +16,8 @@ import asyncpg
 import duckdb
 
 from clarion.adapters.facts.duckdb.audience_columns import AUDIENCE_TURN
+from clarion.adapters.facts.duckdb.rebuilt import make_rebuilt, rebuilt_name, show_rebuilt
+from clarion.adapters.facts.duckdb.registry_columns import CHANGED, CSV_TYPES
 from clarion.adapters.facts.duckdb.snapshot import NOTHING, Snapshot
 from clarion.adapters.facts.duckdb.statements import FEED
 from clarion.adapters.facts.duckdb.stillness import Stillness
@@ -36,76 +38,6 @@ LARGE_ROWS: Final = 1_000
 """A pass of so many rows commits while nobody scans; see `stillness`."""
 LOOSE_SHARE: Final = 0.2
 
-_CSV_TYPES: Final = {
-    "users": {
-        "id": "BIGINT",
-        "app": "INTEGER",
-        "bucket": "USMALLINT",
-        "external_id": "VARCHAR",
-        "opted_out": "BOOLEAN",
-        "language": "VARCHAR",
-        "time_zone": "VARCHAR",
-        "country": "VARCHAR",
-        "attributes": "VARCHAR",
-        "created_at": "TIMESTAMPTZ",
-        "granted": "UBIGINT",
-        "denied": "UBIGINT",
-        "daily": "UBIGINT",
-        "weekly": "UBIGINT",
-        "paused_until_us": "BIGINT",
-        "quiet_hours": "VARCHAR",
-        "suppressed": "BOOLEAN",
-        "xid": "BIGINT",
-    },
-    "list_member": {
-        "app": "INTEGER",
-        "list_id": "BIGINT",
-        "user_id": "BIGINT",
-        "member": "BOOLEAN",
-        "xid": "BIGINT",
-    },
-    "topic_member": {
-        "app": "INTEGER",
-        "topic": "VARCHAR",
-        "user_id": "BIGINT",
-        "member": "BOOLEAN",
-        "xid": "BIGINT",
-    },
-    "device": {
-        "id": "BIGINT",
-        "app": "INTEGER",
-        "bucket": "USMALLINT",
-        "user_id": "BIGINT",
-        "network": "UTINYINT",
-        "environment": "UTINYINT",
-        "dead": "BOOLEAN",
-        "opted_out": "BOOLEAN",
-        "token": "VARCHAR",
-        "keys": "VARCHAR",
-        "registered_us": "BIGINT",
-        "last_active_at": "TIMESTAMPTZ",
-        "platform": "VARCHAR",
-        "os": "VARCHAR",
-        "os_version": "VARCHAR",
-        "model": "VARCHAR",
-        "app_version": "VARCHAR",
-        "language": "VARCHAR",
-        "time_zone": "VARCHAR",
-        "country": "VARCHAR",
-        "latitude": "DOUBLE",
-        "longitude": "DOUBLE",
-        "attributes": "VARCHAR",
-        "permission": "UTINYINT",
-        "xid": "BIGINT",
-    },
-}
-_VARIANT: Final = "attributes::json::variant as attributes"
-_CHANGED: Final = {
-    "users": f"* exclude (xid) replace ({_VARIANT})",
-    "device": f"* exclude (xid) replace (unhex(keys) as keys, {_VARIANT}), "
-    "version_key(app_version) as app_version_key, version_key(os_version) as os_version_key",
-}
-
 
 @dataclass(kw_only=True)
 class _Pass:
@@ -114,6 +46,10 @@ class _Pass:
     cursor: duckdb.DuckDBPyConnection
     fresh: bool
     """The tables are empty: nothing can be there already."""
+    beside: bool
+    """The tables are those of a rebuild."""
+    piecemeal: bool = False
+    """Each page is committed by itself."""
     rows: int = 0
     loose: int = 0
     """Rows that came in pages too small to be sorted to any use."""
@@ -176,42 +112,69 @@ class RegistryFeed:
     place: Snapshot = field(init=False)
     loose: int = 0
     pages: int = 0
-    copied: int = 0
-    """Rows that the present pass has taken so far, or the last one took."""
+    reread: int = 0
+    """Rows that the present rebuild has read so far, or the last one read."""
 
     def __post_init__(self) -> None:
         self.place = self.store.place("registry")
 
     async def follow(
-        self, connection: asyncpg.Connection, now: Snapshot, *, anew: bool = False
+        self, connection: asyncpg.Connection, now: Snapshot, *, rebuilt: Snapshot | None = None
     ) -> int:
         """Take in what changed, within the caller's REPEATABLE READ; how many rows that was.
 
-        `anew` reads everything again. Until it is all in, askers see what was there before.
+        Where a rebuild has got as far as `rebuilt`, its tables take in what is missing and become
+        those that askers see.
         """
-        since = NOTHING if anew else self.place
-        self.copied = 0
-        turn = await self.threads.run(partial(self._begin, since))
+        since = self.place if rebuilt is None else rebuilt
+        turn = await self.threads.run(partial(self._begin, since, beside=rebuilt is not None))
         try:
-            for table in (*TABLES, *MEMBERS):
-                await self._copy(connection, turn, table, since)
-            removals = await connection.fetch(FEED["removal"], str(since.xmin), str(since))
-            last = int(await connection.fetchval(FEED["last_change"]))
-            place = since.advanced(now, last)
-            gone = [] if turn.fresh else [(row["kind"], row["id"]) for row in removals]
-            if turn.rows >= LARGE_ROWS or anew:
+            removals, place = await self._take(connection, turn, since, now)
+            if turn.rows >= LARGE_ROWS or turn.beside:
                 async with self.still.rewriting():
-                    await self.threads.run(partial(self._commit, turn, gone, place))
+                    await self.threads.run(partial(self._commit, turn, removals, place))
             elif turn.rows or removals:
-                await self.threads.run(partial(self._commit, turn, gone, place))
+                await self.threads.run(partial(self._commit, turn, removals, place))
         except BaseException:
             await self.threads.run(partial(_rolled_back, turn))
             raise
         finally:
             await self.threads.run(turn.cursor.close)
         self.place = place
-        self.loose = turn.loose if turn.fresh else self.loose + turn.loose
+        self.loose = turn.loose if turn.fresh or turn.beside else self.loose + turn.loose
         return turn.rows + len(removals)
+
+    async def reread_beside(
+        self, connection: asyncpg.Connection, now: Snapshot, since: Snapshot
+    ) -> tuple[int, Snapshot]:
+        """Take what changed into the tables of a rebuild, page by page; from `NOTHING` it is all.
+
+        Returns:
+            How many rows that was, and how far the rebuild has got.
+        """
+        turn = await self.threads.run(partial(self._begin, since, beside=True))
+        turn.piecemeal = True
+        try:
+            removals, place = await self._take(connection, turn, since, now)
+            await self.threads.run(partial(_remove, turn, removals))
+            await self.threads.run(turn.cursor.commit)
+        except BaseException:
+            await self.threads.run(partial(_rolled_back, turn))
+            raise
+        finally:
+            await self.threads.run(turn.cursor.close)
+        return turn.rows + len(removals), place
+
+    async def _take(
+        self, connection: asyncpg.Connection, turn: _Pass, since: Snapshot, now: Snapshot
+    ) -> tuple[list[tuple[int, int]], Snapshot]:
+        """Merge what changed; what was removed, and where the feed stands then."""
+        for table in (*TABLES, *MEMBERS):
+            await self._copy(connection, turn, table, since)
+        removals = await connection.fetch(FEED["removal"], str(since.xmin), str(since))
+        last = int(await connection.fetchval(FEED["last_change"]))
+        gone = [] if turn.fresh else [(row["kind"], row["id"]) for row in removals]
+        return gone, since.advanced(now, last)
 
     async def _copy(
         self, connection: asyncpg.Connection, turn: _Pass, table: str, since: Snapshot
@@ -243,52 +206,45 @@ class RegistryFeed:
 
     def merge(self, turn: _Pass, table: str, page: Path) -> None:
         """Merge a page into the pass's transaction: sorted by bucket, without what it replaces."""
-        columns = ", ".join(f"'{name}': '{kind}'" for name, kind in _CSV_TYPES[table].items())
+        columns = ", ".join(f"'{name}': '{kind}'" for name, kind in CSV_TYPES[table].items())
         source = (
             f"from read_csv('{_quoted(page)}', header = false, quote = '\"', escape = '\"', "
             f"allow_quoted_nulls = false, columns = {{{columns}}})"
         )
+        into = rebuilt_name(table) if turn.beside else table
         try:
             if table in MEMBERS:
-                turn.rows += _merge_members(turn, table, source)
-                return
-            if not turn.fresh:
-                turn.cursor.execute(f"create or replace temp table page as {source}")
-                turn.cursor.execute(f"delete from {table} where id in (select id from page)")  # noqa: S608  # our own names
-                source = "from page"
-            added = turn.cursor.execute(
-                f"insert into {table} by name select {_CHANGED[table]} {source} "  # our own names
-                "order by bucket"
-            ).fetchone()
+                rows = _merge_members(turn, table, into, source)
+            else:
+                rows = _merge_rows(turn, table, into, source)
         finally:
             page.unlink()
-        rows = 0 if added is None else int(added[0])
         turn.rows += rows
-        self.copied += rows
-        if rows < BULK_ROWS:
+        if rows < BULK_ROWS and table in TABLES:
             turn.loose += rows
+        if turn.beside:
+            self.reread += rows
+        if turn.piecemeal:
+            turn.cursor.commit()
+            turn.cursor.begin()
 
-    def _begin(self, since: Snapshot) -> _Pass:
+    def _begin(self, since: Snapshot, *, beside: bool) -> _Pass:
         cursor = self.store.cursor()
         cursor.begin()
         fresh = since == NOTHING
-        if fresh:
+        if fresh and beside:
+            self.reread = 0
+            make_rebuilt(cursor)
+        elif fresh:
             for table in (*TABLES, *MEMBERS):
                 cursor.execute(f"delete from {table}")  # noqa: S608  # our own names
-        return _Pass(cursor=cursor, fresh=fresh)
+        return _Pass(cursor=cursor, fresh=fresh, beside=beside)
 
     def _commit(self, turn: _Pass, removals: list[tuple[int, int]], place: Snapshot) -> None:
         """An id that was removed never comes back, so the order of the two does not matter."""
-        for kind, table in ((1, "users"), (2, "device")):
-            ids = [number for which, number in removals if which == kind]
-            if ids:
-                turn.cursor.execute(f"delete from {table} where id in (select unnest(?))", [ids])  # noqa: S608  # our own names
-            if ids and table == "users":
-                for member in MEMBERS:
-                    turn.cursor.execute(
-                        f"delete from {member} where user_id in (select unnest(?))",  # noqa: S608  # our own names
-                        [ids],
-                    )
+        _remove(turn, removals)
+        if turn.beside:
+            show_rebuilt(turn.cursor)
         set_watermark(turn.cursor, "registry", str(place))
         ((number,),) = turn.cursor.execute("select txid_current()").fetchall()
         set_watermark(turn.cursor, AUDIENCE_TURN, str(number))
@@ -344,17 +300,44 @@ def sweep_pages(folder: Path) -> None:
             page.unlink()
 
 
-def _merge_members(turn: _Pass, table: str, source: str) -> int:
+def _merge_rows(turn: _Pass, table: str, into: str, source: str) -> int:
+    """Merge a page of people or devices; how many rows it had."""
+    if not turn.fresh:
+        turn.cursor.execute(f"create or replace temp table page as {source}")
+        turn.cursor.execute(f"delete from {into} where id in (select id from page)")  # noqa: S608  # our own names
+        source = "from page"
+    added = turn.cursor.execute(
+        f"insert into {into} by name select {CHANGED[table]} {source} order by bucket"
+    ).fetchone()
+    return 0 if added is None else int(added[0])
+
+
+def _merge_members(turn: _Pass, table: str, into: str, source: str) -> int:
     """Merge a page of pairs; how many rows it had."""
     turn.cursor.execute(f"create or replace temp table page as {source}")
     if not turn.fresh:
-        same = " and ".join(f"{table}.{name} = page.{name}" for name in MEMBERS[table])
-        turn.cursor.execute(f"delete from {table} using page where {same}")  # noqa: S608  # our own names
+        same = " and ".join(f"{into}.{name} = page.{name}" for name in MEMBERS[table])
+        turn.cursor.execute(f"delete from {into} using page where {same}")  # noqa: S608  # our own names
     turn.cursor.execute(
-        f"insert into {table} by name select * exclude (member, xid) from page where member"  # noqa: S608  # our own names
+        f"insert into {into} by name select * exclude (member, xid) from page where member"  # noqa: S608  # our own names
     )
     row = turn.cursor.execute("select count(*) from page").fetchone()
     return 0 if row is None else int(row[0])
+
+
+def _remove(turn: _Pass, removals: list[tuple[int, int]]) -> None:
+    """Forget people (kind 1) and devices (kind 2) that were removed for good."""
+    named = rebuilt_name if turn.beside else str
+    for kind, table in ((1, "users"), (2, "device")):
+        ids = [number for which, number in removals if which == kind]
+        if not ids:
+            continue
+        columns = {table: "id"} | (dict.fromkeys(MEMBERS, "user_id") if kind == 1 else {})
+        for name, column in columns.items():
+            turn.cursor.execute(
+                f"delete from {named(name)} where {column} in (select unnest(?))",  # noqa: S608  # our own names
+                [ids],
+            )
 
 
 def _rolled_back(turn: _Pass) -> None:
