@@ -36,7 +36,7 @@ def cut(
     going = written.place
     if not len(going):
         return []
-    rows = _told(written.rows)
+    rows = written.rows
     open_until_us = said.open_until_us[going]
     lateness: Lateness | None = None
     if (open_until_us != NEVER).any():
@@ -45,6 +45,7 @@ def cut(
             claimed.policy, read.zone_names, read.persons, columns, open_until_us
         )
         rows = rows.with_columns(pl.Series("quiet", kind))
+    rows = _told(rows)
     batches: list[PlannedBatch] = []
     size = _size(claimed)
     for kind_of in kinds_of(read, said, going):
@@ -72,7 +73,8 @@ def _told(rows: pl.DataFrame) -> pl.DataFrame:
     Where nobody has keys, there is no column of them.
     """
     merge = takewhile(rows.columns.__contains__, map(merge_column, count()))
-    names = [name for name in (*TOLD, "message") if name in rows.columns and name != "network"]
+    told = (*TOLD, "message", "quiet")
+    names = [name for name in told if name in rows.columns and name != "network"]
     if rows["keys"].null_count() == len(rows):
         names.remove("keys")
     return rows.select(*names, *merge).rechunk()
