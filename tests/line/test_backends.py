@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 from tests.line.conftest import Store
 
+from clarion.adapters.processor import SESSION_NICENESS
 from clarion.adapters.state.backends import BULK_NICENESS, Backends, named
-from clarion.app.roles import BACKGROUND_NICENESS, NICEST
 
 _OURS = Path("/proc/self/autogroup")
 _SESSIONS = _OURS.exists() and _OURS.read_text(encoding="ascii").startswith("/autogroup-")
@@ -38,7 +38,7 @@ async def test_only_what_works_for_a_bulk_role_yields(store: Store, database_url
         assert os.getpriority(os.PRIO_PROCESS, bulk.get_server_pid()) == BULK_NICENESS
         assert os.getpriority(os.PRIO_PROCESS, urgent.get_server_pid()) == before
         if _SESSIONS:  # each backend is a session of its own, among which niceness says nothing
-            assert session_niceness(bulk.get_server_pid()) == BULK_NICENESS
+            assert session_niceness(bulk.get_server_pid()) == SESSION_NICENESS
             assert session_niceness(urgent.get_server_pid()) == 0
     finally:
         await urgent.close()
@@ -60,5 +60,4 @@ def test_a_bulk_role_yields_with_its_whole_session(role: str, *, lowered: bool) 
         capture_output=True,
         text=True,
     ).stdout
-    niceness = min(NICEST, os.nice(0) + BACKGROUND_NICENESS) if lowered else 0
-    assert said.endswith(f" nice {niceness}\n")
+    assert said.endswith(f" nice {SESSION_NICENESS if lowered else 0}\n")
