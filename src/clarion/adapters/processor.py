@@ -15,9 +15,9 @@ def yield_to_others(pid: int, niceness: int) -> None:
 
     Linux may schedule sessions (sched(7), "The autogroup feature"): each has the same share then,
     and niceness counts only among the processes of one. Every role and every process of the state
-    store is a session of its own, so it is lowered to `SESSION_NICENESS` there. Where the system schedules no
-    sessions, there is no such file or it has no effect. A process that somebody has started in a
-    session of theirs leaves that one alone.
+    store is a session of its own, so it is lowered to `SESSION_NICENESS` there. Where the system
+    schedules no sessions, there is no such file or it has no effect. A process that somebody has
+    started in a session of theirs leaves that one alone.
 
     Raises:
         OSError: the process has ended, or is another user's.
