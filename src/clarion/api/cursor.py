@@ -27,6 +27,22 @@ def number_after(cursor: str | None, *, app: AppId, what: str, key: bytes) -> in
             raise _bad("The cursor is of another list.")
 
 
+def name_cursor(after: str, *, app: AppId, what: str, key: bytes) -> str:
+    """A cursor behind the row of this name."""
+    return encode([after], scope=f"{app}/{what}", key=key)
+
+
+def name_after(cursor: str | None, *, app: AppId, what: str, key: bytes) -> str:
+    """What `name_cursor` wrapped, empty for the beginning; raises as `number_after`."""
+    if cursor is None:
+        return ""
+    match _read(cursor, f"{app}/{what}", key):
+        case [str(after)]:
+            return after
+        case _:
+            raise _bad("The cursor is of another list.")
+
+
 def moment_cursor(moment: datetime, message: MessageId, *, app: AppId, key: bytes) -> str:
     """A cursor behind the message that was created then."""
     micros = (moment - _EPOCH) // timedelta(microseconds=1)

@@ -49,6 +49,20 @@ Circle = OnList | OnTopic
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TopicBounds:
+    """What clients that anybody can read the key of may make."""
+
+    topics: int
+    """A topic that is new is made while the app has had fewer."""
+    of_person: int
+    """Topics that a person may have joined, those that they left included."""
+
+
+class TooManyTopicsError(Exception):
+    """The app, or the person, has all the topics that it may have; the sentence says which."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Members:
     """Who joins or leaves."""
 
@@ -58,6 +72,8 @@ class Members:
     """False: they leave."""
     create_people: bool = False
     """Whether an external id that nobody has becomes a person; only with `join`."""
+    bounds: TopicBounds | None = None
+    """How many topics there may be when people join one; None: any number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,8 +95,8 @@ class Lists(Protocol):
         """Make a list, or change what is said of it; True when it is new."""
         ...
 
-    async def all(self, app: AppId) -> Sequence[ListRecord]:
-        """Every list in order of its name."""
+    async def page(self, app: AppId, *, after: str, limit: int) -> Sequence[ListRecord]:
+        """Lists in order of their names, behind a name."""
         ...
 
     async def get(self, app: AppId, name: str) -> ListRecord | None:
@@ -97,14 +113,15 @@ class Lists(Protocol):
         """Let people join or leave in one unit of work; committed when it returns.
 
         Raises:
+            TooManyTopicsError: more than `members.bounds` permits; nothing was changed.
             StoreUnavailableError: nothing was changed.
         """
         ...
 
-    async def topics(self, app: AppId) -> Sequence[TopicRecord]:
-        """Every topic in order of its name."""
+    async def topics(self, app: AppId, *, after: str, limit: int) -> Sequence[TopicRecord]:
+        """Topics in order of their names, behind a name."""
         ...
 
-    async def topics_of(self, app: AppId, user: UserId) -> Sequence[str]:
-        """What a person is subscribed to, in order of the name."""
+    async def topics_of(self, app: AppId, user: UserId, *, after: str, limit: int) -> Sequence[str]:
+        """What a person is subscribed to, in order of the names, behind a name."""
         ...

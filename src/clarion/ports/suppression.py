@@ -33,8 +33,8 @@ class SuppressedName:
 class Suppressions(Protocol):
     """The lists of an app. People's `suppressed` changes in the same transaction."""
 
-    async def all(self, app: AppId) -> Sequence[SuppressionList]:
-        """Every list, by name."""
+    async def page(self, app: AppId, *, after: str, limit: int) -> Sequence[SuppressionList]:
+        """Lists in order of their names, behind a name."""
         ...
 
     async def get(self, app: AppId, name: str) -> SuppressionList | None:

@@ -18,6 +18,8 @@ from clarion.ports.lists import (
     MembersChanged,
     OnList,
     OnTopic,
+    TooManyTopicsError,
+    TopicBounds,
     TopicRecord,
 )
 
@@ -37,10 +39,11 @@ class PostgresLists:
             row = await connection.fetchrow(self._sql["put_list"], app, name, description, now)
         return _record(row), bool(row["created"])
 
-    async def all(self, app: AppId) -> Sequence[ListRecord]:
+    async def page(self, app: AppId, *, after: str, limit: int) -> Sequence[ListRecord]:
         """See the port."""
         async with reading(self._pool) as connection:
-            return [_record(row) for row in await connection.fetch(self._sql["all_lists"], app)]
+            rows = await connection.fetch(self._sql["page_lists"], app, after, limit)
+        return [_record(row) for row in rows]
 
     async def get(self, app: AppId, name: str) -> ListRecord | None:
         """See the port."""
@@ -69,6 +72,8 @@ class PostgresLists:
                     name, values = "list", (number, people)
                 case OnTopic(name=topic):
                     name, values = "topic", (app, topic, people)
+                    if members.join and members.bounds is not None:
+                        await self._check_bounds(connection, values, members.bounds)
                 case _:
                     assert_never(circle)
             verb = "join" if members.join else "leave"
@@ -80,16 +85,26 @@ class PostgresLists:
 
         return await unit_of_work(self._pool, work)
 
-    async def topics(self, app: AppId) -> Sequence[TopicRecord]:
+    async def _check_bounds(
+        self, connection: asyncpg.Connection, of: tuple[object, ...], bounds: TopicBounds
+    ) -> None:
+        if not await connection.fetchval(self._sql["has_topic"], *of[:2]):
+            await connection.execute(self._sql["hold_topics"], of[0])
+            if await connection.fetchval(self._sql["count_topics"], of[0], bounds.topics):
+                raise TooManyTopicsError(f"the app has {bounds.topics} topics")
+        if await connection.fetchval(self._sql["full_person"], *of, bounds.of_person):
+            raise TooManyTopicsError(f"the person has been on {bounds.of_person} topics")
+
+    async def topics(self, app: AppId, *, after: str, limit: int) -> Sequence[TopicRecord]:
         """See the port."""
         async with reading(self._pool) as connection:
-            rows = await connection.fetch(self._sql["all_topics"], app)
+            rows = await connection.fetch(self._sql["page_topics"], app, after, limit)
         return [TopicRecord(name=row["name"], members=row["members"]) for row in rows]
 
-    async def topics_of(self, app: AppId, user: UserId) -> Sequence[str]:
+    async def topics_of(self, app: AppId, user: UserId, *, after: str, limit: int) -> Sequence[str]:
         """See the port."""
         async with reading(self._pool) as connection:
-            rows = await connection.fetch(self._sql["topics_of"], app, user)
+            rows = await connection.fetch(self._sql["topics_of"], app, user, after, limit)
         return [row["topic"] for row in rows]
 
 

@@ -23,16 +23,16 @@ class PostgresSuppressions:
         self._pool = pool
         self._sql = statements("suppression")
 
-    async def all(self, app: AppId) -> Sequence[SuppressionList]:
-        """See `ports.suppression.Suppressions.all`."""
+    async def page(self, app: AppId, *, after: str, limit: int) -> Sequence[SuppressionList]:
+        """See `ports.suppression.Suppressions.page`."""
         async with reading(self._pool) as connection:
-            rows = await connection.fetch(self._sql["all"], app, None)
+            rows = await connection.fetch(self._sql["page"], app, None, after, limit)
         return [_list(row) for row in rows]
 
     async def get(self, app: AppId, name: str) -> SuppressionList | None:
         """See `ports.suppression.Suppressions.get`."""
         async with reading(self._pool) as connection:
-            row = await connection.fetchrow(self._sql["all"], app, name)
+            row = await connection.fetchrow(self._sql["page"], app, name, "", 1)
         return None if row is None else _list(row)
 
     async def put(
@@ -42,7 +42,7 @@ class PostgresSuppressions:
 
         async def work(connection: asyncpg.Connection) -> tuple[SuppressionList, bool]:
             created = await connection.fetchval(self._sql["put"], app, name, description, now)
-            row = await connection.fetchrow(self._sql["all"], app, name)
+            row = await connection.fetchrow(self._sql["page"], app, name, "", 1)
             return _list(row), created
 
         return await unit_of_work(self._pool, work)
@@ -66,7 +66,7 @@ class PostgresSuppressions:
     ) -> Sequence[SuppressedName]:
         """See `ports.suppression.Suppressions.names`."""
         async with reading(self._pool) as connection:
-            found = await connection.fetchrow(self._sql["all"], app, name)
+            found = await connection.fetchrow(self._sql["page"], app, name, "", 1)
             if found is None:
                 return []
             rows = await connection.fetch(self._sql["names"], found["id"], after, limit)

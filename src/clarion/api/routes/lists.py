@@ -4,6 +4,7 @@ from typing import Final
 
 from clarion.api.exchange import Answer, Exchange, json_answer
 from clarion.api.membership import change_members
+from clarion.api.name_pages import name_page
 from clarion.api.problems import ProblemError, field_problem, not_found
 from clarion.api.routing import Api, Route
 from clarion.api.shapes.lists import (
@@ -14,6 +15,7 @@ from clarion.api.shapes.lists import (
     MemberQuery,
     MembersView,
 )
+from clarion.api.shapes.people import PageQuery
 from clarion.api.uploads import FORMATS
 from clarion.domain.attributes import MAX_TEXT_OCTETS
 from clarion.domain.errors import ErrorCode, FieldCode
@@ -37,9 +39,11 @@ async def put(api: Api, call: Exchange) -> Answer:
 
 
 async def read_all(api: Api, call: Exchange) -> Answer:
-    """All lists in order of their names, with how many people are on each."""
-    records = await api.deps.lists.all(call.caller.app)
-    return json_answer(ListPage([_view(record) for record in records]))
+    """Lists in order of their names, with how many people are on each."""
+    page = name_page(api, call, "lists")
+    records = await api.deps.lists.page(page.app, after=page.after, limit=page.limit)
+    following = page.following([record.name for record in records])
+    return json_answer(ListPage([_view(record) for record in records], following))
 
 
 async def read_one(api: Api, call: Exchange) -> Answer:
@@ -98,7 +102,9 @@ ROUTES: Final = (
         summary="List lists",
         tag="Lists",
         scope=Scope.SEND,
+        query=PageQuery,
         answers={200: ListPage},
+        errors=(ErrorCode.CURSOR_INVALID,),
     ),
     Route(
         method="PUT",

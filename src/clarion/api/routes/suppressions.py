@@ -3,6 +3,7 @@
 from typing import Final
 
 from clarion.api.exchange import Answer, Exchange, json_answer
+from clarion.api.name_pages import name_page
 from clarion.api.problems import not_found
 from clarion.api.routing import Api, Route
 from clarion.api.shapes.consent import (
@@ -16,6 +17,7 @@ from clarion.api.shapes.consent import (
     SuppressionListView,
     UnsuppressBody,
 )
+from clarion.api.shapes.people import PageQuery
 from clarion.domain.errors import ErrorCode
 from clarion.ports.keys import Scope
 from clarion.ports.suppression import SuppressionList
@@ -24,9 +26,11 @@ MAX_NAME: Final = 256
 
 
 async def read_all(api: Api, call: Exchange) -> Answer:
-    """All lists of the app."""
-    lists = await api.deps.suppressions.all(call.caller.app)
-    return json_answer(SuppressionLists([_view(each) for each in lists]))
+    """Lists of the app in order of their names."""
+    page = name_page(api, call, "suppression-lists")
+    lists = await api.deps.suppressions.page(page.app, after=page.after, limit=page.limit)
+    following = page.following([each.name for each in lists])
+    return json_answer(SuppressionLists([_view(each) for each in lists], following))
 
 
 async def put(api: Api, call: Exchange) -> Answer:
@@ -115,7 +119,9 @@ ROUTES: Final = (
         summary="List suppression lists",
         tag="Suppression",
         scope=Scope.SEND,
+        query=PageQuery,
         answers={200: SuppressionLists},
+        errors=(ErrorCode.CURSOR_INVALID,),
     ),
     Route(
         method="GET",

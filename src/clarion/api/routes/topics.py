@@ -6,7 +6,9 @@ import polars as pl
 
 from clarion.api.exchange import Answer, Exchange, json_answer
 from clarion.api.membership import change_members
-from clarion.api.problems import not_found
+from clarion.api.name_pages import name_page
+from clarion.api.naming import person_of
+from clarion.api.problems import ProblemError, field_problem, not_found
 from clarion.api.routing import Api, Route
 from clarion.api.shapes.lists import (
     MemberBatch,
@@ -17,19 +19,24 @@ from clarion.api.shapes.lists import (
     TopicPage,
     TopicView,
 )
+from clarion.api.shapes.people import PageQuery
 from clarion.api.uploads import FORMATS
 from clarion.domain.attributes import MAX_TEXT_OCTETS
-from clarion.domain.errors import ErrorCode
+from clarion.domain.errors import ErrorCode, FieldCode
 from clarion.ports.keys import Scope
-from clarion.ports.lists import OnTopic
-from clarion.ports.registry import ByExternalId
+from clarion.ports.lists import OnTopic, TooManyTopicsError, TopicBounds
 from clarion.stages.intake.lists import Joining, change_rows
+
+BOUNDS: Final = TopicBounds(topics=10_000, of_person=1_000)
+"""A `device` key is in every copy of an app: whoever has one must not fill the store."""
 
 
 async def read_all(api: Api, call: Exchange) -> Answer:
-    """All topics that somebody is subscribed to, in order of their names."""
-    records = await api.deps.lists.topics(call.caller.app)
-    return json_answer(TopicPage([TopicView(r.name, r.members) for r in records]))
+    """Topics that somebody is subscribed to, in order of their names."""
+    page = name_page(api, call, "topics")
+    records = await api.deps.lists.topics(page.app, after=page.after, limit=page.limit)
+    items = [TopicView(record.name, record.members) for record in records]
+    return json_answer(TopicPage(items, page.following([record.name for record in records])))
 
 
 async def members(api: Api, call: Exchange) -> Answer:
@@ -41,7 +48,11 @@ async def members(api: Api, call: Exchange) -> Answer:
 
 
 async def subscribe(api: Api, call: Exchange) -> Answer:
-    """The person using a device subscribes to a topic."""
+    """The person using a device subscribes to a topic.
+
+    With a `device` key a topic that nobody was ever subscribed to is made while the app has had
+    fewer than 10,000, and a person may have joined 1,000 in all.
+    """
     return await _subscribe(api, call, join=True)
 
 
@@ -52,11 +63,10 @@ async def unsubscribe(api: Api, call: Exchange) -> Answer:
 
 async def of_person(api: Api, call: Exchange) -> Answer:
     """What a person is subscribed to."""
-    ref = ByExternalId(external_id=call.params["external_id"])
-    person = await api.deps.people.get(call.caller.app, ref)
-    if person is None:
-        raise not_found("user")
-    return json_answer(TopicNames(list(await api.deps.lists.topics_of(call.caller.app, person.id))))
+    person = await person_of(api, call)
+    page = name_page(api, call, f"topics/{person.id}")
+    topics = await api.deps.lists.topics_of(page.app, person.id, after=page.after, limit=page.limit)
+    return json_answer(TopicNames(list(topics), page.following(topics)))
 
 
 async def join_one(api: Api, call: Exchange) -> Answer:
@@ -78,12 +88,32 @@ async def _one(api: Api, call: Exchange, *, join: bool) -> Answer:
 async def _subscribe(api: Api, call: Exchange, *, join: bool) -> Answer:
     body = await call.json(SubscriptionBody, api.deps.limits.max_body)
     named = pl.DataFrame({"network": [body.network], "token": [body.token]})
-    await _change(api, call, body.topic, named, join=join)
+    bounds = BOUNDS if call.caller.scope is Scope.DEVICE else None
+    try:
+        await _change(api, call, body.topic, named, join=join, bounds=bounds)
+    except TooManyTopicsError as error:
+        detail = f"No topic can be joined: {error}. A `send` key is not limited."
+        where = field_problem("/topic", FieldCode.INVALID, detail)
+        raise ProblemError(ErrorCode.STATE_CONFLICT, detail, errors=[where]) from None
     return Answer(204)
 
 
-async def _change(api: Api, call: Exchange, topic: str, named: pl.DataFrame, *, join: bool) -> None:
-    joining = Joining(lists=api.deps.lists, clock=api.deps.clock, circle=_topic(topic), join=join)
+async def _change(
+    api: Api,
+    call: Exchange,
+    topic: str,
+    named: pl.DataFrame,
+    *,
+    join: bool,
+    bounds: TopicBounds | None = None,
+) -> None:
+    joining = Joining(
+        lists=api.deps.lists,
+        clock=api.deps.clock,
+        circle=_topic(topic),
+        join=join,
+        bounds=bounds,
+    )
     done = await change_rows(joining, call.caller.app, named)
     if done.bad:
         raise not_found("device" if "token" in named.columns else "user")
@@ -107,7 +137,9 @@ ROUTES: Final = (
         summary="List topics",
         tag="Topics",
         scope=Scope.SEND,
+        query=PageQuery,
         answers={200: TopicPage},
+        errors=(ErrorCode.CURSOR_INVALID,),
     ),
     Route(
         method="POST",
@@ -118,7 +150,7 @@ ROUTES: Final = (
         scope=Scope.DEVICE,
         body=SubscriptionBody,
         answers={204: None},
-        errors=_ONE,
+        errors=(*_ONE, ErrorCode.STATE_CONFLICT),
     ),
     Route(
         method="POST",
@@ -151,8 +183,9 @@ ROUTES: Final = (
         summary="List a person's topics",
         tag="Topics",
         scope=Scope.SEND,
+        query=PageQuery,
         answers={200: TopicNames},
-        errors=_ONE,
+        errors=(*_ONE, ErrorCode.CURSOR_INVALID),
     ),
     Route(
         method="PUT",

@@ -214,9 +214,11 @@ class SuppressionListView(msgspec.Struct, frozen=True):
 
 
 class SuppressionLists(msgspec.Struct, frozen=True):
-    """All lists of the app."""
+    """Lists of the app in order of their names."""
 
     items: list[SuppressionListView]
+    next: str | None
+    """Cursor of what follows; null at the end."""
 
 
 class SuppressBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

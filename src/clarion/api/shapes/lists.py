@@ -26,9 +26,11 @@ class ListView(msgspec.Struct, frozen=True):
 
 
 class ListPage(msgspec.Struct, frozen=True):
-    """All lists."""
+    """Lists in order of their names."""
 
     items: list[ListView]
+    next: str | None
+    """Cursor of what follows; null at the end."""
 
 
 class TopicView(msgspec.Struct, frozen=True):
@@ -39,15 +41,19 @@ class TopicView(msgspec.Struct, frozen=True):
 
 
 class TopicPage(msgspec.Struct, frozen=True):
-    """All topics."""
+    """Topics in order of their names."""
 
     items: list[TopicView]
+    next: str | None
+    """Cursor of what follows; null at the end."""
 
 
 class TopicNames(msgspec.Struct, frozen=True):
-    """What a person is subscribed to."""
+    """What a person is subscribed to, in order of the names."""
 
     topics: list[str]
+    next: str | None
+    """Cursor of what follows; null at the end."""
 
 
 class MemberRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,7 +11,7 @@ import polars as pl
 from clarion.domain.attributes import FieldProblem
 from clarion.domain.ids import AppId
 from clarion.domain.naming import NAMING, POINTERS, check_names
-from clarion.ports.lists import Circle, Lists, Members
+from clarion.ports.lists import Circle, Lists, Members, TopicBounds
 from clarion.ports.system import Clock
 from clarion.stages.intake.rows import BadRow, Format, Layout, RawBatch
 from clarion.stages.intake.sources import ahead, batches
@@ -35,6 +35,8 @@ class Joining:
     """False: they leave."""
     create_people: bool = False
     """Whether an unknown external id becomes a person."""
+    bounds: TopicBounds | None = None
+    """How many topics there may be; None: any number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +84,12 @@ async def _changed(
     bad = [*batch.bad, *(_bad(batch.lines[found.row], found.problem) for found in problems)]
     changed = 0
     if rows.height:
-        members = Members(rows=rows, join=joining.join, create_people=joining.create_people)
+        members = Members(
+            rows=rows,
+            join=joining.join,
+            create_people=joining.create_people,
+            bounds=joining.bounds,
+        )
         done = await joining.lists.change_members(app, joining.circle, members, joining.clock.now())
         changed = done.changed
         bad += [

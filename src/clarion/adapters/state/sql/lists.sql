@@ -7,11 +7,11 @@ on conflict (app_id, name) do update set description = excluded.description
 returning id, name, description, created_at, xmax = 0 as created,
     (select count(*) from list_member m where m.list_id = list.id and m.member) as members;
 
--- name: all_lists
--- Every list of an app.
+-- name: page_lists
+-- Lists of an app behind a name.
 select id, name, description, created_at,
     (select count(*) from list_member m where m.list_id = list.id and m.member) as members
-from list where app_id = $1 order by name;
+from list where app_id = $1 and name > $2 order by name limit $3;
 
 -- name: get_list
 -- The list of a name.
@@ -57,11 +57,52 @@ with leaving as (
 update topic_member m set member = false, xid = pg_current_xact_id()
 from leaving l where m.app_id = $1 and m.topic = $2 and m.user_id = l.user_id;
 
--- name: all_topics
--- Topics that somebody is subscribed to.
-select topic as name, count(*) as members from topic_member
-where app_id = $1 and member group by topic order by topic;
+-- name: page_topics
+-- Topics behind a name that somebody is subscribed to: one look at the index for each.
+with recursive names as (
+    (select topic from topic_member where app_id = $1 and topic > $2 and member
+     order by topic limit 1)
+    union all
+    select (select m.topic from topic_member m where m.app_id = $1 and m.topic > n.topic and m.member
+            order by m.topic limit 1)
+    from names n where n.topic is not null
+)
+select n.topic as name, (select count(*) from topic_member m
+                         where m.app_id = $1 and m.topic = n.topic and m.member) as members
+from names n where n.topic is not null limit $3;
+
+-- name: has_topic
+-- Whether somebody is, or was, subscribed to a topic.
+select exists (select from topic_member where app_id = $1 and topic = $2);
+
+-- name: hold_topics
+-- One new topic at a time for each app.
+select pg_advisory_xact_lock(1953460339, $1);
+
+-- name: count_topics
+-- Whether an app has, or had, so many topics.
+with recursive names as (
+    (select topic from topic_member where app_id = $1 order by topic limit 1)
+    union all
+    select (select m.topic from topic_member m where m.app_id = $1 and m.topic > n.topic
+            order by m.topic limit 1)
+    from names n where n.topic is not null
+)
+select count(*) >= $2 from (
+    select from names where topic is not null limit $2
+) as counted;
+
+-- name: full_person
+-- Whether one of these people is, or was, on so many other topics.
+select exists (
+    select from unnest($3::bigint[]) as p (id)
+    where (select count(*) from (
+        select from topic_member m where m.app_id = $1 and m.user_id = p.id and m.topic <> $2
+        limit $4
+    ) as counted) >= $4
+);
 
 -- name: topics_of
--- What a person is subscribed to.
-select topic from topic_member where app_id = $1 and user_id = $2 and member order by topic;
+-- What a person is subscribed to, behind a name.
+select topic from topic_member where app_id = $1 and user_id = $2 and member and topic > $3
+order by topic limit $4;

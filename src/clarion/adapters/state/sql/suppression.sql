@@ -9,12 +9,14 @@ select pg_advisory_xact_lock_shared(1937076336, $1);
 -- Nobody makes people of this app meanwhile.
 select pg_advisory_xact_lock(1937076336, $1);
 
--- name: all
--- Every list with its size.
+-- name: page
+-- Lists behind a name with their sizes, or the one of a name.
 select l.id, l.name, l.description, l.created_at,
     (select count(*) from suppression s where s.list_id = l.id) as names,
     (select count(*) from suppressed_hash h where h.list_id = l.id) as erased
-from suppression_list l where l.app_id = $1 and ($2::text is null or l.name = $2) order by l.name;
+from suppression_list l where l.app_id = $1 and ($2::text is null or l.name = $2)
+    and l.name > $3
+order by l.name limit $4;
 
 -- name: put
 -- Makes a list, or changes its description.
