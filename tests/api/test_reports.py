@@ -106,7 +106,7 @@ async def test_outcomes_are_counted_traced_and_streamed(reporting: World) -> Non
             ("device_opted_out", "suppressed", person["id"])
         ]
         assert trace["devices"][0]["network"] == "apns"
-        assert (trace["digest"], trace["digest_items"]) == (None, [])
+        assert (trace["digest"], trace["digest_items"], trace["too_old"]) == (None, [], False)
         by_id = await client.get(f"{path}/recipients/{person['user']}?by=id")
         assert by_id.json() == trace
         refused(await client.get(f"{path}/recipients/nobody"), "not_found")

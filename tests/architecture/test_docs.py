@@ -24,7 +24,7 @@ from clarion.app.retention import AT_ONCE
 from clarion.app.role_planner import RETAIN_EVERY_S
 from clarion.app.role_sender import BULK_SLOTS
 from clarion.app.roles import CONNECTIONS
-from clarion.app.setting_tree import Retention
+from clarion.app.setting_retention import Retention
 from clarion.app.settings import load, table
 from clarion.cli.entry import application
 from clarion.domain.credential_health import FaultPolicy
@@ -142,6 +142,9 @@ FIGURES = {
     "docs/explanation/facts-and-audience.md": [
         f"{Retention().messages_days} days (`retention.messages_days`)",
         f"{Retention().removals_days} days (`retention.removals_days`)",
+        f"{Retention().facts_outcomes_days} days (`retention.facts_outcomes_days`)",
+        f"{Retention().facts_decisions_days} days (`retention.facts_decisions_days`)",
+        f"{Retention().facts_events_days} days after it happened (`retention.facts_events_days`)",
         f"an idempotency key | {KEY_LIFETIME.days} days",
         f"every {RETAIN_EVERY_S:.0f} seconds, {AT_ONCE:,} rows",
         f"({PLAN_LEASE_S:.0f} s) every {RENEW_EVERY_S:.0f} s",

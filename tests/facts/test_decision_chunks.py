@@ -47,7 +47,7 @@ def append(store: FactsStore, *chunks: Decided) -> None:
     for number, chunk in enumerate(chunks):
         _, app, messages, rows, meta = decided_values("", chunk)
         record = {"id": number + 1, "app_id": app, "message_ids": messages}
-        records.append({**record, "rows": rows, "meta": meta})
+        records.append({**record, "rows": rows, "meta": meta, "created_us": 0})
     with store.writing() as cursor:
         append_decisions(cursor, records)
 

@@ -12,7 +12,7 @@ from clarion.adapters.facts.duckdb.client import FactsClient
 from clarion.adapters.state.housekeeping import PostgresHousekeeping
 from clarion.adapters.state.upkeep import PostgresUpkeep
 from clarion.app.retention import Retention
-from clarion.app.setting_tree import Retention as Ages
+from clarion.app.setting_retention import Retention as Ages
 from clarion.app.supervise import END_OF_TIME
 from clarion.telemetry.metrics import Metrics
 from clarion.testing.clock import ManualClock

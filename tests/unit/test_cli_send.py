@@ -170,3 +170,9 @@ def test_a_trace_tells_by_which_segments_somebody_was_chosen() -> None:
         "Chosen by segment vip, version 2: country = FR",
         "Chosen by segment old, version 1: its text was not kept",
     ]
+
+
+def test_a_trace_of_what_is_no_longer_kept_says_so() -> None:
+    """It does not say that the person was not meant."""
+    said = paragraph(trace() | {"too_old": True})
+    assert "so long ago that what was recorded of it is no longer kept" in said

@@ -52,6 +52,8 @@ class ApiLimits:
     """How long messages are kept after they ended."""
     events_days: int = 30
     """How long the ids of events are remembered; older events are refused."""
+    outcomes_days: int = 400
+    """How long the facts keep outcomes and decisions: the shorter of the two."""
     events_every_s: float = 0.5
     """How often the progress of a message is looked at for server-sent events."""
     events_for_s: float = 3_600.0

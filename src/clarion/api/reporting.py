@@ -125,6 +125,7 @@ class Part:
     devices: Sequence[DeviceRecord]
     digests: DigestParts
     segments: list[SegmentUsedView]
+    too_old: bool
 
 
 def trace(record: MessageRecord, person: PersonRecord, part: Part) -> TraceView:
@@ -142,6 +143,7 @@ def trace(record: MessageRecord, person: PersonRecord, part: Part) -> TraceView:
             for signal in part.signals
         ],
         devices=[_device(device) for device in part.devices],
+        too_old=part.too_old,
         segments=part.segments,
         digest=None
         if gathered.due_at is None

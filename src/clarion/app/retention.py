@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from clarion.adapters.state.journal import KEY_LIFETIME
-from clarion.app import setting_tree
+from clarion.app import setting_retention
 from clarion.ports.audience import Audience, AudienceUnavailableError
 from clarion.ports.upkeep import Upkeep
 from clarion.telemetry.logs import log
@@ -27,7 +27,7 @@ class Retention:
 
     upkeep: Upkeep
     audience: Audience
-    settings: setting_tree.Retention
+    settings: setting_retention.Retention
     metrics: Metrics
 
     async def drop_some(self, now: datetime) -> None:

@@ -145,6 +145,9 @@ def _limits(settings: Settings) -> ApiLimits:
         max_recipients=api.max_recipients,
         messages_days=settings.retention.messages_days,
         events_days=settings.retention.events_days,
+        outcomes_days=min(
+            settings.retention.facts_outcomes_days, settings.retention.facts_decisions_days
+        ),
         events_every_s=api.events_every_s,
         events_for_s=api.events_for_s,
     )

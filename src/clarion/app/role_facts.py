@@ -4,7 +4,7 @@ import asyncio
 import os
 from datetime import timedelta
 
-from clarion.adapters.facts.duckdb import OwnerSettings, run_owner
+from clarion.adapters.facts.duckdb import FactsKept, OwnerSettings, run_owner
 from clarion.app.container import Container
 
 
@@ -20,5 +20,10 @@ async def run_facts(container: Container, owner: str, stop: asyncio.Event) -> No
         drain_every_s=facts.drain_every_s,
         keep_chunks=timedelta(hours=container.settings.retention.outcomes_hours),
         keep_events=timedelta(days=container.settings.retention.events_days),
+        kept=FactsKept(
+            outcomes=timedelta(days=container.settings.retention.facts_outcomes_days),
+            decisions=timedelta(days=container.settings.retention.facts_decisions_days),
+            events=timedelta(days=container.settings.retention.facts_events_days),
+        ),
     )
     await run_owner(container.pool, settings, container.clock, stop, container.metrics)

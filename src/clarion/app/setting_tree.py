@@ -8,6 +8,7 @@ from msgspec import Meta
 from typing_extensions import override
 
 from clarion.app.setting_push import Push
+from clarion.app.setting_retention import Retention
 
 
 class Secret:
@@ -235,42 +236,6 @@ class Faults(_Section, frozen=True):
     window_answers: Annotated[
         int, Meta(description="How many of a credential's last answers are judged.", ge=1, le=10**6)
     ] = 1000
-
-
-class Retention(_Section, frozen=True):
-    """How long the state store keeps what is over. The facts keep every outcome regardless."""
-
-    messages_days: Annotated[
-        int,
-        Meta(description="Days that a message is kept after it ended.", ge=1, le=36_500),
-    ] = 30
-    removals_days: Annotated[
-        int,
-        Meta(
-            description="Days that the mark of a removed user or device is kept; a facts file "
-            "that is restored from an older copy must be rebuilt.",
-            ge=1,
-            le=36_500,
-        ),
-    ] = 30
-    events_days: Annotated[
-        int,
-        Meta(
-            description="Days that the ids of events are remembered; older events are refused. "
-            "The facts keep every event regardless.",
-            ge=2,
-            le=3_650,
-        ),
-    ] = 30
-    outcomes_hours: Annotated[
-        int,
-        Meta(
-            description="Hours that recorded outcomes are kept besides the facts, in case their "
-            "file is lost.",
-            ge=1,
-            le=876_000,
-        ),
-    ] = 1
 
 
 class Egress(_Section, frozen=True):

@@ -76,6 +76,11 @@ def paragraph(view: Json) -> str:
     """One person's part in a message, in words."""
     who = view["external_id"] or f"anonymous user {view['user']}"
     attempts: list[Json] = view["attempts"]
+    if not attempts and view.get("too_old"):
+        return (
+            f"{who}, message {view['message']} ({view['state']}). It ended so long ago that what "
+            "was recorded of it is no longer kept."
+        )
     if not attempts and view.get("decisions"):
         return f"{who}, message {view['message']} ({view['state']}). Nothing was sent so far."
     if not attempts:

@@ -1,6 +1,7 @@
 """Messages: accepted, read, steered, traced."""
 
 import re
+from datetime import timedelta
 from typing import Final, Literal
 
 import msgspec
@@ -138,6 +139,8 @@ async def trace(api: Api, call: Exchange) -> Answer:
         devices=await deps.devices.of_person(record.app, person.id),
         digests=await deps.messages.digest_parts(record.id, person.id),
         segments=await used(deps.segments, record.app, chosen_by),
+        too_old=record.finished_at is not None
+        and record.finished_at < deps.clock.now() - timedelta(days=deps.limits.outcomes_days),
     )
     return json_answer(reporting.trace(record, person, part))
 

@@ -280,6 +280,9 @@ class TraceView(msgspec.Struct, frozen=True, kw_only=True):
     attempts: list[AttemptView]
     signals: list[SignalView]
     devices: list[TracedDevice]
+    too_old: bool
+    """The message ended longer ago than outcomes or decisions are kept: what is missing here may
+    have been there."""
     segments: list[SegmentUsedView]
     """The segments by which the person was chosen, as they were then."""
     digest: DigestView | None

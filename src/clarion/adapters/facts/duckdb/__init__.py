@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from clarion.adapters.facts.duckdb.settings import OwnerSettings
+from clarion.adapters.facts.duckdb.settings import FactsKept, OwnerSettings
 
 if TYPE_CHECKING:
     from clarion.adapters.facts.duckdb.client import FactsClient
     from clarion.adapters.facts.duckdb.owner import run_owner
 
-__all__ = ["FactsClient", "OwnerSettings", "run_owner"]
+__all__ = ["FactsClient", "FactsKept", "OwnerSettings", "run_owner"]
 
 
 def __getattr__(name: str) -> object:

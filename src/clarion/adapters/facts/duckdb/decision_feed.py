@@ -21,6 +21,7 @@ _CHUNKS: Final[Mapping[str, pa.DataType]] = {
     "last_user": pa.int64(),
     "meta": pa.string(),
     "rows": pa.binary(),
+    "at_us": pa.int64(),
 }
 _RUNS: Final[Mapping[str, pa.DataType]] = {
     "chunk": pa.uint64(),
@@ -58,7 +59,8 @@ def append_decisions(cursor: duckdb.DuckDBPyConnection, chunks: Sequence[asyncpg
         counts.extend((*messages[place], *count) for place, *count in meta.pop("counts"))
         about = span(chunk["rows"])
         who = (*about.buckets, *about.users)
-        parts.append((chunk["id"], chunk["app_id"], *who, orjson.dumps(meta), chunk["rows"]))
+        packed = (orjson.dumps(meta), chunk["rows"], chunk["created_us"])
+        parts.append((chunk["id"], chunk["app_id"], *who, *packed))
     _append(cursor, "decision_chunk", _CHUNKS, parts)
     _append(cursor, "decision_run", _RUNS, runs)
     _append(cursor, "decision_count", _COUNTS, counts)

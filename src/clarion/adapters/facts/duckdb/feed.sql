@@ -56,7 +56,8 @@ delete from event where user_id = any ($1::bigint[])
 -- name: chunks
 -- A page of recorded outcomes: so many chunks and octets, but never half a transaction.
 select id, app_id, kind, message_ids::text[] as message_ids, rows, notes, provider_ids::text,
-       meta::text as meta, xid::text::bigint as xid
+       meta::text as meta, xid::text::bigint as xid,
+       (extract(epoch from created_at) * 1000000)::bigint as created_us
 from (
     select *, sum(octet_length(rows)) over (order by xid) as octets,
            first_value(xid) over (order by xid) as first

@@ -13,6 +13,7 @@ from typing import Final
 import asyncpg
 import duckdb
 
+from clarion.adapters.facts.duckdb.ageing import Ageing, beside
 from clarion.adapters.facts.duckdb.answering import serve_asker
 from clarion.adapters.facts.duckdb.event_feed import EventFeed
 from clarion.adapters.facts.duckdb.merge_feed import MergeFeed
@@ -259,12 +260,14 @@ async def run_owner(
         merges=MergeFeed(store=store, threads=threads),
         metrics=metrics,
     )
+    ageing = Ageing(store=store, threads=threads, kept=settings.kept, clock=clock, metrics=metrics)
     try:
         settings.socket.unlink(missing_ok=True)
         server = await asyncio.start_unix_server(owner.serve, settings.socket)
         settings.socket.chmod(0o600)
         try:
-            await _until(stop, _follow_for_ever(owner, pool))
+            following = asyncio.ensure_future(_follow_for_ever(owner, pool))
+            await _until(stop, beside(following, ageing))
         finally:
             server.close()
             await owner.rebuilds.drop()

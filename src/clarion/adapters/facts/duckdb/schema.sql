@@ -126,7 +126,8 @@ create table if not exists decision_chunk (
     first_user   bigint,
     last_user    bigint,
     meta         varchar,
-    rows         blob
+    rows         blob,
+    at_us        bigint      -- when it was recorded; null in rows from before that was noted
 );
 
 -- The rows of a chunk that are about one message.
