@@ -1,10 +1,11 @@
 """Sending over APNs: which connection, which provider token, which of Apple's two worlds."""
 
 import asyncio
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -25,11 +26,12 @@ from clarion.ports.provider import (
     SharedTokens,
 )
 from clarion.ports.system import Chance, Clock
-from clarion.ports.transport import ClientCertificate, Origin, Transport, TransportError
+from clarion.ports.transport import Origin, Transport, TransportError
 from clarion.providers.apns import credential, payload
+from clarion.providers.apns.credential import Bearer, Session, Written, session_of
 from clarion.providers.apns.errors import Columns, Ruling, misconfigured
-from clarion.wire.http2 import Batch, HeaderSet, literal_field
-from clarion.wire.jose import Json, build_jwt, load_es256_key, parse_jwt
+from clarion.wire.http2 import Batch, Field, HeaderSet, literal_field
+from clarion.wire.jose import Json, build_jwt, parse_jwt
 from clarion.wire.merge import fill_messages
 
 REFRESH_AFTER: Final = timedelta(minutes=50)
@@ -56,38 +58,12 @@ class ApnsHosts:
     sandbox: str = "https://api.sandbox.push.apple.com"
 
 
-@dataclass(frozen=True, slots=True)
-class _Bearer:
-    text: str
-    minted_at: datetime
-
-
-@dataclass(kw_only=True, slots=True)
-class _Session:
-    """What this process knows about one version of one credential."""
-
-    version: int
-    topic: str
-    environment: Environment
-    key: EllipticCurvePrivateKey | None = None
-    key_id: str = ""
-    team: str = ""
-    name: str = ""
-    certificate: ClientCertificate | None = None
-    generation: int = 0
-    """Rises whenever only a new connection can help."""
-    bearer: _Bearer | None = None
-    previous: _Bearer | None = None
-    refresh_at: datetime | None = None
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
 @dataclass(slots=True)
 class _Job:
     """One send under way; arrays have one entry a recipient."""
 
     request: SendRequest
-    session: _Session
+    session: Session
     columns: Columns
     prepared: Mapping[int, payload.Prepared]
     """Index of a message -> the message; those that can't be sent are missing."""
@@ -96,25 +72,6 @@ class _Job:
     unknown: npt.NDArray[np.bool_]
     filled: Sequence[bytes] | None = None
     """Each recipient's own body, where something is merged."""
-
-
-def _session(stored: Credential) -> _Session:
-    public, secret = stored.public, stored.secret
-    environment = Environment[(public.get("environment") or "unknown").upper()]
-    session = _Session(version=stored.version, topic=public["topic"], environment=environment)
-    if "private_key" not in secret:
-        chain, key = secret["certificate"], secret["certificate_key"]
-        if not environment:  # a certificate for one world only is never tried in the other first
-            session.environment = credential.read_certificate(chain).environment
-        session.certificate = ClientCertificate(chain_pem=chain, key_pem=key)
-        return session
-    pem = secret["private_key"]
-    session.key, session.key_id = load_es256_key(pem), public["key_id"]
-    session.team = public["team_id"]
-    # The key's own digest is part of the name: a corrected upload must not find the old token.
-    digest = hashlib.blake2b(pem.encode(), digest_size=8).hexdigest()
-    session.name = f"apns:{session.team}:{session.key_id}:{digest}"
-    return session
 
 
 class ApnsProvider:
@@ -139,7 +96,7 @@ class ApnsProvider:
         urls = hosts or ApnsHosts()
         production, sandbox = urlsplit(urls.production), urlsplit(urls.sandbox)
         self._hosts = {Environment.PRODUCTION: production, Environment.SANDBOX: sandbox}
-        self._sessions: dict[int, _Session] = {}
+        self._sessions: dict[int, Session] = {}
         self._under_way, self._idle = 0, asyncio.Event()
 
     @property
@@ -205,10 +162,10 @@ class ApnsProvider:
             ids = payload.apns_ids(request.messages, job.message, request.recipients.device)
         return columns.answers(ids)
 
-    def _session(self, stored: Credential) -> _Session:
+    def _session(self, stored: Credential) -> Session:
         known = self._sessions.get(stored.id)
         if known is None or known.version != stored.version:
-            known = self._sessions[stored.id] = _session(stored)
+            known = self._sessions[stored.id] = session_of(stored)
         return known
 
     async def _round(self, job: _Job, rows: Int64s) -> Int64s:
@@ -232,18 +189,10 @@ class ApnsProvider:
             await self._renew(job.session, bearer, generation, refused)
         return np.array(sorted(again), np.int64)
 
-    async def _part(self, job: _Job, rows: Int64s, bearer: _Bearer | None) -> dict[int, Ruling]:
+    async def _part(self, job: _Job, rows: Int64s, bearer: Bearer | None) -> dict[int, Ruling]:
         """One batch: rows of one environment whose messages share their constant headers."""
         first, batch = int(rows[0]), _batch(job, rows, bearer)
-        host, session = self._hosts[Environment(int(job.world[first]))], job.session
-        # An error drops MAX_CONCURRENT_STREAMS to 1: doubtful tokens slow nobody else down.
-        suspect = " suspect" if job.unknown[first] else ""
-        origin = Origin(
-            host=host.hostname or "",
-            port=host.port or 443,
-            certificate=session.certificate,
-            partition=f"{session.name}#{session.generation}{suspect}",
-        )
+        origin = self._origin(job.session, int(job.world[first]), suspect=bool(job.unknown[first]))
         batch.on_written = job.request.on_wire
         try:
             await self._transport.send(origin, batch, urgent=job.request.urgent)
@@ -255,7 +204,21 @@ class ApnsProvider:
         job.columns.environment.update(dict.fromkeys(learnt.tolist(), int(job.world[first])))
         return rulings
 
-    async def _bearer(self, session: _Session) -> _Bearer | None:
+    def _origin(self, session: Session, world: int, *, suspect: bool) -> Origin:
+        key = session.generation, world, suspect
+        known = session.origins.get(key)
+        if known is None:
+            host = self._hosts[Environment(world)]
+            # An error drops MAX_CONCURRENT_STREAMS to 1: doubtful tokens slow nobody else down.
+            known = session.origins[key] = Origin(
+                host=host.hostname or "",
+                port=host.port or 443,
+                certificate=session.certificate,
+                partition=f"{session.name}#{session.generation}{' suspect' if suspect else ''}",
+            )
+        return known
+
+    async def _bearer(self, session: Session) -> Bearer | None:
         """The provider token that all processes share; None with a certificate."""
         if session.key is None:
             return None
@@ -274,28 +237,29 @@ class ApnsProvider:
         return REFRESH_AFTER + REFRESH_JITTER * (self._chance.fraction() - 0.5)
 
     async def _mint(
-        self, session: _Session, key: EllipticCurvePrivateKey, older_than: datetime
+        self, session: Session, key: EllipticCurvePrivateKey, older_than: datetime
     ) -> str:
         now = self._clock.now().replace(microsecond=0)
         claims: Mapping[str, Json] = {"iss": session.team, "iat": int(now.timestamp())}
         text = build_jwt(claims, key, key_id=session.key_id, typ=None)
         return await self._tokens.mint(session.name, older_than=older_than, value=text, now=now)
 
-    def _adopt(self, session: _Session, text: str) -> None:
+    def _adopt(self, session: Session, text: str) -> None:
         issued = parse_jwt(text).claims["iat"]
         now = self._clock.now()
         minted_at = datetime.fromtimestamp(issued if isinstance(issued, int) else 0, now.tzinfo)
         if session.bearer is None or session.bearer.text != text:
-            session.previous, session.bearer = session.bearer, _Bearer(text, minted_at)
+            session.previous, session.bearer = session.bearer, Bearer(text, minted_at)
         session.refresh_at = minted_at + self._lifetime()
 
     async def _renew(
-        self, session: _Session, refused: _Bearer | None, generation: int, words: set[str]
+        self, session: Session, refused: Bearer | None, generation: int, words: set[str]
     ) -> None:
         """After a refusal: a new connection, and another provider token where one may help."""
         async with session.lock:
             if session.generation == generation:
                 session.generation += 1
+                session.origins.clear()
             if session.key is None or refused is None or session.bearer is not refused:
                 return
             now = self._clock.now()
@@ -313,19 +277,18 @@ class ApnsProvider:
                     self._adopt(session, stored)
 
 
-def _job(request: SendRequest, session: _Session, columns: Columns) -> _Job:
+def _job(request: SendRequest, session: Session, columns: Columns) -> _Job:
     recipients = request.recipients
     prepared: dict[int, payload.Prepared] = {}
     message = recipients.message
     if message is None:
         message = np.zeros(len(recipients), np.uint16)
-    for at, item in enumerate(request.messages):
-        try:
-            ready = payload.prepare(item, request.now)
-        except payload.UnwritableError:
+    writable = _writable(request, session)
+    for at in range(len(request.messages)):
+        ready = writable.get(at)
+        if ready is None:
             columns.put(np.flatnonzero(message == at), _UNWRITABLE)
-            continue
-        if recipients.merge is None and len(ready.body) > payload.limit(ready.push_type):
+        elif recipients.merge is None and len(ready.body) > payload.limit(ready.push_type):
             columns.put(np.flatnonzero(message == at), _TOO_LARGE)
         else:
             prepared[at] = ready
@@ -333,6 +296,25 @@ def _job(request: SendRequest, session: _Session, columns: Columns) -> _Job:
     unknown = world == Environment.UNKNOWN
     world[unknown] = session.environment or Environment.PRODUCTION
     return _Job(request, session, columns, prepared, message, world, unknown)
+
+
+def _writable(request: SendRequest, session: Session) -> Mapping[int, payload.Prepared]:
+    """The messages that have a form for Apple, as of this second."""
+    second, last = int(request.now.timestamp()), session.written
+    if last is not None and last.messages is request.messages and last.second == second:
+        return last.items
+    items: dict[int, payload.Prepared] = {}
+    for at, item in enumerate(request.messages):
+        with suppress(payload.UnwritableError):
+            items[at] = payload.prepare(item, request.now)
+    session.written = Written(request.messages, second, items)
+    return items
+
+
+@lru_cache(maxsize=64)
+def _shared(headers: tuple[Field, ...]) -> HeaderSet:
+    """The same set for the same fields: they are checked once."""
+    return HeaderSet(path_prefix=b"/3/device/", headers=headers, literal=_LITERAL)
 
 
 def _sendable(job: _Job, rows: Int64s) -> Int64s:
@@ -358,7 +340,7 @@ def _sendable(job: _Job, rows: Int64s) -> Int64s:
     return rows[fine[rows]]
 
 
-def _batch(job: _Job, rows: Int64s, bearer: _Bearer | None) -> Batch:
+def _batch(job: _Job, rows: Int64s, bearer: Bearer | None) -> Batch:
     message = job.message[rows]
     some = job.prepared[int(message[0])]
     headers = [
@@ -373,7 +355,7 @@ def _batch(job: _Job, rows: Int64s, bearer: _Bearer | None) -> Batch:
     extra = payload.id_fields(job.request.messages, message, job.request.recipients.device[rows])
     alike = bool((message == message[0]).all())
     headers += some.own_fields() if alike else []
-    shared = HeaderSet(path_prefix=b"/3/device/", headers=tuple(headers), literal=_LITERAL)
+    shared = _shared(tuple(headers))
     bodies = None if job.filled is None else [job.filled[row] for row in rows.tolist()]
     if alike and bodies is not None:
         return Batch(shared, paths, bodies=bodies, extra=extra)

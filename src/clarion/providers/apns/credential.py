@@ -1,17 +1,23 @@
-"""What an APNs credential must be, and what Apple wrote into a push certificate."""
+"""What an APNs credential must be, what a push certificate says, and what is known of either."""
 
+import asyncio
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import NameOID
 
+from clarion.domain.content import Message
 from clarion.domain.network import Environment
-from clarion.ports.provider import CredentialProblem
+from clarion.ports.provider import Credential, CredentialProblem
+from clarion.ports.transport import ClientCertificate, Origin
+from clarion.providers.apns import payload
 from clarion.wire.jose import load_es256_key
 
 _FORMS: Final = {
@@ -144,3 +150,68 @@ def _elements(octets: bytes) -> Iterator[tuple[int, bytes]]:
             raise ValueError("its list of topics is cut short")
         yield tag, octets[at : at + length]
         at += length
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """A provider token."""
+
+    text: str
+    minted_at: datetime
+
+
+@dataclass(kw_only=True, slots=True)
+class Session:
+    """What this process knows about one version of one credential."""
+
+    version: int
+    topic: str
+    environment: Environment
+    key: EllipticCurvePrivateKey | None = None
+    key_id: str = ""
+    team: str = ""
+    name: str = ""
+    certificate: ClientCertificate | None = None
+    generation: int = 0
+    """Rises whenever only a new connection can help."""
+    bearer: Bearer | None = None
+    previous: Bearer | None = None
+    refresh_at: datetime | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    origins: dict[tuple[int, int, bool], Origin] = field(default_factory=dict)
+    """Generation, environment and whether tokens are doubtful -> where they are sent."""
+    written: "Written | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Messages as they were sent last: the chunks of a batch follow each other."""
+
+    messages: Sequence[Message]
+    second: int
+    items: Mapping[int, payload.Prepared]
+
+
+def session_of(stored: Credential) -> Session:
+    """A session with a stored credential.
+
+    Raises:
+        ValueError: the credential is unusable.
+        KeyError: a part of it is missing.
+    """
+    public, secret = stored.public, stored.secret
+    environment = Environment[(public.get("environment") or "unknown").upper()]
+    session = Session(version=stored.version, topic=public["topic"], environment=environment)
+    if "private_key" not in secret:
+        chain, key = secret["certificate"], secret["certificate_key"]
+        if not environment:  # a certificate for one world only is never tried in the other first
+            session.environment = read_certificate(chain).environment
+        session.certificate = ClientCertificate(chain_pem=chain, key_pem=key)
+        return session
+    pem = secret["private_key"]
+    session.key, session.key_id = load_es256_key(pem), public["key_id"]
+    session.team = public["team_id"]
+    # The key's own digest is part of the name: a corrected upload must not find the old token.
+    digest = hashlib.blake2b(pem.encode(), digest_size=8).hexdigest()
+    session.name = f"apns:{session.team}:{session.key_id}:{digest}"
+    return session

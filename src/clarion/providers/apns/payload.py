@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 import numpy as np
@@ -350,17 +350,25 @@ def _mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return values ^ (values >> np.uint64(31))
 
 
+@lru_cache(maxsize=1024)
+def _seeds(message: str) -> npt.NDArray[np.uint64]:
+    """The two numbers that a message's ids are made from."""
+    digest = hashlib.blake2b(message.encode("utf-8", "replace"), digest_size=16).digest()
+    return np.frombuffer(digest, "<u8")
+
+
 def _ids(
     messages: Sequence[Message], message: UInt16s, devices: Int64s, prefix: bytes
 ) -> npt.NDArray[np.uint8]:
-    digests = (hashlib.blake2b(m.id.encode("utf-8", "replace"), digest_size=16) for m in messages)
-    seeds = np.frombuffer(b"".join(d.digest() for d in digests), "<u8").reshape(-1, 2)
-    # A single message, the usual case, needs no column of its seed.
-    first, second = seeds[0] if len(messages) == 1 else seeds[message].T
-    wide = devices.astype(np.uint64)
+    seeds = np.stack([_seeds(one.id) for one in messages])
+    first, second = seeds[0] if len(messages) == 1 else seeds[message].T  # mostly one
+    both = np.empty((2, len(devices)), np.uint64)
+    both[1] = devices
+    np.add(both[1], first, out=both[0])
+    both = _mixed(both)
     halves = np.empty((len(devices), 2), ">u8")
-    halves[:, 0] = _mixed(wide + first)
-    halves[:, 1] = _mixed(_mixed(wide) ^ second)
+    halves[:, 0] = both[0]
+    halves[:, 1] = _mixed(both[1] ^ second)
     octets = halves.view(np.uint8)
     octets[:, 6] = octets[:, 6] & 0x0F | 0x80  # RFC 9562 section 5.8: version 8, our own layout
     octets[:, 8] = octets[:, 8] & 0x3F | 0x80
@@ -373,11 +381,6 @@ def _ids(
     return text
 
 
-def _cut(text: npt.NDArray[np.uint8]) -> list[bytes]:
-    octets, width = text.tobytes(), text.shape[1]
-    return [octets[at : at + width] for at in range(0, len(octets), width)]
-
-
 def apns_ids(messages: Sequence[Message], message: UInt16s, devices: Int64s) -> list[str]:
     """The `apns-id` of each device's copy: the same again whenever the message is sent again.
 
@@ -386,7 +389,8 @@ def apns_ids(messages: Sequence[Message], message: UInt16s, devices: Int64s) -> 
         message: Per recipient, the index of its message.
         devices: Per recipient, its device.
     """
-    return [text.decode() for text in _cut(_ids(messages, message, devices, b""))]
+    text = _ids(messages, message, devices, b"").tobytes().decode()
+    return [text[at : at + 36] for at in range(0, len(text), 36)]
 
 
 def id_fields(
