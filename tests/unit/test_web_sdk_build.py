@@ -98,3 +98,91 @@ def test_the_pure_parts_of_the_sdk_hold() -> None:
     for command in (["node", "build.mjs", "--tests"], ["node", "--test", ".tests/"]):
         done = subprocess.run(command, cwd=SDK, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+CONSUMER = """
+import { init, type Answer, type Clarion } from "clarion-web-sdk";
+import "clarion-web-sdk/inbox";
+
+const clarion: Clarion = await init({ api: "https://p.example", key: "k", vapid: "B" });
+const answer: Answer = await clarion.ask({ force: true });
+const inbox = document.querySelector("clarion-inbox");
+if (inbox) inbox.labels = { empty: answer };
+// @ts-expect-error  an option that is none
+await init({ api: "https://p.example", key: "k", vapid: "B", secret: 1 });
+"""
+
+
+@needs_node
+def test_the_package_has_its_files_and_needs_nothing(tmp_path: Path) -> None:
+    """What npm publishes: scripts, types, a page about them; no dependency, no script that runs."""
+    package = _package(tmp_path)
+    packed = subprocess.run(
+        ["npm", "pack", "--dry-run", "--json", "--offline"],
+        cwd=package,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (told,) = json.loads(packed.stdout)
+    assert {file["path"] for file in told["files"]} == {
+        "README.md",
+        "package.json",
+        "dist/clarion.mjs",
+        "dist/inbox.mjs",
+        "dist/sdk.d.ts",
+        "dist/sw.js",
+    }
+    said = json.loads((package / "package.json").read_text())
+    assert [name for name in said if name.lower().endswith("dependencies")] == ["devDependencies"]
+    assert {"install", "postinstall", "preinstall", "prepare"}.isdisjoint(said["scripts"])
+    for name in re.findall(r'"\./(dist/[^"]+)"', json.dumps(said)):
+        assert (package / name).is_file(), name
+
+
+@needs_node
+def test_the_package_has_the_files_that_are_served(tmp_path: Path) -> None:
+    """The worker and the types octet for octet, so that one integrity hash is good for both."""
+    package = _package(tmp_path)
+    for name in ("sw.js", "sdk.d.ts"):
+        digest = b64encode(hashlib.sha384((package / "dist" / name).read_bytes()).digest())
+        assert f"sha384-{digest.decode()}" == BUILD["files"][name]["integrity"]
+    for name, budget in (("clarion.mjs", "sdk.js"), ("inbox.mjs", "inbox.js")):
+        octets = (package / "dist" / name).read_bytes()
+        assert len(gzip.compress(octets, 9, mtime=0)) <= BUDGETS[budget]
+
+
+@needs_node
+def test_a_site_in_typescript_uses_the_package(tmp_path: Path) -> None:
+    """Types are found by the package's name; importing it where there is no page does nothing."""
+    package = _package(tmp_path / "node_modules" / "clarion-web-sdk")
+    (tmp_path / "site.mts").write_text(CONSUMER)
+    options = ["--noEmit", "--strict", "--target", "es2022", "--module", "nodenext", "--types", ""]
+    typed = subprocess.run(
+        [str(SDK / "node_modules" / ".bin" / "tsc"), *options, "site.mts"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert typed.returncode == 0, typed.stdout
+    loaded = subprocess.run(
+        ["node", "-e", f"import({json.dumps(str(package / 'dist' / 'clarion.mjs'))})"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert loaded.returncode == 0, loaded.stderr
+
+
+def _package(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    built = subprocess.run(
+        ["node", "build.mjs", "--package", str(folder)],
+        cwd=SDK,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    return folder

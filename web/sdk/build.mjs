@@ -2,6 +2,7 @@
 //
 //   node build.mjs            write both
 //   node build.mjs --check    fail where the committed files are not what the sources build
+//   node build.mjs --package FOLDER    write only what npm publishes, elsewhere
 //   node build.mjs --tests    bundle the unit tests into .tests for `node --test`
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -121,6 +122,12 @@ function typed() {
 const task = process.argv[2] ?? "";
 if (task === "--tests") {
   await tests();
+} else if (task === "--package") {
+  const folder = process.argv[3];
+  write(join(folder, "dist"), await published());
+  for (const name of ["package.json", "README.md"]) {
+    writeFileSync(join(folder, name), readFileSync(join(HERE, name)));
+  }
 } else if (task === "--check") {
   typed();
   const out = await served();

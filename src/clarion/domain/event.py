@@ -5,11 +5,14 @@ made, and that UTC day is where the id is remembered; any other id is remembered
 the event's instant.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Final
+from uuid import UUID
 
 import numpy as np
 import polars as pl
@@ -59,6 +62,9 @@ ENGAGEMENTS: Final[Mapping[str, int]] = MappingProxyType(
 signal which segments ask about. They do not ask yet about the last two."""
 
 AHEAD: Final = timedelta(days=1)
+_DAY_MS: Final = 86_400_000
+_WEEK_MS: Final = 7 * _DAY_MS
+_VERSION_7: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7", re.ASCII | re.IGNORECASE)
 """How far a client's clock may run ahead; what lies in the future by less happens now."""
 MAX_NAME_OCTETS: Final = 128
 
@@ -145,6 +151,35 @@ def fresh_ids(count: int, now: datetime, randomness: bytes) -> list[str]:
         f"{text[o + 16 : o + 20]}-{text[o + 20 : o + 32]}"
         for o in range(0, 32 * count, 32)
     ]
+
+
+def once(message: str, what: str, token: str, at_us: int) -> str:
+    """The one id of "this happened to this message on this device", whoever tells it.
+
+    The web SDK makes the same (`web/sdk/src/wire/ids.ts`), so what a browser and its push service
+    both tell counts once. It begins with the instant in the message's id, where that is a UUID of
+    version 7 from the same week, else with the day.
+
+    Args:
+        message: its id.
+        what: the event's name without `clarion.`.
+        token: of the device.
+        at_us: when it happened, microseconds since 1970.
+    """
+    at = at_us // 1000
+    born = int(message[:8] + message[9:13], 16) if _VERSION_7.match(message) else None
+    fresh = born is not None and abs(at - born) < _WEEK_MS
+    stamp = born if born is not None and fresh else at - at % _DAY_MS
+    digest = sha256(f"{message}\n{what}\n{token}".encode()).digest()
+    octets = bytearray(stamp.to_bytes(6, "big") + digest[6:16])
+    octets[6] = octets[6] & 0x0F | 0x70
+    octets[8] = octets[8] & 0x3F | 0x80
+    return str(UUID(bytes=bytes(octets)))
+
+
+def day_of(event_id: str) -> int:
+    """The day, counted from 1970, on which an id of version 7 is remembered."""
+    return int(event_id[:8] + event_id[9:13], 16) // _DAY_MS
 
 
 def _canonical(raw: pl.DataFrame, now: datetime) -> pl.DataFrame:

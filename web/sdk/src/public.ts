@@ -132,8 +132,50 @@ export interface Clarion {
 /** What the npm package exports; a page that loads `/sdk.js` finds it in `window.Clarion`. */
 export declare function init(options: Options): Promise<Clarion>;
 
+/** One message of the inbox. */
+export interface InboxItem {
+  id: string;
+  title: string;
+  body?: string | undefined;
+  image?: string | undefined;
+  link?: string | undefined;
+  /** RFC 3339, or milliseconds since 1970. */
+  at: number | string;
+  read?: boolean | undefined;
+}
+
+/** Where an inbox learns what neither a push nor the platform's stream brings. */
+export interface InboxSource {
+  /** What was missed, asked once when it starts. */
+  missed?: () => Promise<InboxItem[]>;
+  /** A stream of events: `message` with an item as JSON, `removed` with its `{id}`. */
+  stream?: { url: string; headers?: Record<string, string> };
+}
+
+export interface InboxLabels {
+  inbox: string;
+  empty: string;
+  /** `{n}` is the count. */
+  unread: string;
+  allRead: string;
+}
+
+/** `<clarion-inbox>`; the attribute `live` reads what is sent to whoever is logged in. */
+export interface ClarionInboxElement extends HTMLElement {
+  readonly unread: number;
+  /** Words in the person's language. */
+  set labels(labels: Partial<InboxLabels>);
+  set source(source: InboxSource);
+  toggle(open?: boolean): void;
+  /** Mark one as read, or all. */
+  markRead(id?: string): Promise<void>;
+}
+
 declare global {
   interface Window {
     readonly Clarion: { init(options: Options): Promise<Clarion> };
+  }
+  interface HTMLElementTagNameMap {
+    "clarion-inbox": ClarionInboxElement;
   }
 }

@@ -33,6 +33,15 @@ test("what happened to a message on a device has one id, whoever tells it and wh
   }
 });
 
+test("the id is the one that the platform makes, too", async () => {
+  // The same in tests/unit/test_event_ids.py: what a push service's receipt tells counts once.
+  const message = "01996c7e-5000-7000-8000-000000000007";
+  const [token, at] = ["https://push.example.net/a", made(message)];
+  assert.equal(await once(message, "received", token, at + 5), "01996c7e-5000-7c03-81ef-4abcf2ff6c7a");
+  const late = await once(message, "received", token, at + 8 * 86_400_000);
+  assert.equal(late, "019992c4-e000-7c03-81ef-4abcf2ff6c7a");
+});
+
 test("the id of what happens to an old message is of the day, not of the message", async () => {
   const old = uuid7(NOW - 60 * 86_400_000, new Uint8Array(16));
   assert.equal(made(await once(old, "opened", "t", NOW)), Date.UTC(2026, 10, 22));

@@ -7,11 +7,10 @@ there already.
 
 from dataclasses import dataclass
 from typing import Final
-from uuid import NAMESPACE_URL, uuid5
 
 import polars as pl
 
-from clarion.domain.event import COLUMNS, RECEIVED, UNDELIVERED
+from clarion.domain.event import COLUMNS, RECEIVED, RESERVED, UNDELIVERED, day_of, once
 from clarion.domain.ids import AppId
 from clarion.domain.network import Network
 from clarion.ports.events import Events
@@ -19,7 +18,6 @@ from clarion.ports.receipts import Receipts
 from clarion.ports.system import Clock
 
 AT_ONCE: Final = 5_000
-_DAY_US: Final = 86_400_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,12 +72,13 @@ def events_of(rows: pl.DataFrame) -> pl.DataFrame:
         "at_us",
         name.alias("name"),
         pl.lit(int(Network.WEBPUSH), COLUMNS["network"]).alias("network"),
-        (pl.col("at_us") // _DAY_US).cast(pl.Int32).alias("day"),
     )
-    names = zip(made["message"], made["token"], made["name"], strict=True)
-    ids = [str(uuid5(NAMESPACE_URL, "\n".join(name))) for name in names]
-    absent = [name for name in COLUMNS if name not in {*made.columns, "id"}]
+    told = zip(made["message"], made["name"], made["token"], made["at_us"], strict=True)
+    # The worker of a page tells `received` too, under the same id: it counts once.
+    ids = [once(message, name.removeprefix(RESERVED), *rest) for message, name, *rest in told]
+    absent = [name for name in COLUMNS if name not in {*made.columns, "id", "day"}]
     return made.with_columns(
         pl.Series("id", ids, COLUMNS["id"]),
+        pl.Series("day", [day_of(one) for one in ids], COLUMNS["day"]),
         *(pl.lit(None, COLUMNS[name]).alias(name) for name in absent),
     ).select(list(COLUMNS))

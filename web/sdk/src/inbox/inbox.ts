@@ -1,29 +1,14 @@
 /** `<clarion-inbox>`: a bell, how much is unread, and what was sent; live, and in every tab. */
 
+import type { ClarionInboxElement, InboxLabels, InboxSource } from "../public";
 import { web } from "../wire/api";
 import { all, drop, put, read, within, write } from "../wire/store";
 import { type Item, listen } from "./live";
-import { type Message, type Stream, follow } from "./sse";
+import { type Message, follow } from "./sse";
 import { STYLE } from "./style";
 
-/** Where an inbox learns what did not come to this browser. */
-export interface Source {
-  /** What was missed, asked once when it starts. */
-  missed?: () => Promise<Item[]>;
-  /** A stream of events: `message` with an `Item` as JSON, `removed` with its `{id}`. */
-  stream?: Stream;
-}
-
-export interface Labels {
-  inbox: string;
-  empty: string;
-  /** `{n}` is the count. */
-  unread: string;
-  allRead: string;
-}
-
 const MOST = 100;
-const LABELS: Labels = {
+const LABELS: InboxLabels = {
   inbox: "Notifications",
   empty: "Nothing yet.",
   unread: "{n} unread",
@@ -65,9 +50,9 @@ function make<K extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
-export class ClarionInbox extends HTMLElement {
+export class ClarionInbox extends HTMLElement implements ClarionInboxElement {
   #labels = LABELS;
-  #source: Source = {};
+  #source: InboxSource = {};
   #items: Item[] = [];
   #tabs: BroadcastChannel | undefined;
   #stop: AbortController | undefined;
@@ -121,12 +106,12 @@ export class ClarionInbox extends HTMLElement {
   }
 
   /** Words in the person's language. */
-  set labels(labels: Partial<Labels>) {
+  set labels(labels: Partial<InboxLabels>) {
     this.#labels = { ...LABELS, ...labels };
     this.#draw();
   }
 
-  set source(source: Source) {
+  set source(source: InboxSource) {
     this.#source = source;
     if (this.isConnected) this.#start();
   }

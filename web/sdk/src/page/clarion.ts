@@ -40,7 +40,8 @@ interface Vouching {
   };
 }
 
-const policy = (window as Vouching).trustedTypes?.createPolicy("clarion", {
+// `globalThis`: sites that render on a server import this there too.
+const policy = (globalThis as Vouching).trustedTypes?.createPolicy("clarion", {
   createScriptURL: (text) => text,
 });
 
@@ -109,7 +110,7 @@ export async function init(options: Options): Promise<Clarion> {
         await forget(config, held.token);
         await write("device", undefined);
         await changed();
-      } else if (!granted && (!asking || document.hidden)) await visit(config);
+      } else if (!granted && !asking) await visit(config);
     });
   }
 
@@ -262,7 +263,12 @@ export async function init(options: Options): Promise<Clarion> {
       if (data === "state") void state().then((now) => tell("state", now));
     };
     addEventListener("online", quietly);
-    document.addEventListener("visibilitychange", quietly);
+    document.addEventListener("visibilitychange", () => {
+      // No lock may be taken by a page that goes: Firefox keeps it, and what it holds, for half an
+      // hour, and every other tab and the worker would wait. Steps need none: each counts once.
+      if (!document.hidden) quietly();
+      else if (asking) void visit(config).catch(() => undefined);
+    });
     const status = await navigator.permissions?.query({ name: "notifications" });
     status?.addEventListener("change", quietly);
     quietly();

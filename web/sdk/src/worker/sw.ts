@@ -21,6 +21,7 @@ interface SyncEvent extends ExtendableEvent {
 }
 
 const TAG = "clarion-events";
+const clickedOn = new Set<string>();
 const tabs = new BroadcastChannel("clarion");
 
 self.addEventListener("install", () => void self.skipWaiting());
@@ -31,12 +32,14 @@ self.addEventListener("notificationclick", (event) => {
   const kept = ours(event.notification);
   if (!kept) return; // somebody else's notification
   event.notification.close();
+  // Some desktops say that it was closed, too: that is no dismissal.
+  if (kept.message) clickedOn.add(kept.message);
   // A window may be opened only while the click is fresh, so that comes first.
   event.waitUntil(Promise.all([open(kept, event.action), clicked(kept, event.action)]));
 });
 self.addEventListener("notificationclose", (event) => {
   const kept = ours(event.notification);
-  if (kept) event.waitUntil(report(kept, "dismissed"));
+  if (kept && !clickedOn.delete(kept.message ?? "")) event.waitUntil(report(kept, "dismissed"));
 });
 self.addEventListener("pushsubscriptionchange", (event) =>
   (event as ExtendableEvent).waitUntil(renew()),

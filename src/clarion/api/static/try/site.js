@@ -26,6 +26,7 @@ function tell(text) {
   row.append(words, time);
   byId("log").append(row);
   byId("story").hidden = false;
+  row.scrollIntoView({ block: "nearest", behavior: "smooth" });
 }
 
 function complain(error) {
@@ -116,7 +117,9 @@ async function start(kept) {
           : "This browser knows no push, or the address is neither https nor localhost."
         : state.permission === "denied"
           ? "You have blocked notifications of this site; allow them in the site's settings."
-          : "Your browser will ask you once.";
+          : state.permission === "granted"
+            ? "Allowed. Your browser gets an address from its push service; some need the internet for it."
+            : "Your browser will ask you once.";
   }
   byId("allow").onclick = async () => {
     complain();
