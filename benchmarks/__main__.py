@@ -25,6 +25,7 @@ NAMES: Final = (
     "events",
     "templates",
     "pushservice",
+    "pushservice_idle",
 )
 IN_FULL: Final = frozenset({"broadcast"})
 _LIMIT_S: Final = 600

@@ -226,10 +226,20 @@ def run_node(folder: Path) -> None:
 
     with start(folder / "pg", settings=EmbeddedSettings()) as server:
         asyncio.run(migrate(server.dsn))
-        uvloop.run(_serve(server.dsn))
+        uvloop.run(_serve(server.dsn, "bench", 0))
 
 
-async def _serve(dsn: str) -> None:
+def serve_shared(dsn: str, owner: str, port: int) -> None:
+    """A node on a database that is there; it shares its port with others of this benchmark."""
+    import uvloop  # noqa: PLC0415  only this process needs it
+
+    from clarion.adapters.state.migrate import migrate  # noqa: PLC0415
+
+    asyncio.run(migrate(dsn))
+    uvloop.run(_serve(dsn, owner, port))
+
+
+async def _serve(dsn: str, owner: str, port: int) -> None:
     import signal  # noqa: PLC0415  only this process needs it
     from dataclasses import replace  # noqa: PLC0415
 
@@ -250,7 +260,8 @@ async def _serve(dsn: str) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     pool = await open_pool(dsn, max_size=6)
     listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(("127.0.0.1", port))
     port = listener.getsockname()[1]
     ports = NodePorts(
         clock=SystemClock(), chance=SystemChance(),
@@ -260,10 +271,17 @@ async def _serve(dsn: str) -> None:
         master_key=MASTER_KEY,
     )  # fmt: skip
     limits = replace(
-        PushLimits(), register_per_s=1e6, register_burst=10**6, origin_per_s=1e6, origin_burst=10**6
+        PushLimits(),
+        connections_per_address=10**6,
+        handshakes_per_s=1e6,
+        handshakes_burst=10**6,
+        register_per_s=1e6,
+        register_burst=10**6,
+        origin_per_s=1e6,
+        origin_burst=10**6,
     )
     settings = NodeSettings(
-        owner="bench", origin=f"http://127.0.0.1:{port}", limits=limits, most_connections=hard - 200
+        owner=owner, origin=f"http://127.0.0.1:{port}", limits=limits, most_connections=hard - 200
     )
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

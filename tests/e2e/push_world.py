@@ -137,9 +137,13 @@ async def open_socket(port: int, path: str, protocol: str, *fields: str) -> Line
         f"Sec-WebSocket-Protocol: {protocol}", *fields, "", "",
     ]  # fmt: skip
     writer.write("\r\n".join(request).encode())
-    async with asyncio.timeout(PATIENCE_S):
-        head = await reader.readuntil(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 101 "), head
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 "), head
+    except BaseException:
+        await Line(reader, writer).end()
+        raise
     accept = base64.b64encode(hashlib.sha1(key + GUID).digest())  # noqa: S324  RFC 6455's own
     assert b"sec-websocket-accept: " + accept in head
     assert f"sec-websocket-protocol: {protocol}".encode() in head
@@ -209,6 +213,7 @@ async def push_world(
     database_url: str, limits: PushLimits | None = None, *, owner: str = "test", port: int = 0,
     origin_port: int = 0, waiting: int = 1000, subscriptions: int = 100,
     allowed_origins: frozenset[str] = frozenset({"*"}),
+    trusted: frozenset[str] = frozenset({"127.0.0.1"}),
 ) -> AsyncIterator[World]:  # fmt: skip
     """A node on a database; `origin_port` where another node's URLs are its own too."""
     pool = await open_pool(database_url, max_size=6)
@@ -232,7 +237,7 @@ async def push_world(
         origin=origin,
         limits=limits or replace(PushLimits(), subscription_per_s=1e6, subscription_burst=10**6),
         most_connections=5000,
-        trusted_proxies=frozenset({"127.0.0.1"}),
+        trusted_proxies=trusted,
         allowed_origins=allowed_origins,
     )
     stop = asyncio.Event()

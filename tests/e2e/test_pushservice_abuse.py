@@ -3,12 +3,16 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
 
 import pytest
-from tests.e2e.push_world import World, channel, open_socket, push_world
+from tests.e2e.push_world import Browser, Line, World, channel, open_socket, push_world
 
 from clarion.pushservice.limits import PushLimits
 
+CUT = (AssertionError, ConnectionError, asyncio.IncompleteReadError)
+"""How a connection that is not let in ends: refused, or cut."""
 LIMITS = PushLimits(
     head_s=0.5, hello_s=0.5, frames_burst=50, frames_per_s=10, register_burst=5, register_per_s=0.01
 )
@@ -139,3 +143,118 @@ async def test_device_that_never_acknowledges_gets_a_window_and_no_more(world: W
     await browser.quiet()
     assert await world.count() == 100
     await browser.line.end()
+
+
+async def test_one_that_never_acknowledges_holds_up_nobody(world: World) -> None:
+    """Another browser gets its message while the first one's wait, and when it has left."""
+    silent, other = await world.browser(), await world.browser()
+    endpoint, wanted = await silent.register(), await other.register()
+    for _ in range(LIMITS.window + 20):
+        assert (await world.push(endpoint, os.urandom(90))).status_code == 201
+    for _ in range(2):
+        pushing = asyncio.create_task(world.push(wanted, os.urandom(90)))
+        other.ack(await other.hear())
+        assert (await pushing).status_code == 201
+        await silent.line.end()
+    again = await world.browser(silent.uaid)
+    heard = {(await again.hear())["version"] for _ in range(LIMITS.window)}
+    assert len(heard) == LIMITS.window
+    await again.line.end()
+    await other.line.end()
+
+
+async def test_subscriptions_of_one_address_are_bounded_whatever_its_names(
+    database_url: str,
+) -> None:
+    """A client that takes a new name for each few gets its address's share, others get theirs."""
+    limits = replace(LIMITS, register_burst=2, hello_s=20.0)
+    async with push_world(database_url, limits) as world:
+        made = refused = 0
+        for _ in range(30):
+            browser = await world.browser()
+            browser.say({"messageType": "register", "channelID": channel(1)})
+            status = (await browser.hear())["status"]
+            made, refused = made + (status == 200), refused + (status == 429)
+            await browser.line.end()
+        assert (made, refused) == (10 * limits.register_burst, 10)
+        assert await world.pool.fetchval("select count(*) from push_device") == made
+        line = await open_socket(
+            world.port, "/", "push-notification", "X-Forwarded-For: 198.51.100.7"
+        )
+        other = Browser(line)
+        other.say({"messageType": "hello", "use_webpush": True})
+        await other.hear()
+        await other.register()
+        await line.end()
+
+
+@pytest.mark.parametrize("trusted", [frozenset[str](), frozenset({"127.0.0.1"})])
+async def test_connections_of_one_address_are_bounded(
+    database_url: str, trusted: frozenset[str]
+) -> None:
+    """By the peer's address, or by the one that a proxy names whom we trust: never by another's."""
+    limits = replace(PushLimits(), connections_per_address=5)
+    async with push_world(database_url, limits, trusted=trusted) as world:
+
+        async def connect(number: int) -> Line:
+            # Of a stranger, the name of an address means nothing: another one each time.
+            named = 1 if trusted else number
+            field = f"X-Forwarded-For: 198.51.100.{named}"
+            return await open_socket(world.port, "/", "push-notification", field)
+
+        # Where nobody is trusted, the client that asks for the node's health is one of the five.
+        held = [await connect(number) for number in range(5 if trusted else 4)]
+        with pytest.raises(CUT):
+            await connect(9)
+        if trusted:  # the proxy itself, and the others behind it, go on
+            field = "X-Forwarded-For: 198.51.100.2"
+            held.append(await open_socket(world.port, "/", "push-notification", field))
+        assert (await world.client.get(f"{world.origin}/health")).status_code == 200
+        await held.pop(0).end()
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    held.append(await connect(9))
+                except CUT:  # the end of the other one is on its way
+                    await asyncio.sleep(0.05)
+                else:
+                    break
+        for line in held:
+            await line.end()
+
+
+async def test_handshakes_of_one_address_are_slowed(database_url: str) -> None:
+    """Whoever connects again and again is closed at once, until time has passed."""
+    limits = replace(PushLimits(), handshakes_burst=5, handshakes_per_s=0.001)
+    async with push_world(database_url, limits, trusted=frozenset()) as world:
+        answered = 0
+        for _ in range(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+            writer.write(b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            with suppress(ConnectionError):  # cut before it was read
+                answered += (await reader.read()).startswith(b"HTTP/1.1 ")
+            writer.close()
+        assert 0 < answered <= limits.handshakes_burst
+        asked = await world.client.get(f"{world.origin}/health")  # on the connection that it has
+        assert asked.status_code == 200
+
+
+async def test_flood_of_posts_is_bounded_by_subscription_and_by_sender(database_url: str) -> None:
+    """429 with Retry-After; another subscription, and another sender, are served."""
+    limits = replace(
+        PushLimits(), subscription_burst=3, subscription_per_s=0.01, origin_burst=5,
+        origin_per_s=0.01,
+    )  # fmt: skip
+    async with push_world(database_url, limits) as world:
+        browser = await world.browser()
+        first, second, third = [await browser.register(number) for number in (1, 2, 3)]
+        answers = [await world.push(first, os.urandom(90)) for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [201] * 3 + [429] * 2
+        assert int(answers[-1].headers["retry-after"]) > 0
+        assert (await world.push(second, os.urandom(90))).status_code == 201
+        assert (await world.push(second, os.urandom(90))).status_code == 201
+        assert (await world.push(second, os.urandom(90))).status_code == 429
+        assert (await world.push(third, os.urandom(90))).status_code == 429
+        named = {"Authorization": world.authorization(third)}
+        assert (await world.push(third, os.urandom(90), **named)).status_code == 201
+        await browser.line.end()

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.ports.pushservice import DeviceNumber, NodeNumber, PushId, SubscriptionNumber
+from clarion.pushservice.addresses import Addresses
 from clarion.pushservice.capabilities import Capabilities, Endpoint
 from clarion.pushservice.deadlines import Deadlines
-from clarion.pushservice.limits import Buckets
+from clarion.pushservice.limits import Buckets, PushLimits
 from clarion.pushservice.numbering import Numbering
 from clarion.wire.capability import CapabilityError, CapabilityKind, CapabilitySeal
 
@@ -120,3 +121,21 @@ def test_deadline_that_moves_later_is_kept_for_free() -> None:
     assert thing.seen == [8.0]
     deadlines.pass_to(100.0)
     assert thing.seen == [8.0]
+
+
+def test_addresses_are_forgotten_when_their_last_connection_ends() -> None:
+    """A hundred thousand that come and go leave nothing; one that is refused neither."""
+    limits = PushLimits(connections_per_address=1, handshakes_burst=2, handshakes_per_s=1.0)
+    addresses = Addresses(limits, frozenset({"proxy"}))
+    for number in range(100_000):
+        assert addresses.enter(f"a{number}", 0.0)
+        addresses.leave(f"a{number}")
+    assert len(addresses) == 0
+    assert addresses.enter("b", 0.0)
+    assert not addresses.enter("b", 0.0)
+    addresses.leave("b")
+    assert not addresses.enter("b", 0.0)
+    assert addresses.enter("b", 1.0)
+    assert len(addresses) == 1
+    assert addresses.speaks_for_others("proxy")
+    assert not addresses.speaks_for_others("b")

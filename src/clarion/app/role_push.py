@@ -48,6 +48,7 @@ def _limits(push: Push) -> PushLimits:
         max_body=push.max_body,
         max_ttl_s=push.max_ttl_s,
         commit_every_s=push.commit_every_s,
+        connections_per_address=push.connections_per_address,
         subscription_per_s=push.rate_subscription_per_s,
         subscription_burst=max(1, int(10 * push.rate_subscription_per_s)),
         origin_per_s=push.rate_sender_per_s,

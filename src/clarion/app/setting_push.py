@@ -62,6 +62,15 @@ class Push(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     connections: Annotated[
         int, Meta(description="Connections that one process holds.", ge=1, le=10_000_000)
     ] = 100_000
+    connections_per_address: Annotated[
+        int,
+        Meta(
+            description="Connections that one address holds; one of server.trusted_proxies speaks "
+            "for the addresses that it names.",
+            ge=1,
+            le=10_000_000,
+        ),
+    ] = 10_000
     commit_every_s: Annotated[
         float,
         Meta(

@@ -84,12 +84,16 @@ class HttpConnection(asyncio.Protocol):
     """One connection of a sender or a device."""
 
     __slots__ = (
-        "_busy", "_deaf", "_last", "_owner", "_parts", "_reader", "_route", "_since", "_transport",
-        "crowded", "deadline", "peer",
+        "_busy", "_counted", "_deaf", "_last", "_owner", "_parts", "_reader", "_route", "_since",
+        "_transport", "crowded", "deadline", "peer",
     )  # fmt: skip
 
-    def __init__(self, parts: Parts, route: Callable[[Request], Outcome]) -> None:
+    def __init__(
+        self, parts: Parts, route: Callable[[Request], Outcome], counted: str | None
+    ) -> None:
+        """`counted`: the address whose connection this is, where it is known already."""
         self._parts = parts
+        self._counted = counted
         self._route = route
         self._busy: Request | None = None
         self._owner: StreamOwner | None = None
@@ -134,6 +138,8 @@ class HttpConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline = None
         self._parts.held.discard(self)
+        if self._counted is not None:
+            self._parts.addresses.leave(self._counted)
         if self._owner is not None:
             self._owner.lost()
 
@@ -217,6 +223,8 @@ class HttpConnection(asyncio.Protocol):
                 self._say(request, _answer(outcome.answer))
         elif isinstance(outcome, Later):
             outcome.answer.add_done_callback(self._known)
+        elif not self._counted_in(request.peer):
+            self._say(request, _refusal(RefusedError(Refusal.ADDRESS)))
         elif isinstance(outcome, SwitchToSocket):
             self._switch(outcome, request.peer, rest)
         else:
@@ -259,11 +267,20 @@ class HttpConnection(asyncio.Protocol):
         if not keep:
             self.finish()
 
+    def _counted_in(self, address: str) -> bool:
+        """Count a connection that stays, where it came through a proxy and is not counted yet."""
+        if self._counted is None:
+            if not self._parts.addresses.enter(address, self._parts.clock.monotonic()):
+                return False
+            self._counted = address
+        return True
+
     def _switch(self, switch: SwitchToSocket, peer: str, rest: bytes) -> None:
         self.deadline = None
         self._parts.held.discard(self)
         self._transport.write(switch.head)
         socket = Socket(self._parts, self._transport, peer, switch.talk)
+        self._counted = None  # it is the socket's from now on
         self._transport.set_protocol(socket)
         if rest:
             socket.data_received(rest)

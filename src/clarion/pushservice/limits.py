@@ -31,6 +31,11 @@ class PushLimits:
     """Messages that wait for their group's commit; more are answered 503."""
     arriving: int = 2_000
     """Connections that have not said who they are; more wait in the kernel's queue."""
+    connections_per_address: int = 10_000
+    """Connections of one address; more are closed at once."""
+    handshakes_per_s: float = 200.0
+    """New connections of one address in the long run, and at once."""
+    handshakes_burst: int = 4_000
     frames_per_s: float = 50.0
     """Messages that a device may send in the long run, and at once."""
     frames_burst: int = 1_000

@@ -19,6 +19,7 @@ from clarion.ports.pushservice import (
 from clarion.ports.store import StoreUnavailableError
 from clarion.ports.system import Chance, Clock
 from clarion.pushservice.accepting import Accepting, AcceptingPorts
+from clarion.pushservice.addresses import Addresses
 from clarion.pushservice.arrivals import Arrivals
 from clarion.pushservice.capabilities import Capabilities
 from clarion.pushservice.connections import Connections
@@ -131,6 +132,7 @@ async def joined(
         metrics=ports.metrics,
         tally=Tally(ports.metrics),
         heads=Heads(),
+        addresses=Addresses(limits, settings.trusted_proxies),
         trusted_proxies=settings.trusted_proxies,
         allowed_origins=settings.allowed_origins,
     )
@@ -211,26 +213,35 @@ class _Taking:
             while self._parts.arrivals.waiting >= arriving:
                 await self._parts.clock.sleep(ACCEPT_PAUSE_S)
             try:
-                connection, _ = await loop.sock_accept(listener)
+                connection, peer = await loop.sock_accept(listener)
             except OSError as error:  # out of file descriptors: some may end soon
                 log(_log, logging.WARNING, LogEvent.PUSH_CROWDED, cause=str(error))
                 await self._parts.clock.sleep(STORE_PAUSE_S)
                 continue
             if len(self._parts.held) >= self._settings.most_connections:
                 connection.close()
-                self._parts.metrics.add(Metric.PUSH_REQUESTS, "crowded")
+                self._parts.tally.add(Metric.PUSH_REQUESTS, "crowded")
                 continue
-            await self._take(loop, connection)
+            await self._take(loop, connection, str(peer[0]))
 
-    async def _take(self, loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
+    async def _take(
+        self, loop: asyncio.AbstractEventLoop, connection: socket.socket, peer: str
+    ) -> None:
+        parts = self._parts
+        counted = None if parts.addresses.speaks_for_others(peer) else peer
+        if counted is not None and not parts.addresses.enter(peer, parts.clock.monotonic()):
+            connection.close()
+            parts.tally.add(Metric.PUSH_REQUESTS, "address")
+            return
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.connect_accepted_socket(self._make, connection)
+            await loop.connect_accepted_socket(
+                lambda: HttpConnection(parts, self._routes, counted), connection
+            )
         except OSError:  # it was closed before we looked at it
             connection.close()
-
-    def _make(self) -> HttpConnection:
-        return HttpConnection(self._parts, self._routes)
+            if counted is not None:
+                parts.addresses.leave(counted)
 
     def drain(self) -> None:
         """End every connection; devices come again, maybe to another node."""

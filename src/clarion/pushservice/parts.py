@@ -16,6 +16,7 @@ from clarion.ports.pushservice import (
 )
 from clarion.ports.system import Chance, Clock
 from clarion.pushservice.accepting import Accepting
+from clarion.pushservice.addresses import Addresses
 from clarion.pushservice.arrivals import Arrivals
 from clarion.pushservice.capabilities import Capabilities
 from clarion.pushservice.connections import Connections
@@ -77,6 +78,7 @@ class Parts:
     deadlines: Deadlines
     metrics: Metrics
     tally: Tally
+    addresses: Addresses
     heads: Heads
     settle: Callable[[DeviceNumber, PushId, ReceiptStatus], None]
     """Told of messages that a device has, whichever connection they went over."""

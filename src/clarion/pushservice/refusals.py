@@ -40,6 +40,7 @@ class Refusal(Enum):
     HEAD_TOO_LARGE = 431, None, "The header fields are too large."
     RATE_SUBSCRIPTION = 429, None, "Too many messages for this subscription."
     RATE_ORIGIN = 429, None, "Too many requests from this sender."
+    ADDRESS = 429, None, "Too many connections from this address."
     FULL = 429, None, "Too many messages wait for this subscription."
     BAD_REQUEST = 400, None, "The request can't be read."
     UNAUTHORIZED = 401, None, "The request names no device of ours."

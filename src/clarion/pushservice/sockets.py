@@ -124,6 +124,7 @@ class Socket(asyncio.Protocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._parts.held.discard(self)
+        self._parts.addresses.leave(self.peer)
         if self.deadline is not None:
             self.deadline = None
             self._talk.lost()
