@@ -98,6 +98,21 @@ async def test_the_held_part_is_lost_when_the_other_has_gone_out(pair: Store) ->
     assert await send(pair, SIX) == {HELD: {Reason.GAVE_WAY}}
 
 
+async def test_a_lease_learns_of_the_people_that_its_batch_may_have_alone(pair: Store) -> None:
+    """A message to a million is many batches: what gave way elsewhere is not read with each."""
+    await accept(pair, WINNER, Moment(importance=9))
+    await send(pair, 0)
+    await pair.pool.execute(
+        "insert into gave_way (message_id, range, people, gone, winner, created_at) "
+        "select message_id, 31, $1, $1, winner, created_at from gave_way",
+        np.array([31 * 32 + 5], "<i8").tobytes(),
+    )
+    claimed = await lease(pair, pair.later(SIX))
+
+    assert claimed is not None
+    assert sorted(claimed.gave_way.out.tolist()) == sorted(claimed.batch.recipients.user.tolist())
+
+
 async def test_a_withdrawn_winner_gives_the_place_back(pair: Store) -> None:
     """Nobody is left with neither."""
     await accept(pair, WINNER, Moment(local=EARLIER, importance=9))

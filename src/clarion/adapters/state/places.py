@@ -1,25 +1,28 @@
 """Whose held part of a message gives way to a more important one, and whether that went out."""
 
-from collections.abc import Sequence
+from typing import Final
 
 import asyncpg
 import numpy as np
 
 from clarion.adapters.state.statements import statements
-from clarion.domain.handoffs import BatchSent
+from clarion.domain.handoffs import BatchSent, BatchToSend
 from clarion.domain.ids import BUCKETS
 from clarion.domain.outcome import Outcome
 from clarion.ports.frequency import RANGE_BUCKETS
 from clarion.ports.line import GivenWay
 
 _SQL = statements("frequency")
-_NOBODY = GivenWay(out=np.zeros(0, np.int64), awaited=np.zeros(0, np.int64))
+NOBODY: Final = GivenWay(out=np.zeros(0, np.int64), awaited=np.zeros(0, np.int64))
 
 
-def given_way(rows: Sequence[asyncpg.Record]) -> GivenWay:
-    """What a leased batch is told: rows of people, of those who have the other, and its instant."""
+async def given_way(connection: asyncpg.Connection, batch: BatchToSend) -> GivenWay:
+    """Whose part of a leased batch gives way: one look, at the ranges of its people alone."""
+    messages = [message.id for message in batch.messages]
+    ranges = np.unique(batch.recipients.user % BUCKETS // RANGE_BUCKETS).tolist()
+    rows = await connection.fetch(_SQL["given_way"], messages, ranges)
     if not rows:
-        return _NOBODY
+        return NOBODY
     places = [(_numbers(people), _numbers(gone), due_at) for people, gone, due_at in rows]
     none = np.zeros(0, np.int64)
     out = np.concatenate([none, *(gone for _, gone, _ in places)])

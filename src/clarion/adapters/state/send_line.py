@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import asyncpg
@@ -11,7 +11,7 @@ import orjson
 
 from clarion.adapters.state.envelopes import decode_message, decode_messages, encode_messages
 from clarion.adapters.state.failures import store_failures
-from clarion.adapters.state.places import given_way, settle_places
+from clarion.adapters.state.places import NOBODY, given_way, settle_places
 from clarion.adapters.state.plan_line import chunk_values
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.recipient_columns import decode, encode_recipients
@@ -65,6 +65,9 @@ class PostgresSendLine:
                         except UNREADABLE as error:
                             await set_aside(connection, row, now, error)
                             continue
+                        if row["gives_way"]:
+                            places = await given_way(connection, claimed.batch)
+                            claimed = replace(claimed, gave_way=places)
                         if not row["needs_turn"] or _over(claimed, now):
                             return claimed
                         if await take_turn(connection, row, now):
@@ -223,7 +226,7 @@ def _claimed(row: asyncpg.Record) -> ClaimedBatch:
         claims=row["claims"],
         canceled=canceled,
         paused=row["paused"],
-        gave_way=given_way(row["gave_way"]),
+        gave_way=NOBODY,
     )
 
 

@@ -45,6 +45,15 @@ insert into gave_way (message_id, range, people, winner, created_at)
 select t.message_id::uuid, t.range, t.people, $1::text::uuid, $2
 from unnest($3::text[], $4::smallint[], $5::bytea[]) as t (message_id, range, people)
 
+-- name: given_way
+-- Whose part of these messages gives way, for whom the other message is out, and since when it is
+-- due if some of it may still go out: of the ranges that a batch has people in, and no others.
+select g.people, g.gone, w.due_at
+from gave_way g, lateral (
+    select min(o.run_at) as due_at from batch o
+    where o.message_ids[1] = g.winner and o.state <> 4 and o.displaces) w
+where g.message_id = any ($1::text[]::uuid[]) and g.range = any ($2::smallint[])
+
 -- name: displaced
 -- Whose parts give way to a message.
 select id, people, gone from gave_way

@@ -146,13 +146,7 @@ returning b.id, b.app_id, b.lane, b.network, b.credential_id, b.message_ids::tex
           b.recipients, b.content, b.spent_s, b.quiet::text as quiet, b.open_until,
           b.due_at is not null and not b.turned as needs_turn,
           b.displaces,
-          -- whose part gives way, for whom the other message is out, and since when it is due if
-          -- some of it may still go out
-          array(select row(g.people, g.gone, w.due_at)
-                from gave_way g, lateral (
-                    select min(o.run_at) as due_at from batch o
-                    where o.message_ids[1] = g.winner and o.state <> 4 and o.displaces) w
-                where g.message_id = any (b.message_ids)) as gave_way,
+          exists (select from gave_way g where g.message_id = any (b.message_ids)) as gives_way,
           array(select m.envelope from unnest(b.message_ids) with ordinality as o (id, n)
                 join message m on m.id = o.id order by o.n) as envelopes,
           array(select m.id::text from message m
