@@ -236,24 +236,37 @@ def record(
     now_us: int,
     variant: UInt16s | int = 0,
     language: UInt16s | int = 0,
+    *,
+    only: Int64s | None = None,
 ) -> npt.NDArray[np.void]:
-    """`DECISION_ROW`s of decisions. The chunk's meta has the policy and the names."""
-    rows = np.zeros(len(read), DECISION_ROW)
+    """`DECISION_ROW`s of decisions. The chunk's meta has the policy and the names.
+
+    Args:
+        read: n rows.
+        said: what was decided about them.
+        now_us: the instant of the decision.
+        variant: of each recorded row.
+        language: of each recorded row.
+        only: the rows to record; None: all of them.
+    """
+    at = slice(None) if only is None else only
+    rows = np.zeros(len(read) if only is None else len(only), DECISION_ROW)
     for name in ("user", "device", "network", "paused_until_us", "zone", "zone_source", "quiet"):
-        rows[name] = getattr(read, name)
+        rows[name] = getattr(read, name)[at]
     for name in ("action", "reason", "send_us", "open_until_us"):
-        rows[name] = getattr(said, name)
+        rows[name] = getattr(said, name)[at]
     rows["decided_us"] = now_us
     rows["variant"], rows["language"] = variant, language
-    rows["counters"] = said.recorded.counters
-    rows["permitted_us"] = said.recorded.permitted_us
-    flags = read.flags & _DECIDED
+    rows["counters"] = said.recorded.counters[at]
+    rows["permitted_us"] = said.recorded.permitted_us[at]
+    flags = read.flags[at] & _DECIDED
     for flag, mask in (
-        (Flag.SILENT, said.silent),
-        (Flag.CAPPED_LATER, said.recorded.capped_later),
-        (Flag.DIGESTED_LATER, said.recorded.digested_later),
+        (Flag.SILENT, said.silent[at]),
+        (Flag.CAPPED_LATER, said.recorded.capped_later[at]),
+        (Flag.DIGESTED_LATER, said.recorded.digested_later[at]),
     ):
-        flags |= mask.astype(np.uint32) * np.uint32(flag)
+        if mask.any():
+            flags |= mask * np.uint32(flag)
     rows["flags"] = flags
     return rows
 

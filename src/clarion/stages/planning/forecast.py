@@ -282,7 +282,7 @@ class Forecast:
     def _told(self, read: Inputs, said: Decisions, rows: Int64s) -> list[tuple[int, str]]:
         if not len(rows):
             return []
-        told = record(read, said, instant_us(self.at))[rows]
+        told = record(read, said, instant_us(self.at), only=rows)
         return [
             (row, explain(one, self.policy, read.zone_names, read.persons))
             for row, one in zip(rows.tolist(), told, strict=True)
