@@ -1,12 +1,14 @@
 """Single registrations that arrive together are judged and stored together.
 
 Judging and storing columns costs nearly the same for one row as for a hundred. Nobody waits for a
-group to fill: a group is whatever arrived while those before it were being stored.
+group to fill: a group is whatever arrived while those before it were being stored. Rows of one
+device or person are stored one after another: within a group, the last word on a device would stand
+for all.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,39 +33,56 @@ class RowDone:
     problems: Sequence[FieldProblem]
 
 
-Waiting = tuple[Row, "asyncio.Future[RowDone]"]
+Store = Callable[[AppId, Sequence[Row]], Awaitable[Registration]]
+"""Judges and stores rows in one unit of work."""
+Name = tuple[str, object, object]
+"""What a row is about: a device or a person."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Waiting:
+    """A row, and who waits for it."""
+
+    row: Row
+    names: frozenset[Name]
+    done: "asyncio.Future[RowDone]"
 
 
 class Registrar:
     """Groups rows by app; one for each process."""
 
-    def __init__(self, deps: ApiDependencies) -> None:
-        self._deps = deps
+    def __init__(self, store: Store) -> None:
+        self._store_rows = store
         self._waiting: dict[AppId, deque[Waiting]] = {}
-        self._groups: dict[AppId, set[asyncio.Task[None]]] = {}
+        self._groups: dict[AppId, dict[asyncio.Task[None], frozenset[Name]]] = {}
+        """What is being stored, and about whom."""
 
     async def register(self, app: AppId, row: Row) -> RowDone:
         """Judge and store one row; returns after the commit. Raises what storing raises."""
         done: asyncio.Future[RowDone] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(app, deque()).append((row, done))
+        waiting = Waiting(row, frozenset(_names(row)), done)
+        self._waiting.setdefault(app, deque()).append(waiting)
         self._start(app)
         return await done
 
     def _start(self, app: AppId) -> None:
-        waiting, groups = self._waiting[app], self._groups.setdefault(app, set())
-        if waiting and len(groups) < GROUPS_AT_ONCE:
-            group = [waiting.popleft() for _ in range(min(len(waiting), MAX_ROWS))]
+        groups = self._groups.setdefault(app, {})
+        if not self._waiting[app] or len(groups) >= GROUPS_AT_ONCE:
+            return
+        group = _next_group(self._waiting[app], frozenset().union(*groups.values()))
+        if group:
             task = asyncio.get_running_loop().create_task(self._store(app, group))
-            groups.add(task)
+            groups[task] = frozenset().union(*(one.names for one in group))
             task.add_done_callback(lambda ended: self._ended(app, ended))
 
     def _ended(self, app: AppId, task: asyncio.Task[None]) -> None:
-        self._groups[app].discard(task)
+        del self._groups[app][task]
         self._start(app)
+        self._start(app)  # what waited for this group's devices may be two groups by now
 
     async def _store(self, app: AppId, group: Sequence[Waiting]) -> None:
         try:
-            done = await store_rows(self._deps, app, [row for row, _ in group])
+            done = await self._store_rows(app, [one.row for one in group])
         except StoreUnavailableError as error:
             _fail(group, error)
         except Exception as error:  # noqa: BLE001  whoever waits for a row raises it
@@ -76,6 +95,28 @@ class Registrar:
             _settle(group, done)
 
 
+def _names(row: Row) -> Iterator[Name]:
+    """Tokens and networks are compared as the rules will spell them."""
+    if row.get("token") is not None:
+        yield "device", str(row.get("network")).lower(), str(row["token"]).lower()
+    for name in ("external_id", "user"):
+        if row.get(name) is not None:
+            yield name, row[name], None
+
+
+def _next_group(waiting: deque[Waiting], busy: frozenset[Name]) -> list[Waiting]:
+    """Takes rows that can be stored now: none is of whom `busy`, or a row before it, is about."""
+    chosen: list[Waiting] = []
+    left: list[Waiting] = []
+    taken = set(busy)
+    while waiting and len(chosen) < MAX_ROWS and len(left) < MAX_ROWS:
+        one = waiting.popleft()
+        (left if one.names & taken else chosen).append(one)
+        taken |= one.names  # also of those left: whoever comes after them stays after them
+    waiting.extendleft(reversed(left))
+    return chosen
+
+
 async def store_rows(deps: ApiDependencies, app: AppId, rows: Sequence[Row]) -> Registration:
     """Judge and store rows in one unit of work."""
     return await register(deps.devices, app, frame(rows), rules=deps.rules, now=deps.clock.now())
@@ -86,14 +127,14 @@ def _settle(group: Sequence[Waiting], done: Registration) -> None:
     for found in done.problems:
         problems.setdefault(found.row, []).append(found.problem)
     columns = zip(group, done.device.tolist(), done.user.tolist(), done.created, strict=True)
-    for index, ((_, waits), device, user, created) in enumerate(columns):
-        if not waits.done():
-            waits.set_result(
+    for index, (one, device, user, created) in enumerate(columns):
+        if not one.done.done():  # whoever was canceled no longer waits
+            one.done.set_result(
                 RowDone(device=device, user=user, created=created, problems=problems.get(index, ()))
             )
 
 
 def _fail(group: Sequence[Waiting], error: Exception) -> None:
-    for _, waits in group:
-        if not waits.done():
-            waits.set_exception(error)
+    for one in group:
+        if not one.done.done():
+            one.done.set_exception(error)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,7 +19,7 @@ from clarion.api.exchange import (
     Headers,
     Stream,
 )
-from clarion.api.grouping import Registrar
+from clarion.api.grouping import Registrar, store_rows
 from clarion.api.networks import ConfiguredNetworks
 from clarion.api.plain_messages import PlainMessages
 from clarion.api.problems import ProblemError, problem_body
@@ -69,7 +70,7 @@ class Application:
         networks = ConfiguredNetworks(deps.credentials, deps.clock)
         visitors = Quotas(VISITORS_PER_S, VISITORS_BURST, "visitor")
         plain = PlainMessages(deps.providers)
-        self._api = Api(deps, networks, Registrar(deps), plain, visitors)
+        self._api = Api(deps, networks, Registrar(partial(store_rows, deps)), plain, visitors)
         self._ids = RequestIds(deps.chance)
         shared = Shared(self._api.plain, self._quotas, self._ids, self._late)
         self.quick: Final = None if deps.urgent is None else QuickWay(deps, deps.urgent, shared)
