@@ -233,7 +233,8 @@ async def test_messages_that_come_close_together_share_a_group(
 ) -> None:
     """The first goes at once; the next wait for each other, or until a group is full."""
     await ready(platform, NAMES_PER_GROUP)
-    monkeypatch.setattr(urgent, "GROUP_EVERY_S", 30.0)
+    monkeypatch.setattr(urgent, "REST_S", 30.0)
+    monkeypatch.setattr(urgent, "REST_FOR_MESSAGE_S", 30.0)
     async with asyncio.timeout(20):
         await ask(platform, plain(0), {})
         await asyncio.gather(*(ask(platform, plain(n), {}) for n in range(NAMES_PER_GROUP)))

@@ -7,6 +7,7 @@ Everything else, what has to be refused included, goes the long way.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,7 @@ from clarion.api.quota import Quotas
 from clarion.api.request_ids import RequestIds
 from clarion.api.shapes.messages import AcceptedView
 from clarion.api.shapes.text import NO_CONTROL, NO_CONTROL_BUT_LINES, Name
+from clarion.domain.app_rules import Moment
 from clarion.domain.content import Content, Message
 from clarion.domain.ids import MessageId
 from clarion.ports import keys
@@ -35,6 +37,7 @@ from clarion.telemetry.names import Metric
 PATH: Final = "/v1/messages"
 MAX_OCTETS: Final = 8_192
 
+_ANY_MOMENT: Final = Moment()
 _BEARER: Final = b"Bearer "
 _ENCODER: Final = msgspec.json.Encoder()
 _Line = Annotated[str, msgspec.Meta(max_length=PLAIN_CHARACTERS, pattern=NO_CONTROL)]
@@ -104,6 +107,7 @@ class QuickWay:
         self._queue = queue
         self._shared = shared
         self._octets = min(MAX_OCTETS, deps.limits.max_body)
+        self._counted: Counter[tuple[Metric, tuple[str, ...]]] = Counter()
 
     def wants(self, scope: Scope) -> bool:
         """Whether the request may be one, by its method and path."""
@@ -150,6 +154,7 @@ class QuickWay:
             idempotency=accepted.keyed(retry, raw) if retry else None,
             answer_status=accepted.STATUS,
             answer=_ENCODER.encode(view),
+            moment=_ANY_MOMENT,
         )
         taken = _Taken(connection, _request_id(shared.ids, headers), quota, new, started)
         self._queue.enter(new).add_done_callback(partial(self._answer, taken))
@@ -179,9 +184,9 @@ class QuickWay:
                 SECURITY_FIELDS,
             )
             lane = reporting.LANE_NAMES[new.message.lane]
-            deps.metrics.add(Metric.MESSAGES_ACCEPTED, lane)
+            self._count(Metric.MESSAGES_ACCEPTED, lane)
             if taken.connection.whole(accepted.STATUS, fields, new.answer):
-                deps.metrics.add(Metric.HTTP_REQUESTS, PATH, "202")
+                self._count(Metric.HTTP_REQUESTS, PATH, "202")
                 seconds = deps.clock.monotonic() - taken.started
                 deps.metrics.observe(Metric.HTTP_SECONDS, seconds, PATH)
                 return
@@ -190,6 +195,17 @@ class QuickWay:
             lambda: _answer_of(done, new), taken.request_id, extra, taken.started
         )
         taken.connection.otherwise(late)
+
+    def _count(self, metric: Metric, *labels: str) -> None:
+        """Count what happens in this turn of the loop, a whole group as a rule, at its end."""
+        if not self._counted:
+            asyncio.get_running_loop().call_soon(self._add)
+        self._counted[metric, labels] += 1
+
+    def _add(self) -> None:
+        for (metric, labels), number in self._counted.items():
+            self._deps.metrics.add(metric, *labels, amount=number)
+        self._counted.clear()
 
 
 def _answer_of(done: asyncio.Future[Acceptance], new: NewMessage) -> Answer:

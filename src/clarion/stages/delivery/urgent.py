@@ -41,10 +41,12 @@ GROUPS_IN_FLIGHT = 6
 """Groups that are looked up, being sent, or waiting for their commit. Only one of them is not on
 the wire yet: what arrives meanwhile makes up the next, so groups are as large as the load makes
 them, and the work per group is shared by the more messages the busier the machine is."""
-GROUP_EVERY_S = 0.01
-"""A group that is not full starts at the earliest so long after the one before: what a group costs
+REST_S = 0.015
+"""A group that is not full starts at the earliest so long after a large one: what a group costs
 whatever its size would else take the processor from the messages when there are thousands a
-second. Less than this apart come only messages that wait for less than this."""
+second."""
+REST_FOR_MESSAGE_S = 0.002
+"""After a small group, so much for each of its messages: hundreds a second do not wait."""
 UNRECORDED_RECIPIENTS = 500
 """Sent by this process and not recorded yet: what a crash of it may repeat, at the most. A network
 that answers slowly holds back new groups here, not the memory."""
@@ -119,8 +121,10 @@ class UrgentPath:
             self._looking = True
             if self._rest is not None:
                 self._rest.cancel()
-            self._rest = asyncio.get_running_loop().call_later(GROUP_EVERY_S, self._rested)
-            group = asyncio.create_task(self._work(self._next_group()))
+            messages = self._next_group()
+            rest_s = min(REST_S, len(messages) * REST_FOR_MESSAGE_S)
+            self._rest = asyncio.get_running_loop().call_later(rest_s, self._rested)
+            group = asyncio.create_task(self._work(messages))
             self._groups.add(group)
             group.add_done_callback(self._group_ended)
 
