@@ -155,6 +155,23 @@ async def test_keys_and_request_ids_are_heeded_on_the_short_way(
     assert deliveries(platform) == {apns_token(0): 2}
 
 
+async def test_only_the_path_as_it_is_written_goes_the_short_way(
+    platform: Platform, taken: list[bool]
+) -> None:
+    """Paths are matched before percent-decoding, on both ways; a query changes nothing."""
+    await ready(platform, 1)
+    kind = {"content-type": "application/json"}
+    await ask(platform, plain(0), kind)
+    taken.clear()
+
+    other = await platform.http.post("/v1/%6Dessages", json=plain(0))
+    query = await platform.http.post(f"{PATH}?x=1", json=plain(0))
+
+    assert (other.status_code, other.json()["code"]) == (404, "route_unknown")
+    assert query.status_code == httpx.codes.ACCEPTED
+    assert taken == [True]
+
+
 async def test_a_key_that_was_revoked_opens_nothing_from_then_on(platform: Platform) -> None:
     """The short way goes by what the process remembers, and the process has forgotten it."""
     await ready(platform, 1)

@@ -37,6 +37,7 @@ from clarion.telemetry.names import Metric
 PATH: Final = "/v1/messages"
 MAX_OCTETS: Final = 8_192
 
+_RAW_PATH: Final = PATH.encode()
 _ANY_MOMENT: Final = Moment()
 _BEARER: Final = b"Bearer "
 _ENCODER: Final = msgspec.json.Encoder()
@@ -111,7 +112,7 @@ class QuickWay:
 
     def wants(self, scope: Scope) -> bool:
         """Whether the request may be one, by its method and path."""
-        return bool(scope["path"] == PATH and scope["method"] == "POST")
+        return bool(scope["raw_path"] == _RAW_PATH and scope["method"] == "POST")
 
     def take(self, scope: Scope, raw: bytes, connection: Connection) -> bool:
         """True: the connection gets its answer later. False: nothing has happened."""
