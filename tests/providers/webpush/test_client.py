@@ -28,7 +28,7 @@ from clarion.domain.network import Network
 from clarion.domain.outcome import Reason, Verdict
 from clarion.ports.simulator import SimulatedAnswer, SimulatedRequest
 from clarion.providers.webpush import payload
-from clarion.providers.webpush.client import WebPushSettings
+from clarion.providers.webpush.client import ReceiptsOf, WebPushSettings
 from clarion.providers.webpush.credential import make_vapid_credential
 from clarion.providers.webpush.errors import Profile
 from clarion.providers.webpush.simulator import WebPushFaults, WebPushSimulator
@@ -417,3 +417,30 @@ async def test_a_contact_from_the_settings_serves_credentials_without_one() -> N
     (delivery,) = simulator.record.deliveries[subscription.endpoint.removeprefix(ORIGIN)]
     assert delivery.plaintext is not None
     assert orjson.loads(delivery.plaintext)["notification"]["navigate"] == public["site"]
+
+
+async def test_receipts_are_asked_of_the_service_that_gives_them_and_of_no_other() -> None:
+    """Its endpoints' requests name the message's receipt resource; where it keeps it is kept."""
+    asked: list[dict[bytes, bytes]] = []
+
+    def judge(request: SimulatedRequest) -> SimulatedAnswer:
+        asked.append(dict(request.headers))
+        location = f"https://{request.authority}/m/1".encode()
+        status = 202 if b"prefer" in asked[-1] else 201
+        return SimulatedAnswer(status=status, headers=[(b"location", location)])
+
+    receipts = ReceiptsOf(origin=ORIGIN.encode(), resource=lambda message: f"{ORIGIN}/r/{message}")
+    settings = WebPushSettings(allow=ALLOW, receipts=receipts)
+    service = LocalService(judge=judge, settings=settings)
+    tokens = [f"{ORIGIN}/wpush/v1/a", "https://push.example.org/b"]
+    message = make_message()
+    answers = await service.send(recipients_of(tokens, [KEYS, KEYS]), [message])
+    assert set(answers.verdict) == {Verdict.OK}
+    assert sorted(answers.status.tolist()) == [201, 202]
+    assert answers.provider_id == {0: f"{ORIGIN}/m/1"}
+    (own,) = (fields for fields in asked if b"prefer" in fields)
+    assert own[b"prefer"] == b"respond-async"
+    link = f'<{ORIGIN}/r/{message.id}>; rel="urn:ietf:params:push:receipt"'
+    assert own[b"link"] == link.encode()
+    (other,) = (fields for fields in asked if b"prefer" not in fields)
+    assert b"link" not in other
