@@ -15,6 +15,7 @@ WHOLE = {
     "/v1/credentials": "one a network",
     "/v1/keys": "admins make them",
     "/v1/partials": "there is a limit",
+    "/v1/prompts/funnel": "there is a limit",
     "/v1/segments": "there is a limit",
     "/v1/segments/{name}/versions": "admins make them",
     "/v1/templates/{name}/versions": "admins make them",
@@ -100,7 +101,7 @@ async def test_a_device_key_makes_so_many_topics(
         assert [answer.status_code for answer in joined] == [204] * 4
         for refused in (await join(1, "c"), await join(3, "d")):
             assert (refused.status_code, refused.json()["code"]) == (409, "state_conflict")
-            assert refused.json()["errors"][0]["pointer"] == "/topic"
+            assert refused.json()["errors"][0]["path"] == "/topic"
         assert (await join(3, "a")).status_code == 204
         await server.put("/v1/users/ann", json={})
         assert (await server.put("/v1/users/ann/topics/d")).status_code == 204

@@ -1,5 +1,6 @@
 """Asking for the permission is counted, also of those who say no."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -155,3 +156,25 @@ async def test_a_renewal_that_is_refused_changes_nothing(world: World) -> None:
 
 def _named(address: str) -> dict[str, str]:
     return {"network": "webpush", "token": f"https://push.example.net/{address}"}
+
+
+async def test_the_funnel_is_told_by_day_language_and_text(world: World) -> None:
+    """Visitors' steps and devices' steps, each under the text that was shown."""
+    phone = {"network": "fcm", "token": "t-1"}
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    async with world.client("device") as device, world.client() as admin:
+        await device.post("/v1/devices", json={**phone, "language": "de"})
+        told = {**phone, "what": "show_primer", "version": "b"}
+        assert (await device.post("/v1/devices:prompt", json=told)).status_code == 200
+        said = [step("deny", version="a"), step("deny", version="a")]
+        said.append(step("deny", version="a", at=yesterday.isoformat()))
+        assert (await device.post("/v1/prompts", json={"steps": said})).status_code == 204
+        found = (await admin.get("/v1/prompts/funnel")).json()["items"]
+        refused(await device.get("/v1/prompts/funnel"), "scope_insufficient")
+
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    assert found == [
+        {"day": f"{yesterday:%Y-%m-%d}", "language": "", "version": "a", "steps": {"deny": 1}},
+        {"day": today, "language": "", "version": "a", "steps": {"deny": 2}},
+        {"day": today, "language": "de", "version": "b", "steps": {"show_primer": 1}},
+    ]

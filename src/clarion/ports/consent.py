@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final, Protocol
 
 import polars as pl
@@ -141,6 +141,18 @@ class Funnel:
     permissions: Mapping[Permission, int]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DayCount:
+    """How often something happened on a day (UTC) to those who were shown one text."""
+
+    day: date
+    language: str
+    """Of the device; empty where it has none, and of visitors."""
+    version: str
+    what: PromptInput
+    times: int
+
+
 VISITORS_KEPT: Final = timedelta(days=400)
 """Steps without a device are counted for so long; those of a device live as long as it does."""
 
@@ -177,6 +189,12 @@ class Permissions(Protocol):
 
     async def funnel(self, app: AppId, since: datetime, until: datetime) -> Funnel:
         """What happened between two instants."""
+        ...
+
+    async def daily(
+        self, app: AppId, since: datetime, until: datetime, *, limit: int
+    ) -> Sequence[DayCount]:
+        """What happened between two instants by day, language and text, the earliest first."""
         ...
 
 

@@ -1,6 +1,6 @@
 """The system's permission on devices, and the prompt funnel, in the state store."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -18,6 +18,7 @@ from clarion.domain.permission import (
 )
 from clarion.ports.consent import (
     VISITORS_KEPT,
+    DayCount,
     Funnel,
     PromptCount,
     PromptPlace,
@@ -137,6 +138,23 @@ class PostgresPermissions:
             versions={(row["version"], PromptInput(row["what"])): row["times"] for row in versions},
             permissions={Permission(row["permission"]): row["devices"] for row in permissions},
         )
+
+    async def daily(
+        self, app: AppId, since: datetime, until: datetime, *, limit: int
+    ) -> Sequence[DayCount]:
+        """See `ports.consent.Permissions.daily`."""
+        async with reading(self._pool) as connection:
+            rows = await connection.fetch(self._sql["daily"], app, since, until, limit)
+        return [
+            DayCount(
+                day=row["day"],
+                language=row["language"],
+                version=row["version"],
+                what=PromptInput(row["what"]),
+                times=row["times"],
+            )
+            for row in rows
+        ]
 
 
 def _stands(row: asyncpg.Record) -> PromptState:

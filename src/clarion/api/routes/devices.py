@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Final
 
-from clarion.api.cursor import number_after, number_cursor
 from clarion.api.decoding import number
 from clarion.api.exchange import Answer, Exchange, json_answer
+from clarion.api.naming import device_of
+from clarion.api.paging import number_page
 from clarion.api.problems import (
     ProblemError,
     field_problem,
@@ -37,7 +38,7 @@ from clarion.domain.attributes import FieldProblem
 from clarion.domain.device import DeviceChange
 from clarion.domain.errors import ErrorCode
 from clarion.domain.ids import DeviceId, UserId
-from clarion.domain.network import NETWORK_BY_LABEL, Network
+from clarion.domain.network import Network
 from clarion.domain.person import PersonChange
 from clarion.ports.keys import Scope
 from clarion.ports.registry import (
@@ -147,14 +148,10 @@ async def find(api: Api, call: Exchange) -> Answer:
 
 async def read_page(api: Api, call: Exchange) -> Answer:
     """All devices in order of their ids, dead ones included."""
-    query = call.query(PageQuery)
-    app, key = call.caller.app, api.deps.cursor_key
-    after = number_after(query.cursor, app=app, what="devices", key=key)
-    records = await api.deps.devices.page(
-        app, after=None if after is None else DeviceId(after), limit=query.limit
-    )
-    full = len(records) == query.limit
-    following = number_cursor(records[-1].id, app=app, what="devices", key=key) if full else None
+    page = number_page(api, call, "devices", call.query(PageQuery))
+    after = None if page.after is None else DeviceId(page.after)
+    records = await api.deps.devices.page(page.app, after=after, limit=page.limit)
+    following = page.following([record.id for record in records])
     token = call.caller.scope is Scope.ADMIN
     return json_answer(DevicePage([device_view(r, with_token=token) for r in records], following))
 
@@ -193,11 +190,7 @@ async def delete(api: Api, call: Exchange) -> Answer:
 
 async def _own(api: Api, call: Exchange, named: DeviceToken) -> tuple[DeviceRecord, PersonRecord]:
     """The device of a token and its person; raises `ProblemError`, 404."""
-    network = NETWORK_BY_LABEL[named.network]
-    token = named.token.lower() if network is Network.APNS else named.token
-    device = await api.deps.devices.find(call.caller.app, network, token)
-    if device is None:
-        raise not_found("device")
+    device = await device_of(api, call, named)
     person = await api.deps.people.get(call.caller.app, ById(id=device.user))
     if person is None:
         raise not_found("device")

@@ -1,16 +1,18 @@
 """Asking for the system's permission: where devices stand, and how asking goes."""
 
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from clarion.api.decoding import number, said_at, utc
 from clarion.api.exchange import Answer, Exchange, json_answer
 from clarion.api.naming import device_of
 from clarion.api.preferring import evidence_of
-from clarion.api.problems import ProblemError, not_found
+from clarion.api.problems import ProblemError, field_problem, not_found
 from clarion.api.routing import Api, Route
 from clarion.api.shapes.consent import (
     DevicePromptBody,
+    FunnelDay,
+    FunnelDays,
     FunnelQuery,
     FunnelStep,
     FunnelVersion,
@@ -20,13 +22,14 @@ from clarion.api.shapes.consent import (
     VisitorSteps,
 )
 from clarion.api.shapes.people import DeviceToken
-from clarion.domain.errors import ErrorCode
+from clarion.domain.errors import ErrorCode, FieldCode
 from clarion.domain.ids import DeviceId
 from clarion.domain.permission import PromptInput
 from clarion.ports.consent import PromptPlace, PromptRefusedError, PromptStep
 from clarion.ports.keys import Scope
 
 FUNNEL_DAYS: Final = 30
+MAX_COUNTS: Final = 10_000
 
 
 async def read_prompt(api: Api, call: Exchange) -> Answer:
@@ -93,12 +96,7 @@ async def step_of_visitor(api: Api, call: Exchange) -> Answer:
 
 async def funnel(api: Api, call: Exchange) -> Answer:
     """How asking for the permission went, on the app's devices and with visitors who have none."""
-    query = call.query(FunnelQuery)
-    now = api.deps.clock.now()
-    until = now if query.until is None else utc(query.until, "?until")
-    since = (
-        until - timedelta(days=FUNNEL_DAYS) if query.since is None else utc(query.since, "?since")
-    )
+    since, until = _stretch(api, call)
     found = await api.deps.permissions.funnel(call.caller.app, since, until)
     return json_answer(
         FunnelView(
@@ -112,6 +110,30 @@ async def funnel(api: Api, call: Exchange) -> Answer:
             {permission.label: count for permission, count in found.permissions.items()},
         )
     )
+
+
+async def funnel_by_day(api: Api, call: Exchange) -> Answer:
+    """The same steps by day, language and text: what an experiment is read from."""
+    since, until = _stretch(api, call)
+    found = await api.deps.permissions.daily(call.caller.app, since, until, limit=MAX_COUNTS + 1)
+    if len(found) > MAX_COUNTS:
+        detail = f"That is more than {MAX_COUNTS} counts: ask for fewer days."
+        where = field_problem("?since", FieldCode.TOO_LARGE, detail)
+        raise ProblemError(ErrorCode.QUERY_INVALID, detail, errors=[where])
+    items: dict[tuple[date, str, str], FunnelDay] = {}
+    for one in found:
+        key = (one.day, one.language, one.version)
+        items.setdefault(key, FunnelDay(*key, {})).steps[one.what.value] = one.times
+    return json_answer(FunnelDays(since, until, list(items.values())))
+
+
+def _stretch(api: Api, call: Exchange) -> tuple[datetime, datetime]:
+    """The stretch of time that is asked about; raises `ProblemError`."""
+    query = call.query(FunnelQuery)
+    until = api.deps.clock.now() if query.until is None else utc(query.until, "?until")
+    if query.since is None:
+        return until - timedelta(days=FUNNEL_DAYS), until
+    return utc(query.since, "?since"), until
 
 
 def _device(call: Exchange) -> DeviceId:
@@ -165,6 +187,17 @@ ROUTES: Final = (
         scope=Scope.SEND,
         query=FunnelQuery,
         answers={200: FunnelView},
+        errors=(ErrorCode.REQUEST_INVALID,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/prompts/funnel",
+        handle=funnel_by_day,
+        summary="Show by day how asking for the permission went",
+        tag="Permission",
+        scope=Scope.SEND,
+        query=FunnelQuery,
+        answers={200: FunnelDays},
         errors=(ErrorCode.REQUEST_INVALID,),
     ),
     Route(

@@ -3,7 +3,7 @@
 from typing import Final
 
 from clarion.api.exchange import Answer, Exchange, json_answer
-from clarion.api.name_pages import name_page
+from clarion.api.paging import name_page
 from clarion.api.problems import not_found
 from clarion.api.routing import Api, Route
 from clarion.api.shapes.consent import (

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from clarion.api.cursor import number_after, number_cursor
 from clarion.api.exchange import Answer, Exchange, json_answer
+from clarion.api.paging import number_page
 from clarion.api.previewing import draft, previewed
 from clarion.api.problems import ProblemError, field_problem, invalid, not_found
 from clarion.api.routing import Api, Route
@@ -37,10 +37,9 @@ _TOO_MANY: Final = "The app has as many as there may be."
 async def read_page(api: Api, call: Exchange) -> Answer:
     """The app's templates, oldest first."""
     query = call.query(TemplateQuery)
-    app, key = call.caller.app, api.deps.cursor_key
-    after = number_after(query.cursor, app=app, what="templates", key=key)
+    page = number_page(api, call, "templates", query)
     rows = await api.deps.templates.page(
-        app, after=after, limit=query.limit, archived=query.archived == "true"
+        page.app, after=page.after, limit=page.limit, archived=query.archived == "true"
     )
     items = [
         TemplateSummary(
@@ -52,9 +51,7 @@ async def read_page(api: Api, call: Exchange) -> Answer:
         )
         for row in rows
     ]
-    last = rows[-1].id if len(rows) == query.limit else None
-    following = None if last is None else number_cursor(last, app=app, what="templates", key=key)
-    return json_answer(TemplatePage(items, following))
+    return json_answer(TemplatePage(items, page.following([row.id for row in rows])))
 
 
 async def read_one(api: Api, call: Exchange) -> Answer:

@@ -6,8 +6,8 @@ import polars as pl
 
 from clarion.api.exchange import Answer, Exchange, json_answer
 from clarion.api.membership import change_members
-from clarion.api.name_pages import name_page
 from clarion.api.naming import person_of
+from clarion.api.paging import name_page
 from clarion.api.problems import ProblemError, field_problem, not_found
 from clarion.api.routing import Api, Route
 from clarion.api.shapes.lists import (

@@ -3,9 +3,9 @@
 from typing import Final
 
 from clarion.api.auth import check_identity
-from clarion.api.cursor import number_after, number_cursor
 from clarion.api.exchange import Answer, Exchange, json_answer
-from clarion.api.naming import ref_of
+from clarion.api.naming import PEOPLE, person_of, ref_of
+from clarion.api.paging import number_page
 from clarion.api.problems import ProblemError, field_problem, invalid, not_found, pointer
 from clarion.api.registering import (
     device_view,
@@ -69,23 +69,16 @@ async def create_anonymous(api: Api, call: Exchange) -> Answer:
 
 async def read_page(api: Api, call: Exchange) -> Answer:
     """All people in order of their ids."""
-    query = call.query(PageQuery)
-    app, key = call.caller.app, api.deps.cursor_key
-    after = number_after(query.cursor, app=app, what="users", key=key)
-    records = await api.deps.people.page(
-        app, after=None if after is None else UserId(after), limit=query.limit
-    )
-    full = len(records) == query.limit
-    following = number_cursor(records[-1].id, app=app, what="users", key=key) if full else None
-    return json_answer(PersonPage([person_view(r) for r in records], following))
+    page = number_page(api, call, "users", call.query(PageQuery))
+    after = None if page.after is None else UserId(page.after)
+    records = await api.deps.people.page(page.app, after=after, limit=page.limit)
+    following = page.following([record.id for record in records])
+    return json_answer(PersonPage([person_view(record) for record in records], following))
 
 
 async def read_one(api: Api, call: Exchange) -> Answer:
     """A person with aliases and attributes."""
-    record = await api.deps.people.get(call.caller.app, ref_of(call))
-    if record is None:
-        raise not_found("user")
-    return json_answer(person_view(record))
+    return json_answer(person_view(await person_of(api, call)))
 
 
 async def patch(api: Api, call: Exchange) -> Answer:
@@ -110,9 +103,7 @@ async def delete(api: Api, call: Exchange) -> Answer:
 
 async def read_devices(api: Api, call: Exchange) -> Answer:
     """All devices of a person, dead ones included."""
-    person = await api.deps.people.get(call.caller.app, ref_of(call))
-    if person is None:
-        raise not_found("user")
+    person = await person_of(api, call)
     records = await api.deps.devices.of_person(call.caller.app, person.id)
     token = call.caller.scope is Scope.ADMIN
     return json_answer(DeviceList([device_view(r, with_token=token) for r in records]))
@@ -121,9 +112,9 @@ async def read_devices(api: Api, call: Exchange) -> Answer:
 async def merge(api: Api, call: Exchange) -> Answer:
     """An anonymous person turns out to be `external_id`.
 
-    Devices, aliases, attributes, lists and topics move to the person of that external id, where
-    what is known already wins; recorded events stay under the number that they came with. When
-    nobody has the external id, the anonymous person gets it.
+    Devices, aliases, attributes, lists, topics, events and what caps counted move to the person of
+    that external id, where what is known already wins. When nobody has the external id, the
+    anonymous person gets it.
     """
     body = await call.json(MergeBody, api.deps.limits.max_body)
     record = await api.deps.people.login(
@@ -167,9 +158,7 @@ async def _change(api: Api, call: Exchange, external_id: str | None) -> PersonCh
 
 _ONE: Final = (ErrorCode.NOT_FOUND,)
 _CHANGE: Final = (ErrorCode.NOT_FOUND, ErrorCode.NAME_TAKEN)
-_NAMED: Final = "/v1/users/{external_id}"
-_BY_ID: Final = "/v1/users/by-id/{id}"
-_BY_ALIAS: Final = "/v1/users/by-alias/{label}/{value}"
+_NAMED: Final = PEOPLE[0][0]
 
 
 def _person_routes(path: str, how: str) -> tuple[Route, ...]:
@@ -274,7 +263,5 @@ ROUTES: Final = (
         answers={200: PersonView, 201: PersonView},
         errors=(ErrorCode.NAME_TAKEN,),
     ),
-    *_person_routes(_NAMED, "by external id"),
-    *_person_routes(_BY_ID, "by id"),
-    *_person_routes(_BY_ALIAS, "by alias"),
+    *(route for path, how in PEOPLE for route in _person_routes(path, how)),
 )

@@ -1,6 +1,6 @@
 """Consent, permission, suppression and privacy, as JSON."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -194,6 +194,27 @@ class FunnelView(msgspec.Struct, frozen=True):
     out."""
     permissions: dict[str, int]
     """Permission -> how many living devices have it now."""
+
+
+class FunnelDay(msgspec.Struct, frozen=True):
+    """How often each step happened on a day to those who were shown one text."""
+
+    day: date
+    """In UTC."""
+    language: str
+    """Of the device; empty where it has none, and of visitors who have no device."""
+    version: str
+    """The text; empty where it has no name."""
+    steps: dict[str, int]
+    """Step -> times; steps that did not happen are left out."""
+
+
+class FunnelDays(msgspec.Struct, frozen=True):
+    """The funnel of the app, day by day."""
+
+    since: datetime
+    until: datetime
+    items: list[FunnelDay]
 
 
 class SuppressionListBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

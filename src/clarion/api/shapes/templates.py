@@ -13,6 +13,7 @@ from clarion.api.shapes.content import (
     Missing,
     WordedBody,
 )
+from clarion.api.shapes.people import PageQuery
 from clarion.api.shapes.text import Line, Name
 
 Source = Annotated[str, msgspec.Meta(max_length=16_384)]
@@ -77,11 +78,9 @@ class TemplatePage(msgspec.Struct, frozen=True):
     next: str | None
 
 
-class TemplateQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TemplateQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
     """Which templates."""
 
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 100
-    cursor: str | None = None
     archived: Literal["true", "false"] = "false"
 
 
