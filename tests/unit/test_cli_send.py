@@ -118,6 +118,19 @@ def test_a_trace_reads_as_a_sentence(attempts: list[dict[str, Any]], says: str) 
     assert says in said
 
 
+def test_a_trace_tells_what_the_device_said_afterwards() -> None:
+    """The first time of each kind, of that device alone."""
+    signals = [
+        {"device": 1, "what": "received", "at": "2026-03-01T12:00:01.250000Z"},
+        {"device": 1, "what": "received", "at": "2026-03-01T12:00:02Z"},
+        {"device": 2, "what": "clicked", "at": "2026-03-01T12:00:03Z"},
+        {"device": 1, "what": "opened", "at": "2026-03-01T12:00:04Z"},
+    ]
+    said = paragraph(trace(attempt()) | {"signals": signals})
+    confirmed = "the device confirmed it at 12:00:01.250 UTC, opened at 12:00:04 UTC."
+    assert said.endswith(f"accepted by the network, {confirmed}")
+
+
 def test_a_trace_of_somebody_who_was_not_meant_says_so() -> None:
     """An empty trace is an answer too."""
     assert "did not include them" in paragraph(trace())
