@@ -413,6 +413,7 @@ PRIMER = {
         "title": "<img src=x onerror=alert(1)>",
         "allow": "Yes please",
         "later": "Not now",
+        "version": "v1",
         "categories": {"marketing": "Offers", "transactional": "Orders"},
     },
     "de": {"title": "Fragen?", "allow": "Ja", "later": "Nein"},
@@ -423,8 +424,7 @@ PRIMER = {
 @pytest_asyncio.fixture(loop_scope="module")
 async def undecided(platform: Platform) -> AsyncIterator[Browser]:
     """A browser that was not asked yet, and a hand that allows what it is asked."""
-    await platform.database.execute("delete from event")
-    await platform.database.execute("delete from device")
+    await platform.emptied()
     async with browser(platform.url, allowed=False) as opened:
 
         async def allow() -> None:
@@ -486,6 +486,8 @@ async def test_not_now_backs_off_and_a_button_of_the_site_may_still_ask(
         assert await page.evaluate("clarion.ask()") == "later"
     assert pauses == [1, 7]
     assert await platform.devices() == []
+    await platform.counted("prompt_event where key is not null", 4)
+    assert await platform.funnel() == {("v1", "show_primer"): 2, ("v1", "decline_primer"): 2}
 
 
 async def test_the_sample_site_needs_two_clicks(platform: Platform, undecided: Browser) -> None:

@@ -61,10 +61,11 @@ class Platform:
                 await asyncio.sleep(0.05)
 
     async def devices(self) -> list[asyncpg.Record]:
-        """Living browsers with their people, oldest first."""
+        """Living browsers with their people, oldest first; without the addresses of inboxes."""
         found: list[asyncpg.Record] = await self.database.fetch(
             "select d.token, p.external_id, d.permission, d.attributes::text as tags "
-            "from device d join users p on p.id = d.user_id order by d.id"
+            "from device d join users p on p.id = d.user_id "
+            "where d.model is distinct from 'inbox' order by d.id"
         )
         return found
 

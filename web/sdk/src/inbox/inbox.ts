@@ -95,6 +95,7 @@ export class ClarionInbox extends HTMLElement implements ClarionInboxElement {
       if (data === "state" && this.hasAttribute("live")) this.#start();
     };
     document.addEventListener("click", this.#outside);
+    this.#draw(); // a bell with a name and no count, until it is known
     void this.#load();
     this.#start();
   }
