@@ -20,8 +20,9 @@ from clarion.ports.plan_line import ClaimedShard, PlannedBatch
 from clarion.stages.planning.kinds import kinds_of
 from clarion.stages.planning.writing import TOLD, Written
 
-BATCH_RECIPIENTS = {lane: 4 * CHUNK_RECIPIENTS[lane] for lane in Lane}
-"""A batch is four chunks: small enough to share among senders, large enough to amortise."""
+BATCH_RECIPIENTS = {lane: (4 if lane.urgent else 10) * CHUNK_RECIPIENTS[lane] for lane in Lane}
+"""A lease costs as much as a chunk, so a campaign's batch is ten of them: few enough to share a
+shard among senders. Urgent batches are shared sooner."""
 
 
 def cut(
