@@ -1,20 +1,25 @@
 """Categories in the state store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
 import asyncpg
 import orjson
 
+from clarion.adapters.state.category_rows import (
+    UNKNOWN_ZONES,
+    caps_of,
+    category_of,
+    clock_of,
+    quiet_of,
+)
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.statements import statements
-from clarion.domain.category import CALLS, MAX_CATEGORIES, Category, DefaultState, Kind
-from clarion.domain.digest import DigestClock
-from clarion.domain.frequency import MAX_CAPS, Cap, cap_from, cap_json
+from clarion.domain.category import CALLS, MAX_CATEGORIES, Category
+from clarion.domain.frequency import MAX_CAPS, Cap, cap_json
 from clarion.domain.ids import AppId
-from clarion.domain.policy import UnknownZone
-from clarion.domain.quiet_windows import QuietHours, quiet_hours_from, quiet_hours_json
+from clarion.domain.quiet_windows import QuietHours, quiet_hours_json
 from clarion.ports.categories import (
     AppSettings,
     CategoryDraft,
@@ -27,11 +32,6 @@ from clarion.ports.categories import (
     TooManyCategoriesError,
 )
 
-UNKNOWN_ZONES: Final[Mapping[int, UnknownZone]] = {
-    1: UnknownZone.FAIL_CLOSED,
-    2: UnknownZone.APP_ZONE,
-    3: UnknownZone.SKIP,
-}
 _ZONE_NUMBERS: Final = {zone: number for number, zone in UNKNOWN_ZONES.items()}
 
 
@@ -57,7 +57,7 @@ class PostgresCategories:
 
         async def work(connection: asyncpg.Connection) -> CategoryRecord:
             rules = await connection.fetchrow(self._sql["hold_app"], app)
-            _check_caps(_caps(rules["caps"]), draft.category)
+            _check_caps(caps_of(rules["caps"]), draft.category)
             known = await self._list(connection, app)
             if any(record.draft.category.slug == draft.category.slug for record in known):
                 raise CategoryExistsError(draft.category.slug)
@@ -85,7 +85,7 @@ class PostgresCategories:
             rules = await connection.fetchrow(self._sql["hold_app"], app)
             if await self._one(connection, app, slug) is None:
                 return None
-            _check_caps(_caps(rules["caps"]), draft.category)
+            _check_caps(caps_of(rules["caps"]), draft.category)
             await connection.execute(self._sql["update"], app, slug, *_columns(draft))
             await connection.execute(self._sql["new_policy"], app)
             return await self._there(connection, app, slug)
@@ -187,25 +187,13 @@ def record_of(row: asyncpg.Record) -> CategoryRecord:
     return CategoryRecord(
         id=row["id"],
         draft=CategoryDraft(
-            category=Category(
-                slug=row["slug"],
-                kind=Kind(row["kind"]),
-                slot=row["slot"],
-                can_opt_out=row["can_opt_out"],
-                default_state=DefaultState(row["default_state"]),
-                caps_apply=row["caps_apply"],
-                quiet_applies=row["quiet_applies"],
-                urgent=row["urgent"],
-                priority=row["priority"],
-                quiet_hours=_quiet(row["quiet_hours"]),
-                caps=_caps(row["caps"]),
-            ),
+            category=category_of(row),
             name=row["name"],
             description=row["description"],
             names={
                 tag: LocalName(name=name, description=text) for tag, (name, text) in names.items()
             },
-            digest=None if row["digest"] is None else DigestClock(**orjson.loads(row["digest"])),
+            digest=clock_of(row["digest"]),
         ),
         created_at=row["created_at"],
         archived_at=row["archived_at"],
@@ -217,23 +205,15 @@ def _settings(row: asyncpg.Record) -> AppSettings:
         time_zone=row["time_zone"],
         language=row["language"],
         default_category=row["default_category"],
-        quiet_hours=_quiet(row["quiet_hours"]),
-        caps=_caps(row["caps"]),
+        quiet_hours=quiet_of(row["quiet_hours"]),
+        caps=caps_of(row["caps"]),
         throttle_per_minute=row["throttle_per_minute"],
         unknown_zone=UNKNOWN_ZONES[row["unknown_zone"]],
     )
 
 
-def _quiet(octets: bytes | None) -> QuietHours | None:
-    return None if octets is None else quiet_hours_from(orjson.loads(octets))
-
-
 def _quiet_json(quiet: QuietHours | None) -> bytes | None:
     return None if quiet is None else orjson.dumps(quiet_hours_json(quiet))
-
-
-def _caps(octets: bytes | None) -> tuple[Cap, ...]:
-    return () if octets is None else tuple(map(cap_from, orjson.loads(octets)))
 
 
 def _caps_json(caps: Sequence[Cap]) -> bytes | None:

@@ -9,11 +9,12 @@ import asyncpg
 import orjson
 import polars as pl
 
+from clarion.adapters.state.category_rows import category_of
 from clarion.adapters.state.consent_ledger import ALL_CATEGORIES, NewLine, append, entry_of
 from clarion.adapters.state.pool import OvertakenError, reading, unit_of_work
 from clarion.adapters.state.statements import statements
 from clarion.adapters.state.suppression import hold_suppressions
-from clarion.domain.category import Category, DefaultState, Kind
+from clarion.domain.category import Category
 from clarion.domain.consent import Change, How, Verified, genesis, verify
 from clarion.domain.consent_intake import Asked, Refusal, Standing, settle
 from clarion.domain.ids import AppId, UserId
@@ -271,17 +272,6 @@ async def _people(
     if any(name not in found for name in wanted):
         raise OvertakenError("another writer removed a person meanwhile")
     return _People(ids=found, names={UserId(row["id"]): row["external_id"] or "" for row in locked})
-
-
-def category_of(row: asyncpg.Record) -> Category:
-    """A category as far as consent needs it."""
-    return Category(
-        slug=row["slug"],
-        kind=Kind(row["kind"]),
-        slot=row["slot"],
-        can_opt_out=row["can_opt_out"],
-        default_state=DefaultState(row["default_state"]),
-    )
 
 
 def _line(row: asyncpg.Record) -> ConsentLine:

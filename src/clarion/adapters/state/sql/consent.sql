@@ -3,7 +3,9 @@
 
 -- name: categories
 -- The categories that an app has, archived ones included.
-select id, slug, kind, slot, can_opt_out, default_state from category where app_id = $1;
+select id, slug, kind, slot, can_opt_out, default_state, caps_apply, quiet_applies, urgent,
+    priority, quiet_hours, caps
+from category where app_id = $1;
 
 -- name: create_people
 -- People who are not known yet; on a suppression list, they come suppressed.
