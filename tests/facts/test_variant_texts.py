@@ -77,6 +77,35 @@ def test_one_value_that_is_no_text_keeps_its_type_among_texts(
     assert scanned(store)[-1][1] == other
 
 
+@pytest.mark.parametrize("other", [5, True, {"type": "VARCHAR"}, ["a"]])
+def test_a_value_that_comes_after_the_texts_were_filed_keeps_its_type(
+    store: FactsStore, other: object
+) -> None:
+    """What the engine says of a file's columns holds no longer than they are all there is."""
+    add(store, [f"text {number}" for number in range(3000)])
+    with store.reading() as cursor:
+        cursor.execute("checkpoint")
+    assert scanned(store)[7] == (8, "text 7")
+    with store.writing() as cursor:
+        held = json.dumps({"x": other})
+        cursor.execute(
+            "update users set attributes = $held::json::variant where id = 8", {"held": held}
+        )
+    assert scanned(store)[7] == (8, other)
+    with store.reading() as cursor:
+        cursor.execute("checkpoint")
+    assert scanned(store)[7] == (8, other)
+
+
+@pytest.mark.parametrize("value", [5, True, {"type": "VARCHAR"}, ["a"], "5", "true"], ids=repr)
+def test_a_column_of_one_kind_keeps_it_in_the_file(store: FactsStore, value: object) -> None:
+    """Numbers, an object whose member is called as the engine calls a text, texts of numbers."""
+    add(store, [value] * 3000)
+    with store.reading() as cursor:
+        cursor.execute("checkpoint")
+    assert {json.dumps(found) for _, found in scanned(store)} == {json.dumps(value)}
+
+
 def test_a_text_is_no_number(store: FactsStore) -> None:
     """Nor is a number, a boolean or a list the text that it prints as."""
     add(store, [*OTHERS, *LOOK_ALIKES, "Ada"])

@@ -11,7 +11,7 @@ from clarion.adapters.facts.duckdb.audience_columns import said_by, selected
 from clarion.adapters.facts.duckdb.segment_fields import Bind, Source, column, variant_of
 from clarion.adapters.facts.duckdb.segment_sql import Condition, Span, condition
 from clarion.adapters.facts.duckdb.store import FactsStore
-from clarion.adapters.facts.duckdb.variant_texts import doubtful, text_of
+from clarion.adapters.facts.duckdb.variant_texts import all_texts, doubtful, text_of
 from clarion.domain.category import Category, DefaultState
 from clarion.domain.category import Kind as CategoryKind
 from clarion.domain.outcome import Reason
@@ -143,8 +143,12 @@ def _texts_only(cursor: duckdb.DuckDBPyConnection, field: Field, where: Mapping[
     if field.kind is not Kind.ANY:
         return False
     bind = Bind(prefix="f")
-    text = text_of(variant_of(field, Source.ROW, bind)).sql("duckdb")
+    held = variant_of(field, Source.ROW, bind)
     table = "users u" if field.scope is Scope.USER else "device d"
+    kept = f"select stats({held.sql('duckdb')}) from {table} limit 1"  # noqa: S608  # as below
+    if all_texts(cursor.execute(kept, bind.parameters).fetchall()):
+        return True
+    text = text_of(held).sql("duckdb")
     other = f"select 1 from {table} where app = $app{_SPAN} and {doubtful(text)} limit 1"  # noqa: S608  # our own names; constants are bound
     return not cursor.execute(other, {**where, **bind.parameters}).fetchall()
 

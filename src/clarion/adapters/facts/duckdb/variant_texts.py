@@ -5,7 +5,7 @@ several times what its text does. Numbers, booleans, lists and objects have text
 only, so a text of any other form was surely a text.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from sqlglot import exp
@@ -32,6 +32,18 @@ def text_of(held: exp.Expr) -> exp.Expr:
     """An attribute's text, whatever its type; null where it is absent."""
     kind = exp.DataType.build("VARCHAR", dialect="duckdb")
     return exp.TryCast(this=held.copy(), to=kind)
+
+
+def all_texts(stats: Sequence[Sequence[object]]) -> bool:
+    """Whether the engine keeps an attribute as nothing but texts, by its own statistics.
+
+    They say so of a whole table that lies in the file; while changes of it are in the log alone,
+    they say nothing of types.
+    """
+    for (told,) in stats:
+        kept = told.get("fully_shredded") if isinstance(told, dict) else None
+        return isinstance(kept, dict) and kept.get("type") == "VARCHAR"
+    return False
 
 
 def doubtful(text: str) -> str:
