@@ -17,9 +17,10 @@ from clarion.domain.ids import BUCKETS
 from clarion.domain.segments.checking import SegmentAt, whole
 from clarion.domain.segments.text import parse
 
-PERSON = (
-    "insert into users by name select $id as id, 1 as app, 0 as bucket, false as opted_out, "
-    "$attributes::json::variant as attributes"
+PEOPLE = (
+    "insert into users by name select id, 1 as app, 0 as bucket, false as opted_out, "
+    "held::json::variant as attributes "
+    "from (select unnest($held) as held, generate_subscripts($held, 1) as id)"
 )
 OTHERS = [5, -5.5, 0.25, 1e300, 2**64 - 1, True, False, [1, "b"], [], {}, {"time": "2026-01-01"}]
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -37,10 +38,9 @@ def store(tmp_path: Path) -> Iterator[FactsStore]:
 
 def add(store: FactsStore, values: list[object]) -> None:
     """A person for each value of `tag.x`, numbered from 1."""
+    held = [json.dumps({"x": value, "y": "beside"}) for value in values]
     with store.writing() as cursor:
-        for number, value in enumerate(values, 1):
-            held = json.dumps({"x": value, "y": "beside"})
-            cursor.execute(PERSON, {"id": number, "attributes": held})
+        cursor.execute(PEOPLE, {"held": held})
 
 
 def scanned(store: FactsStore, text: str | None = None) -> list[tuple[int, object]]:
