@@ -173,6 +173,24 @@ async def test_a_turn_that_a_budget_delays_is_counted_once(slow: Store) -> None:
     assert await lease(slow, 10) is not None
 
 
+async def test_a_counted_batch_goes_on_after_a_pause(slow: Store) -> None:
+    """It was leased when the pause came: it has had its turn, and waits for no other."""
+    await planned(slow, 1)
+    begun = await lease(slow, 0)
+    assert begun is not None
+    messages, message = PostgresMessages(slow.pool), begun.batch.messages[0].id
+    await messages.steer(slow.app, message, MessageInput.PAUSE, slow.later(1))
+    await PostgresSendLine(slow.pool).release(begun.batch, slow.later(2))
+    assert await lease(slow, 3) is None
+    await messages.steer(slow.app, message, MessageInput.RESUME, slow.later(4))
+
+    again = await lease(slow, 4)
+
+    assert again is not None
+    assert again.batch.id == begun.batch.id
+    assert await slow.pool.fetchval("select max(run_at) < $1 from batch", slow.later(3600))
+
+
 async def test_a_batch_that_waits_for_its_turn_has_not_been_tried(slow: Store) -> None:
     """Its clocks do not run, and it is no poison batch for having been looked at."""
     await planned(slow, 1)

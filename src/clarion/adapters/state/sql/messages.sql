@@ -42,10 +42,12 @@ update shard set state = 3 where message_id = $1::text::uuid and state = 1
 
 -- name: free_batches
 -- Work that was held is ready again (a withdrawn message's too: its rows are recorded then). What is
--- under a rate has missed its turns: it is spread anew before the transaction ends.
+-- under a rate has missed its turns: it is spread anew before the transaction ends. What was counted
+-- under it before the pause waits for no other turn, and is not spread.
 update batch
 set state = 1, claims = 0,
-    run_at = case when due_at is not null then timestamptz '9999-01-01 00:00+00'
+    run_at = case when due_at is not null and not turned
+                  then timestamptz '9999-01-01 00:00+00'
                   when attempt = 0 then run_at
                   else least(run_at, $2) end
 where message_ids[1] = $1::text::uuid and cardinality(message_ids) = 1 and state = 3
@@ -53,7 +55,7 @@ where message_ids[1] = $1::text::uuid and cardinality(message_ids) = 1 and state
 -- name: unspread
 -- Whether any work of the message waits for its turn under a rate.
 select exists (select from batch where message_ids[1] = $1::text::uuid and due_at is not null
-                                   and state = 1 and cardinality(message_ids) = 1)
+                                   and state = 1 and cardinality(message_ids) = 1 and not turned)
 
 -- name: free_shards
 -- The same for what is not planned yet.
