@@ -86,7 +86,8 @@ def payload(title: str | None, body: str | None) -> bytes:
 def ours(compiled: ContentPlan, who: People) -> list[bytes]:
     """Finished payloads from columns."""
     merge = render_columns([compiled], np.zeros(len(who), np.uint16), who).merge
-    return fill(payload(compiled.content.title, compiled.content.body), merge)
+    words = [column.to_list() for column in merge]
+    return fill(payload(compiled.content.title, compiled.content.body), words)
 
 
 def rows(who: People) -> list[dict[str, object]]:
