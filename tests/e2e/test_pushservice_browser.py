@@ -8,8 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.e2e.push_world import World, channel, open_socket, push_world
+from tests.e2e.push_world import PATIENCE_S, World, channel, open_socket, push_world
 
+from clarion.pushservice.http_connection import MAX_PIPELINED
 from clarion.pushservice.limits import PushLimits
 from clarion.wire.vapid import VapidKey, authorize
 
@@ -167,3 +168,23 @@ async def test_a_remembered_token_ends_when_it_ends(world: World) -> None:
     writer.close()
     await writer.wait_closed()
     await browser.line.end()
+
+
+async def test_a_sender_that_writes_many_requests_at_once_is_read_on(world: World) -> None:
+    """More than are taken at once: each is answered, and so is what comes after them."""
+    browser = await world.browser()
+    path = (await browser.register()).removeprefix(world.origin)
+    await browser.line.end()
+    request = f"POST {path} HTTP/1.1\r\nHost: a\r\nTTL: 60\r\nContent-Length: 0\r\n\r\n".encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    many = MAX_PIPELINED + 8
+    for times in (many, 1):
+        writer.write(request * times)
+        for _ in range(times):
+            async with asyncio.timeout(PATIENCE_S):
+                head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 201 ")
+            assert b"content-length: 0" in head
+    writer.close()
+    await writer.wait_closed()
+    assert await world.count() == many + 1

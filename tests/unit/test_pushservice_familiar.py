@@ -69,6 +69,17 @@ def test_what_is_cut_longer_or_unlike_takes_the_long_way(data: bytes) -> None:
     assert heads.request(data, "here") is None
 
 
+def test_a_head_that_is_cut_in_its_last_line_is_no_request() -> None:
+    """However its octets add up: here the body is as long as all but three of them."""
+    line = b"POST /wpush/v1/a HTTP/1.1\r\n"
+    length = len(line + FIELDS % 100) - 4
+    heads = Heads()
+    whole = post(b"/wpush/v1/a", bytes(length))
+    heads.learn(whole, parsed(whole))
+    assert heads.request(whole, "here") is not None
+    assert heads.request(whole[: len(line + FIELDS % length) - 1], "here") is None
+
+
 @pytest.mark.parametrize(
     "more",
     [b"Connection: close\r\n", b"Expect: 100-continue\r\n", b"X: " + b"a" * MAX_OCTETS + b"\r\n"],

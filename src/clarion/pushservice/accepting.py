@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from typing import Final
 
 from clarion.ports.pushservice import (
@@ -72,7 +73,7 @@ class Accepting:
         self._every_s = every_s
         self._most = most
         self._open: dict[PushId, _Open] = {}
-        self._gathered: list[_Open] = []
+        self._gathered: dict[PushId, _Open] = {}
         self._some = asyncio.Event()
 
     @property
@@ -98,7 +99,7 @@ class Accepting:
             tell(Fate.ACCEPTED)
             return
         entry = self._open[push.id] = _Open(push, tell)
-        self._gathered.append(entry)
+        self._gathered[push.id] = entry
         self._some.set()
 
     def arrived(self, push: PushId, status: ReceiptStatus) -> bool:
@@ -108,6 +109,7 @@ class Accepting:
             return False
         entry.arrived = status
         if entry.push.receipt is None:  # nothing of it has to be written any more
+            self._gathered.pop(push, None)  # the group may wait long for the store
             self._answer(entry, Fate.ACCEPTED)
         return True
 
@@ -131,8 +133,9 @@ class Accepting:
                 await self._group()
 
     async def _group(self) -> None:
-        group = self._gathered[:MAX_GROUP]
-        del self._gathered[:MAX_GROUP]
+        group = list(islice(self._gathered.values(), MAX_GROUP))
+        for entry in group:
+            del self._gathered[entry.push.id]
         if not self._gathered:
             self._some.clear()
         now = self._ports.clock.now()

@@ -50,7 +50,7 @@ class Heads:
         if line is None:
             return None
         end = data.find(_END, line.end())
-        head = self._known.get(data[line.end() : end])
+        head = self._known.get(data[line.end() : end]) if end >= 0 else None  # else it is cut
         if head is None or end + len(_END) + head.length != len(data):
             return None
         body = data[end + len(_END) :]

@@ -84,8 +84,8 @@ class HttpConnection(asyncio.Protocol):
     """One connection of a sender or a device."""
 
     __slots__ = (
-        "_busy", "_counted", "_deaf", "_last", "_owner", "_parts", "_reader", "_route", "_since",
-        "_transport", "crowded", "deadline", "peer",
+        "_busy", "_counted", "_deaf", "_halted", "_last", "_owner", "_parts", "_reader", "_route",
+        "_since", "_transport", "crowded", "deadline", "peer",
     )  # fmt: skip
 
     def __init__(
@@ -98,7 +98,7 @@ class HttpConnection(asyncio.Protocol):
         self._busy: Request | None = None
         self._owner: StreamOwner | None = None
         self._since = parts.clock.monotonic()
-        self.crowded = self._deaf = self._last = False
+        self.crowded = self._deaf = self._halted = self._last = False
         self.deadline: float | None = self._since + LOOK_S
 
     @override
@@ -131,6 +131,7 @@ class HttpConnection(asyncio.Protocol):
         if alone and len(reader.done) == 1 and not reader.begun:
             self._parts.heads.learn(data, reader.done[0])
         if len(reader.done) > MAX_PIPELINED:
+            self._halted = True
             self._transport.pause_reading()
         self._next(rest or b"")
 
@@ -200,7 +201,8 @@ class HttpConnection(asyncio.Protocol):
         done = self._reader.done
         while done and self._busy is None and self.deadline is not None and not self.crowded:
             self._take(done.pop(0), rest)
-        if self._busy is None and self.deadline is not None and len(done) <= MAX_PIPELINED:
+        if self._halted and self.deadline is not None and len(done) <= MAX_PIPELINED:
+            self._halted = False
             self._transport.resume_reading()
 
     def _take(self, request: Request, rest: bytes) -> None:
@@ -237,7 +239,7 @@ class HttpConnection(asyncio.Protocol):
         request = self._busy
         if request is not None and self.deadline is not None:  # else the client has left
             self._say(request, _answer(answer))
-            if self._reader.done:
+            if self._halted or self._reader.done:
                 self._next(b"")
 
     def _known(self, answer: "asyncio.Future[Answer]") -> None:
