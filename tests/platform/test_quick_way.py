@@ -50,7 +50,7 @@ _REFUSED: Final[list[object]] = [
     b"{",
     b'{"to": {"users": ["u0"]}, "title": "\xff"}',
     {"to": {"users": ["u0"]}},
-    plain(0, titel="x"),
+    plain(0, heading="x"),
     plain(0, title="a\u0000b"),
     plain(0, title=5),
     plain(0, title="x" * 1001),
