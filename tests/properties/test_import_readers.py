@@ -162,3 +162,13 @@ def test_plain_numbers_are_what_the_careful_reader_makes_of_them(given: list[str
     texts = [text for text in batch.rows["attributes"].to_list() if text is not None]
     good = [n for n in given if abs(float(n)) < float("inf")]
     assert [float(json.loads(text)["n"]) for text in texts] == [float(n) for n in good]
+
+
+def test_a_mark_at_the_front_of_a_field_stays_wherever_a_block_begins() -> None:
+    """Only at the front of the file does U+FEFF say how it is encoded (RFC 3629 section 6)."""
+    reader = CsvReader()
+    reader.read(b"external_id,language\n")
+
+    read = reader.read("\ufeffu1,de\nu2,\ufeff\n".encode())
+
+    assert read.rows.rows() == [("\ufeffu1", "de"), ("u2", "\ufeff")]

@@ -89,7 +89,32 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
 
 
-_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+def _fraction(text: str) -> float:
+    """A number that is written with a point or an exponent.
+
+    Its text goes on as it is, and PostgreSQL writes numbers out: it refuses one of more than 16,383
+    places, and with it everything that comes along.
+    """
+    exponent = text.lower().partition("e")[2] if len(text) <= _LONGEST_NUMBER else ""
+    if len(text) > _LONGEST_NUMBER or abs(int(exponent or 0)) > _FARTHEST:
+        raise ValueError(f"a number has more than {_LONGEST_NUMBER} places")
+    return float(text)
+
+
+def _members(pairs: list[tuple[str, _Decoded]]) -> dict[str, _Decoded]:
+    """The last of each name counts, but other readers of the text meet the others too."""
+    found = dict(pairs)
+    if len(found) < len(pairs) and any(_check_value(value, "") for _, value in pairs):
+        raise ValueError("a name is there twice, and not each time with a value that can be kept")
+    return found
+
+
+_LONGEST_NUMBER: Final = 400
+"""More than any double needs: the smallest has 324 places before its first digit."""
+_FARTHEST: Final = 1_000
+_DECODER: Final = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_float=_fraction, object_pairs_hook=_members
+)
 _WIDEST: Final = 4
 """Octets of UTF-8 that one character can have."""
 _LARGE_VALUE: Final = f"the value is larger than {MAX_VALUE_OCTETS} octets of JSON"

@@ -1,6 +1,7 @@
 """Reads files in batches; see `rows` for what a batch is."""
 
 import asyncio
+import codecs
 import csv
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -331,6 +332,10 @@ def plain_columns(block: bytes, width: int) -> list[pl.Series] | None:
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n")
     if width == 1 or any(odd in block for odd in (b'"', b"\r", b"\0", b"\n\n")):
+        return None
+    if block.startswith(
+        codecs.BOM_UTF8
+    ):  # Polars takes it off, wherever in a file the block begins
         return None
     if not block.endswith(b"\n"):
         block += b"\n"
