@@ -262,6 +262,26 @@ async def test_an_app_that_signs_identities_believes_nothing_else(world: World) 
         assert (await client.post("/v1/devices", json=body)).status_code == 200
 
 
+async def test_who_has_seen_an_address_does_not_become_its_person(world: World) -> None:
+    """Where identities are signed, only that person's token renews a device of somebody."""
+    secret = b"a secret of the shop's server"
+    exp = int(time.time()) + 60
+    tokens = {name: identity(secret, sub=name, exp=exp) for name in ("jane", "mallory")}
+
+    def named(name: str) -> dict[str, str]:
+        return {"external_id": name, "identity_token": tokens[name]}
+
+    async with world.client("device", identity_secrets={"default": secret}) as client:
+        jane = (await client.post("/v1/devices", json={**FCM, **named("jane")})).json()
+        stolen = {**FCM, "token": "mine", "replaces": FCM["token"]}
+        for who in ({}, named("mallory")):
+            answer = await client.post("/v1/devices", json={**stolen, **who})
+            assert answer.json()["user"] != jane["user"]
+            assert answer.json()["id"] != jane["id"]
+        renewed = {**stolen, "token": "new", **named("jane")}
+        assert (await client.post("/v1/devices", json=renewed)).json() == jane | {"created": False}
+
+
 async def test_an_anonymous_person_can_be_merged_by_a_server(admin: httpx.AsyncClient) -> None:
     """What the known person has wins."""
     anonymous = (await admin.post("/v1/users", json={"attributes": {"a": 1, "b": 1}})).json()

@@ -47,8 +47,14 @@ async def person_of(api: Api, call: Exchange) -> PersonRecord:
 async def device_of(api: Api, call: Exchange, named: DeviceToken) -> DeviceRecord:
     """The device that has this token; raises `ProblemError`, 404."""
     network = NETWORK_BY_LABEL[named.network]
-    token = named.token.lower() if network is Network.APNS else named.token
-    device = await api.deps.devices.find(call.caller.app, network, token)
+    device = await api.deps.devices.find(
+        call.caller.app, network, known_token(network, named.token)
+    )
     if device is None:
         raise not_found("device")
     return device
+
+
+def known_token(network: Network, token: str) -> str:
+    """A token as it is stored: of APNs', which are hexadecimal, in lower case."""
+    return token.lower() if network is Network.APNS else token

@@ -5,7 +5,7 @@ from typing import Final
 
 from clarion.api.decoding import number
 from clarion.api.exchange import Answer, Exchange, json_answer
-from clarion.api.naming import device_of
+from clarion.api.naming import device_of, known_token
 from clarion.api.paging import number_page
 from clarion.api.problems import (
     ProblemError,
@@ -20,7 +20,7 @@ from clarion.api.registering import (
     register_rows,
 )
 from clarion.api.registration_rows import Row, frame
-from clarion.api.routes.users import demand_identity, registry_refusal
+from clarion.api.routes.users import demand_identity, identity_secret, registry_refusal
 from clarion.api.routing import Api, Route
 from clarion.api.shapes.people import (
     DeviceBatch,
@@ -38,7 +38,7 @@ from clarion.domain.attributes import FieldProblem
 from clarion.domain.device import DeviceChange
 from clarion.domain.errors import ErrorCode
 from clarion.domain.ids import DeviceId, UserId
-from clarion.domain.network import Network
+from clarion.domain.network import NETWORK_BY_LABEL, Network
 from clarion.domain.person import PersonChange
 from clarion.ports.keys import Scope
 from clarion.ports.registry import (
@@ -67,12 +67,27 @@ async def register_one(api: Api, call: Exchange) -> Answer:
     if body.external_id is not None:
         await demand_identity(api, call.caller, body.external_id, body.identity_token)
     row = device_row(body, "")
-    if body.replaces is not None:
+    if body.replaces is not None and await _may_renew(api, call, body, body.replaces):
         await _renew(api, call, body.replaces, row)
     done = await api.registrar.register(call.caller.app, row)
     _refuse(done.problems)
     view = RegisteredView(done.device, done.user, done.created)
     return json_answer(view, 201 if view.created else 200)
+
+
+async def _may_renew(api: Api, call: Exchange, body: DeviceBody, old: str) -> bool:
+    """Whether the old token is enough: not for a person for whom the app's server has to vouch.
+
+    Who has seen an address must not get what is sent to it. `body.external_id` is vouched for.
+    """
+    if await identity_secret(api, call.caller) is None:
+        return True
+    network = NETWORK_BY_LABEL[body.network]
+    held = await api.deps.devices.find(call.caller.app, network, known_token(network, old))
+    if held is None:
+        return False
+    person = await api.deps.people.get(call.caller.app, ById(id=held.user))
+    return person is not None and person.external_id in {None, body.external_id}
 
 
 async def _renew(api: Api, call: Exchange, old: str, row: Row) -> None:
@@ -82,9 +97,8 @@ async def _renew(api: Api, call: Exchange, old: str, row: Row) -> None:
     _refuse([found.problem for found in judged.problems])
     said = judged.rows.row(0, named=True)
     network = Network(said["network"])
-    known = old.lower() if network is Network.APNS else old
     renewed = Renewed(token=said["token"], keys=said["keys"])
-    await api.deps.devices.renew(call.caller.app, network, known, renewed, now)
+    await api.deps.devices.renew(call.caller.app, network, known_token(network, old), renewed, now)
 
 
 def _refuse(problems: Sequence[FieldProblem]) -> None:

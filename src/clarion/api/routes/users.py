@@ -130,12 +130,17 @@ async def demand_identity(api: Api, key: KeyRecord, external_id: str, token: str
 
     Raises `ProblemError`, 401.
     """
-    if key.scope is not Scope.DEVICE or not api.deps.identity_secrets:
-        return
-    app = await api.deps.apps.get(key.app)
-    secret = None if app is None else api.deps.identity_secrets.get(app.name)
+    secret = await identity_secret(api, key)
     if secret is not None:
         check_identity(token, secret, external_id, api.deps.clock.now())
+
+
+async def identity_secret(api: Api, key: KeyRecord) -> bytes | None:
+    """With what the app's server vouches for people; None where it need not for this key."""
+    if key.scope is not Scope.DEVICE or not api.deps.identity_secrets:
+        return None
+    app = await api.deps.apps.get(key.app)
+    return None if app is None else api.deps.identity_secrets.get(app.name)
 
 
 def registry_refusal(error: RegistryError) -> ProblemError:

@@ -129,7 +129,8 @@ class DeviceBody(DeviceRow, frozen=True, forbid_unknown_fields=True):
     replaces: Token | None = None
     """The token that it had before, which proves that it is the same device: it keeps its id, its
     person, what that person consented to, and its steps of asking, also where nobody knows who
-    the person is."""
+    the person is. Where the app demands identity tokens, one of that person has to be given too,
+    with a `device` key: else the device is a new one, as with a token that nobody has."""
 
 
 class DeviceBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
