@@ -1,16 +1,50 @@
-"""Recording a chunk while somebody else writes to the same devices."""
+"""Senders and steering while somebody else writes to the same rows in another order."""
 
 import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import replace
+from typing import TypeVar
 
+import asyncpg
 from tests.line.conftest import Store
-from tests.line.test_send_line import chunk_of, claim, planned
+from tests.line.test_caps import rule
+from tests.line.test_rates_on_the_wire import lease
+from tests.line.test_rates_on_the_wire import planned as planned_under_rates
+from tests.line.test_send_line import chunk_of, claim, planned, state_of
 
+from clarion.adapters.state.messages import PostgresMessages
 from clarion.adapters.state.send_line import PostgresSendLine
+from clarion.domain.campaign import MessageInput, MessageState
+from clarion.domain.ids import MessageId
 from clarion.ports.line import Burial
 
-_WAITING = "select exists (select from pg_locks where not granted)"
-_LOCK = "select id from device where id = $1 for update"
+Result = TypeVar("Result")
+
+_WAITING = """select exists (select from pg_stat_activity
+                             where datname = current_database() and wait_event_type = 'Lock')"""
+_DEVICE = "select id from device where id = $1 for update"
+_BATCH = "select id from batch where id = $1 for update"
+_MESSAGE = "select id from message where id = $1::text::uuid for update"
+
+
+async def crossed(
+    store: Store, work: Coroutine[object, object, Result], *locks: tuple[str, object]
+) -> Result:
+    """What the work comes to if another transaction takes a lock before it, and another meanwhile.
+
+    The store ends the one that looks first whether both wait for each other: a second after it
+    began to wait. That is the work, unless the machine was busy for that second.
+    """
+    (held, wanted), working = locks, asyncio.ensure_future(work)
+    async with store.pool.acquire() as other, asyncio.timeout(30):
+        with suppress(asyncpg.DeadlockDetectedError):
+            async with other.transaction():
+                await other.execute(*held)
+                while not await store.pool.fetchval(_WAITING):  # noqa: ASYNC110  # the server's state
+                    await asyncio.sleep(0.01)
+                await other.execute(*wanted)
+        return await working
 
 
 async def test_a_chunk_that_crosses_an_import_is_recorded_and_not_sent_again(store: Store) -> None:
@@ -23,18 +57,53 @@ async def test_a_chunk_that_crosses_an_import_is_recorded_and_not_sent_again(sto
     )
     commit = replace(chunk_of(claimed, 0, 10), burial=burial)
     first, last = int(recipients.device.min()), int(recipients.device.max())
+    recording = PostgresSendLine(store.pool).commit(commit, store.now, 60)
 
-    async with store.pool.acquire() as other, asyncio.timeout(20):
-        async with other.transaction():
-            await other.execute(_LOCK, last)
-            recording = asyncio.create_task(
-                PostgresSendLine(store.pool).commit(commit, store.now, 60)
-            )
-            while not await store.pool.fetchval(_WAITING):  # noqa: ASYNC110  # the server's state
-                await asyncio.sleep(0.01)
-            await other.execute(_LOCK, first)
-        ack = await recording
+    ack = await crossed(store, recording, (_DEVICE, last), (_DEVICE, first))
 
     assert ack.recorded
     assert await store.pool.fetchval("select count(*) from device where state = 2") == 10
     assert await store.pool.fetchval("select count(*) from chunk") == 1
+
+
+async def test_a_chunk_that_crosses_a_pause_is_recorded_and_not_sent_again(store: Store) -> None:
+    """The last chunk of a batch counts it off its message, which a pause holds."""
+    await planned(store)
+    claimed = await claim(store)
+    batch = claimed.batch
+    recording = PostgresSendLine(store.pool).commit(chunk_of(claimed, 0, 10), store.now, 60)
+
+    ack = await crossed(store, recording, (_MESSAGE, batch.messages[0].id), (_BATCH, batch.id))
+
+    assert ack.recorded
+    assert await state_of(store) is MessageState.FINISHED
+    assert await store.pool.fetchval("select count(*) from chunk") == 1
+
+
+async def test_a_pause_that_crosses_a_sender_is_not_refused(store: Store) -> None:
+    """It begins anew, and holds what is not sent by then."""
+    await planned(store)
+    batch, message = await store.pool.fetchrow("select id, message_ids[1]::text from batch")
+    steering = PostgresMessages(store.pool).steer(
+        store.app, MessageId(message), MessageInput.PAUSE, store.now
+    )
+
+    state = await crossed(store, steering, (_BATCH, batch), (_MESSAGE, message))
+
+    assert state is MessageState.PAUSED
+    assert await store.pool.fetchval("select state from batch") == 3
+
+
+async def test_new_turns_that_cross_a_pause_end_no_sender(store: Store) -> None:
+    """Both write to the waiting batches of an app, each in its own order."""
+    await store.add_people(200)
+    await rule(store, [])
+    await store.pool.execute("update app set throttle_per_minute = 120")
+    await planned_under_rates(store, 1)
+    assert await lease(store, 3600) is not None
+    low, high = await store.pool.fetchrow("select min(id), max(id) from batch where state = 1")
+
+    nothing = await crossed(store, lease(store, 3600), (_BATCH, high), (_BATCH, low))
+
+    assert nothing is None
+    assert await lease(store, 3700) is not None

@@ -8,7 +8,7 @@ import asyncpg
 import numpy as np
 
 from clarion.adapters.state.digests import parts_of
-from clarion.adapters.state.pool import reading, transaction
+from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.recipient_columns import decode, encode_recipients
 from clarion.adapters.state.statements import statements
 from clarion.adapters.state.throttle import spread_batches
@@ -51,7 +51,8 @@ class PostgresMessages:
         self, app: AppId, message: MessageId, what: MessageInput, now: datetime
     ) -> MessageState | None:
         """See the port."""
-        async with transaction(self._pool) as connection:
+
+        async def work(connection: asyncpg.Connection) -> MessageState | None:
             row = await connection.fetchrow(_SQL["lock"], app, message)
             if row is None:
                 return None
@@ -63,6 +64,8 @@ class PostgresMessages:
                 after = MessageState.SCHEDULED  # it was paused before its time
             await connection.execute(_SQL["set_state"], message, int(after), now)
             return await _spread(connection, (app, message), after, now)
+
+        return await unit_of_work(self._pool, work)  # senders write to the same batches
 
 
 async def _spread(

@@ -148,6 +148,18 @@ async def unit_of_work(
         raise StoreUnavailableError(str(error)) from error
 
 
+async def again(connection: asyncpg.Connection, work: Callable[[], Awaitable[Result]]) -> Result:
+    """The same as `unit_of_work` over a connection that the caller has."""
+    for _ in range(TRIES - 1):
+        try:
+            async with connection.transaction():
+                return await work()
+        except RUN_AGAIN:
+            continue
+    async with connection.transaction():
+        return await work()
+
+
 def _uuid_text(octets: bytes) -> str:
     text = octets.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -77,8 +78,9 @@ class PostgresSendLine:
     async def commit(self, chunk: ChunkCommit, now: datetime, lease_s: float) -> ChunkAck:
         """See the port."""
         if _is_plain(chunk):
-            async with reading(self._pool) as connection:
-                return await _record(connection, chunk, now, lease_s)
+            with suppress(asyncpg.DeadlockDetectedError):  # a pause or a withdrawal crossed it
+                async with reading(self._pool) as connection:
+                    return await _record(connection, chunk, now, lease_s)
 
         async def whole(connection: asyncpg.Connection) -> ChunkAck:
             ack = await _record(connection, chunk, now, lease_s)
@@ -88,8 +90,8 @@ class PostgresSendLine:
                 await _spread(connection, chunk, now, ack.canceled)
             return ack
 
-        # Registrations write to the same devices in another order: whoever loses begins anew,
-        # for what is not recorded would be sent again.
+        # Registrations write to the same devices in another order, steering to the same message
+        # and batches: whoever loses begins anew, for what is not recorded would be sent again.
         return await unit_of_work(self._pool, whole)
 
     async def split(self, claimed: ClaimedBatch, now: datetime) -> None:

@@ -6,10 +6,12 @@ batches.
 """
 
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import asyncpg
 
+from clarion.adapters.state.pool import again
 from clarion.adapters.state.statements import statements
 from clarion.domain.batch_pacing import Rate, Waiting, spread, turn
 from clarion.domain.ids import AppId
@@ -44,28 +46,32 @@ async def spread_batches(connection: asyncpg.Connection, app: AppId, now: dateti
 async def take_turn(connection: asyncpg.Connection, row: asyncpg.Record, now: datetime) -> bool:
     """Count a leased batch under its rates; or give it back, if it is not its turn.
 
-    `row` is as `claim_batch` answers.
+    `row` is as `claim_batch` answers. A pause of another campaign writes to the same batches in
+    another order: whoever loses begins anew, for a sender that fails leaves a chunk unrecorded.
     """
+    return await again(connection, partial(_take_turn, connection, row, now))
+
+
+async def _take_turn(connection: asyncpg.Connection, row: asyncpg.Record, now: datetime) -> bool:
     app, message, size = row["app_id"], row["message_ids"][0], row["size"] - row["cursor"]
-    async with connection.transaction():
-        own = await connection.fetchrow(_SQL["message_rate"], message)
-        whole = await connection.fetchrow(_SQL["app_rate"], app)
-        rates = [_rate(own), _rate(whole)]
-        now_us = instant_us(now)
-        given = turn(
-            [rate for rate in rates if rate is not None], now_us=now_us, again=row["attempt"] > 0
-        )
-        lease = (row["id"], row["fence"])
-        if given.go:
-            if rates[0] is not None:
-                await connection.execute(_SQL["take_of_message"], message, given.at_us, size)
-            if rates[1] is not None:
-                await connection.execute(_SQL["take_of_app"], app, given.at_us, size)
-            await connection.execute(_SQL["turned"], *lease)
-            return True
-        await connection.execute(_SQL["wait"], *lease, given.at_us, now)
-        if now_us - (whole["spread_us"] or 0) >= SPREAD_EVERY_US:
-            await spread_batches(connection, AppId(app), now)
+    own = await connection.fetchrow(_SQL["message_rate"], message)
+    whole = await connection.fetchrow(_SQL["app_rate"], app)
+    rates = [_rate(own), _rate(whole)]
+    now_us = instant_us(now)
+    given = turn(
+        [rate for rate in rates if rate is not None], now_us=now_us, again=row["attempt"] > 0
+    )
+    lease = (row["id"], row["fence"])
+    if given.go:
+        if rates[0] is not None:
+            await connection.execute(_SQL["take_of_message"], message, given.at_us, size)
+        if rates[1] is not None:
+            await connection.execute(_SQL["take_of_app"], app, given.at_us, size)
+        await connection.execute(_SQL["turned"], *lease)
+        return True
+    await connection.execute(_SQL["wait"], *lease, given.at_us, now)
+    if now_us - (whole["spread_us"] or 0) >= SPREAD_EVERY_US:
+        await spread_batches(connection, AppId(app), now)
     return False
 
 
