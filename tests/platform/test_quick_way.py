@@ -214,6 +214,30 @@ async def test_requests_in_one_piece_are_answered_in_their_order(
     assert taken == [True] * 3
 
 
+@pytest.mark.parametrize("kind", [{"content-type": "application/json"}, _LONG])
+async def test_a_request_that_gets_a_400_for_what_follows_it_sends_nothing(
+    platform: Platform, kind: Mapping[str, str]
+) -> None:
+    """Whoever is told so sends it again; it goes for both ways."""
+    await ready(platform, 1)
+    await ask(platform, plain(0), {"content-type": "application/json"})
+    url, key = platform.http.base_url, platform.http.headers["authorization"]
+    body = json.dumps(plain(0))
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(
+        f"POST {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: {key}\r\n"
+        f"content-type: {kind['content-type']}\r\ncontent-length: {len(body)}\r\n\r\n"
+        f"{body}and more\r\n\r\n".encode()
+    )
+    async with asyncio.timeout(20):
+        answers = (await reader.read()).split(b"HTTP/1.1 ")[1:]
+    writer.close()
+
+    assert [answer[:3] for answer in answers] == [b"400"]
+    await platform.idle()
+    assert deliveries(platform) == {apns_token(0): 1}
+
+
 async def test_a_failed_commit_is_told_with_what_is_known_and_what_is_safe(
     platform: Platform,
 ) -> None:

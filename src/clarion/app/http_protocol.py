@@ -4,6 +4,9 @@ Everything that guards a connection (limits, pipelining, keep-alive, upgrades) i
 is added is the ASGI extension `clarion.api.exchange.SHORT`: a body that is here already is taken
 without waiting for it, and an answer that is complete is written in one piece. And a request that
 `clarion.api.quick.QuickWay` takes has no task: its answer is written when it is known.
+
+A request is begun when all octets that came with its head are understood: what is answered with
+"400 Bad Request" for what follows it has done nothing, and may be sent again.
 """
 
 import asyncio
@@ -49,27 +52,26 @@ class LeanHttp(HttpToolsProtocol):
         if self._held is not None:
             cycle, app = self._held
             self._held = None
-            self._begin(cycle, app)
+            if not self.transport.is_closing():  # it is after octets that are no HTTP
+                self._begin(cycle, app)
 
     @override
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
-        exchange, scope = _Exchange(cycle, self), cast("Scope", cycle.scope)
-        scope["extensions"] = {SHORT: {"arrived": exchange.arrived, "whole": exchange.whole}}
-        if self._quick is None or app is not self.app or not self._quick.wants(scope):
-            super()._start_asgi_task(cycle, app)
-        elif self._reading:  # of a short request the body comes with the head
+        if self._reading:  # of a short request the body comes with the head
             self._held = cycle, app
         else:
             self._begin(cycle, app)
 
     def _begin(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
-        """Start a request that the quick way may take."""
+        exchange, scope = _Exchange(cycle, self), cast("Scope", cycle.scope)
+        scope["extensions"] = {SHORT: {"arrived": exchange.arrived, "whole": exchange.whole}}
         whole = not (cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue)
-        exchange = _Exchange(cycle, self)
         if not (
             whole
             and self._quick is not None
-            and self._quick.take(cast("Scope", cycle.scope), bytes(cycle.body), exchange)
+            and app is self.app
+            and self._quick.wants(scope)
+            and self._quick.take(scope, bytes(cycle.body), exchange)
         ):
             super()._start_asgi_task(cycle, app)
 
