@@ -106,6 +106,18 @@ async def test_what_was_on_its_way_is_found_by_the_second_look(
     assert feeds.merges.again == feeds.merges.place
 
 
+async def test_marks_of_devices_are_looked_at_once(
+    connection: asyncpg.Connection, feeds: Feeds
+) -> None:
+    """Where many devices are removed and nobody logs in, a pass still has nothing to read."""
+    xid = await connection.fetchval(
+        "insert into removal (kind, id, app_id) values (2, 1, 1) returning xid::text::bigint"
+    )
+    await feeds.follow(connection)
+
+    assert feeds.merges.place.has(xid)
+
+
 async def test_an_owner_that_starts_again_goes_on(
     connection: asyncpg.Connection, store: FactsStore, feeds: Feeds, threads: Threads
 ) -> None:

@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 
+import numpy as np
 from tests.line.conftest import Store
 from tests.line.test_caps import CAP, everybody, plan_all, ports, rule, sendings
 
 from clarion.adapters.state.digests import PostgresDigestDesk
+from clarion.adapters.state.forgetting import range_of
 from clarion.adapters.state.frequency import PostgresFrequencyBook
 from clarion.adapters.state.journal import PostgresJournal
 from clarion.adapters.state.registry_people import PostgresPeople
@@ -117,3 +119,29 @@ async def test_numbers_across_packed_octets_are_left_alone(store: Store) -> None
     )
     assert len(usage.ledger) == 201
     assert len(set(usage.ledger.user.tolist())) == 200
+
+
+async def test_a_number_that_stands_across_two_others_is_not_there(store: Store) -> None:
+    """Two people's octets look like the known person's; the part that waits is no less theirs."""
+    await store.add_people(1)
+    await rule(store, [])
+    user, device = await stranger(store)
+    await store.pool.execute("update category set can_opt_out = true where slug = 'news'")
+    await store.pool.execute("update users set granted = 32, daily = 32")
+    await send(store, ports(store), 1, Target(devices=[device]))
+    known = await store.pool.fetchval("select id from users where external_id = 'u0'")
+    others = np.array([known * 256, 512], "<i8").tobytes()
+    assert int(known).to_bytes(8, "little") in others
+    await store.pool.execute(
+        "insert into digest_item (app_id, category_id, message_id, range, due_at, people, "
+        "created_at) select app_id, category_id, message_id, $1, due_at, $2, created_at "
+        "from digest_item",
+        range_of(known),
+        others,
+    )
+    await login(store, user)
+
+    parts = await store.pool.fetch(
+        "select people from digest_item where range = $1 order by id", range_of(known)
+    )
+    assert [row["people"] for row in parts] == [others, int(known).to_bytes(8, "little")]

@@ -49,6 +49,14 @@ select r.id, r.xid::text::bigint as xid from removal r
 where r.kind = 1 and not exists (select from merged m where m.from_id = r.id)
   and r.xid >= $1::text::xid8 and not pg_visible_in_snapshot(r.xid, $2::text::pg_snapshot)
 
+-- name: last_mark
+-- The newest transaction of which a mark is visible, whatever the mark says.
+select coalesce(max(newest), 0) from (
+    (select merged.xid::text::bigint as newest from merged order by merged.xid desc limit 1)
+    union all
+    (select removal.xid::text::bigint as newest from removal order by removal.xid desc limit 1)
+) as newest_of_each
+
 -- name: clear_inbox
 -- What these people did and waits for the columns, or is kept beside them.
 delete from event where user_id = any ($1::bigint[])

@@ -34,7 +34,10 @@ class _Marks:
     merged: list[tuple[int, int]]
     gone: list[int]
     last: int
-    """The newest transaction among them."""
+    """The newest transaction with a mark, those of devices too: nobody looks at them again."""
+
+    def __len__(self) -> int:
+        return len(self.merged) + len(self.gone)
 
 
 @dataclass(kw_only=True)
@@ -57,11 +60,11 @@ class MergeFeed:
     async def follow(self, connection: asyncpg.Connection, now: Snapshot) -> int:
         """Take in new marks, within the caller's REPEATABLE READ; how many there were."""
         marks = await _marks(connection, self.place)
-        if marks.last:
-            place = self.place.advanced(now, marks.last)
+        place = self.place.advanced(now, marks.last) if marks.last else self.place
+        if len(marks):
             await self.threads.run(partial(self._write, marks, "merges", place))
-            self.place = place
-        return len(marks.merged) + len(marks.gone)
+        self.place = place
+        return len(marks)
 
     async def look_again(self, connection: asyncpg.Connection) -> None:
         """Go through marks a second time, and clear the inbox of people who are gone.
@@ -71,10 +74,9 @@ class MergeFeed:
         marks = await _marks(connection, self.again)
         if marks.gone:
             await connection.execute(FEED["clear_inbox"], marks.gone, timeout=SWEEP_TIMEOUT_S)
-        if marks.last:
+        if len(marks):
             await self.threads.run(partial(self._write, marks, "merges again", self.before))
-            self.again = self.before
-        self.before = self.place
+        self.again, self.before = self.before, self.place
 
     def _write(self, marks: _Marks, name: str, place: Snapshot) -> None:
         def work(cursor: duckdb.DuckDBPyConnection) -> None:
@@ -98,7 +100,7 @@ async def _marks(connection: asyncpg.Connection, since: Snapshot) -> _Marks:
     return _Marks(
         merged=[(row["from_id"], row["to_id"]) for row in merged],
         gone=[row["id"] for row in gone],
-        last=max((row["xid"] for row in (*merged, *gone)), default=0),
+        last=int(await connection.fetchval(FEED["last_mark"])),
     )
 
 

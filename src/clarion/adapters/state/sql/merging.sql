@@ -14,7 +14,8 @@ where app_id = $1 and range = $2 and position($3::bytea in people) > 0
 order by id for update
 
 -- name: set_digests
--- The part without that number; the known person has one of their own, unless they are in it.
+-- The part without that number; the known person has one of their own, unless they are in it. The
+-- octets of a number may also stand across two others.
 with set as (
     update digest_item set people = $2 where id = $1
     returning app_id, category_id, message_id, due_at, created_at, digest_id
@@ -25,6 +26,10 @@ select app_id, category_id, message_id, $3, due_at, $4, created_at, digest_id fr
 where not exists (
     select from digest_item i
     where i.message_id = set.message_id and i.range = $3 and position($4::bytea in i.people) > 0
+      and exists (
+          select from generate_series(1, octet_length(i.people), 8) as n
+          where substr(i.people, n, 8) = $4
+      )
 )
 
 -- name: gave_way
