@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from importlib import resources
 
 import asyncpg
 import pytest
@@ -76,3 +77,42 @@ async def test_an_absent_server_is_said_to_be_away() -> None:
     """A refused connection becomes the port's error, with the cause."""
     with pytest.raises(StoreUnavailableError, match="not available"):
         await migrate("postgresql://nobody@127.0.0.1:1/none")
+
+
+FOUNDED = "0011"
+ROWS = """
+insert into app (name, created_at) values ('shop', now());
+insert into users (app_id, external_id, created_at, updated_at) values (1, 'ann', now(), now());
+insert into device (app_id, user_id, network, token, token_key, registered_at, created_at,
+                    updated_at) values (1, 1, 1, 't', '\\x01', now(), now(), now());
+insert into gave_way (message_id, range, people, winner, created_at)
+    values (gen_random_uuid(), 0, '\\x0100000000000000', gen_random_uuid(), now());
+insert into segment (app_id, name, expression, created_at, updated_at)
+    values (1, 'pros', '{}', now(), now());
+insert into erasure (app_id, user_id, requested_at, proof)
+    values (1, 7, now(), '{}'), (1, null, now(), '{}');
+insert into prompt_event (app_id, device_id, what, state, at) values (1, 1, 'x', 'y', now());
+"""
+
+
+async def test_a_database_that_is_in_use_keeps_its_rows(empty_url: str) -> None:
+    """Later versions go over filled tables too, and carry over what their columns said before."""
+    scripts = resources.files("clarion.adapters.state.migrations")
+    texts = sorted((file.name, file) for file in scripts.iterdir() if file.name.endswith(".sql"))
+    connection = await asyncpg.connect(empty_url)
+    for name, file in texts:
+        if name[:4] <= FOUNDED:
+            await connection.execute(file.read_text("utf-8"))
+    await connection.execute("create table alembic_version (version_num text primary key)")
+    await connection.execute("insert into alembic_version values ($1)", FOUNDED)
+    await connection.execute(ROWS)
+
+    ran = await migrate(empty_url)
+
+    assert ran == [name[:4] for name, _ in texts if name[:4] > FOUNDED]
+    assert await connection.fetchval("select gone = people from gave_way")
+    assert await connection.fetchval("select name from segment_version") == "pros"
+    numbers = await connection.fetch("select numbers from erasure order by id")
+    assert [row["numbers"] for row in numbers] == [[7], []]
+    assert await connection.fetchval("select device_id from prompt_event") == 1
+    await connection.close()
