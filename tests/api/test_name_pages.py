@@ -15,7 +15,6 @@ WHOLE = {
     "/v1/credentials": "one a network",
     "/v1/keys": "admins make them",
     "/v1/partials": "there is a limit",
-    "/v1/prompts/funnel": "there is a limit",
     "/v1/segments": "there is a limit",
     "/v1/segments/{name}/versions": "admins make them",
     "/v1/templates/{name}/versions": "admins make them",

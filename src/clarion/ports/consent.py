@@ -127,32 +127,36 @@ class PromptCount:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DayCount:
+    """How often something happened on a day to those who were shown one text."""
+
+    key: tuple[date, str, str]
+    """The day (UTC); the device's language, empty where it has none, and of visitors; the text."""
+    what: PromptInput
+    times: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Funnel:
     """What happened between two instants.
 
     Attributes:
         steps: every kind of step; `times` with those of visitors, who have no device.
         versions: (text, step) -> times; the most frequent 500.
+        days: the same times for each day, the earliest first; the most frequent `MOST_COUNTS`.
+        cut: there were more of these.
         permissions: how many living devices have which permission now.
     """
 
     steps: Sequence[PromptCount]
     versions: Mapping[tuple[str, PromptInput], int]
+    days: Sequence[DayCount]
+    cut: bool
     permissions: Mapping[Permission, int]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DayCount:
-    """How often something happened on a day (UTC) to those who were shown one text."""
-
-    day: date
-    language: str
-    """Of the device; empty where it has none, and of visitors."""
-    version: str
-    what: PromptInput
-    times: int
-
-
+MOST_COUNTS: Final = 10_000
+"""Counts by day, language and text that are told at once."""
 VISITORS_KEPT: Final = timedelta(days=400)
 """Steps without a device are counted for so long; those of a device live as long as it does."""
 
@@ -189,12 +193,6 @@ class Permissions(Protocol):
 
     async def funnel(self, app: AppId, since: datetime, until: datetime) -> Funnel:
         """What happened between two instants."""
-        ...
-
-    async def daily(
-        self, app: AppId, since: datetime, until: datetime, *, limit: int
-    ) -> Sequence[DayCount]:
-        """What happened between two instants by day, language and text, the earliest first."""
         ...
 
 

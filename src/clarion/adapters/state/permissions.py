@@ -1,6 +1,6 @@
 """The system's permission on devices, and the prompt funnel, in the state store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +17,7 @@ from clarion.domain.permission import (
     permission_of,
 )
 from clarion.ports.consent import (
+    MOST_COUNTS,
     VISITORS_KEPT,
     DayCount,
     Funnel,
@@ -127,6 +128,7 @@ class PostgresPermissions:
         async with reading(self._pool) as connection:
             steps = await connection.fetch(self._sql["funnel"], app, since, until)
             versions = await connection.fetch(self._sql["versions"], app, since, until)
+            days = await connection.fetch(self._sql["days"], app, since, until, MOST_COUNTS + 1)
             permissions = await connection.fetch(self._sql["permissions"], app)
         counted = {row["what"]: (row["times"], row["devices"]) for row in steps}
         return Funnel(
@@ -136,25 +138,18 @@ class PostgresPermissions:
                 for times, devices in [counted.get(what.value, (0, 0))]
             ],
             versions={(row["version"], PromptInput(row["what"])): row["times"] for row in versions},
+            days=sorted(map(_day_count, days[:MOST_COUNTS]), key=lambda one: one.key),
+            cut=len(days) > MOST_COUNTS,
             permissions={Permission(row["permission"]): row["devices"] for row in permissions},
         )
 
-    async def daily(
-        self, app: AppId, since: datetime, until: datetime, *, limit: int
-    ) -> Sequence[DayCount]:
-        """See `ports.consent.Permissions.daily`."""
-        async with reading(self._pool) as connection:
-            rows = await connection.fetch(self._sql["daily"], app, since, until, limit)
-        return [
-            DayCount(
-                day=row["day"],
-                language=row["language"],
-                version=row["version"],
-                what=PromptInput(row["what"]),
-                times=row["times"],
-            )
-            for row in rows
-        ]
+
+def _day_count(row: asyncpg.Record) -> DayCount:
+    return DayCount(
+        key=(row["day"], row["language"], row["version"]),
+        what=PromptInput(row["what"]),
+        times=row["times"],
+    )
 
 
 def _stands(row: asyncpg.Record) -> PromptState:

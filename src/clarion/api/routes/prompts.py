@@ -7,12 +7,11 @@ from clarion.api.decoding import number, said_at, utc
 from clarion.api.exchange import Answer, Exchange, json_answer
 from clarion.api.naming import device_of
 from clarion.api.preferring import evidence_of
-from clarion.api.problems import ProblemError, field_problem, not_found
+from clarion.api.problems import ProblemError, not_found
 from clarion.api.routing import Api, Route
 from clarion.api.shapes.consent import (
     DevicePromptBody,
     FunnelDay,
-    FunnelDays,
     FunnelQuery,
     FunnelStep,
     FunnelVersion,
@@ -22,14 +21,13 @@ from clarion.api.shapes.consent import (
     VisitorSteps,
 )
 from clarion.api.shapes.people import DeviceToken
-from clarion.domain.errors import ErrorCode, FieldCode
+from clarion.domain.errors import ErrorCode
 from clarion.domain.ids import DeviceId
 from clarion.domain.permission import PromptInput
 from clarion.ports.consent import PromptPlace, PromptRefusedError, PromptStep
 from clarion.ports.keys import Scope
 
 FUNNEL_DAYS: Final = 30
-MAX_COUNTS: Final = 10_000
 
 
 async def read_prompt(api: Api, call: Exchange) -> Answer:
@@ -95,9 +93,15 @@ async def step_of_visitor(api: Api, call: Exchange) -> Answer:
 
 
 async def funnel(api: Api, call: Exchange) -> Answer:
-    """How asking for the permission went, on the app's devices and with visitors who have none."""
+    """How asking for the permission went, on the app's devices and with visitors who have none.
+
+    By day, language and text too: what an experiment is read from.
+    """
     since, until = _stretch(api, call)
     found = await api.deps.permissions.funnel(call.caller.app, since, until)
+    days: dict[tuple[date, str, str], FunnelDay] = {}
+    for one in found.days:
+        days.setdefault(one.key, FunnelDay(*one.key, {})).steps[one.what.value] = one.times
     return json_answer(
         FunnelView(
             since,
@@ -107,24 +111,11 @@ async def funnel(api: Api, call: Exchange) -> Answer:
                 FunnelVersion(version, what.value, times)
                 for (version, what), times in found.versions.items()
             ],
+            list(days.values()),
+            found.cut,
             {permission.label: count for permission, count in found.permissions.items()},
         )
     )
-
-
-async def funnel_by_day(api: Api, call: Exchange) -> Answer:
-    """The same steps by day, language and text: what an experiment is read from."""
-    since, until = _stretch(api, call)
-    found = await api.deps.permissions.daily(call.caller.app, since, until, limit=MAX_COUNTS + 1)
-    if len(found) > MAX_COUNTS:
-        detail = f"That is more than {MAX_COUNTS} counts: ask for fewer days."
-        where = field_problem("?since", FieldCode.TOO_LARGE, detail)
-        raise ProblemError(ErrorCode.QUERY_INVALID, detail, errors=[where])
-    items: dict[tuple[date, str, str], FunnelDay] = {}
-    for one in found:
-        key = (one.day, one.language, one.version)
-        items.setdefault(key, FunnelDay(*key, {})).steps[one.what.value] = one.times
-    return json_answer(FunnelDays(since, until, list(items.values())))
 
 
 def _stretch(api: Api, call: Exchange) -> tuple[datetime, datetime]:
@@ -187,17 +178,6 @@ ROUTES: Final = (
         scope=Scope.SEND,
         query=FunnelQuery,
         answers={200: FunnelView},
-        errors=(ErrorCode.REQUEST_INVALID,),
-    ),
-    Route(
-        method="GET",
-        path="/v1/prompts/funnel",
-        handle=funnel_by_day,
-        summary="Show by day how asking for the permission went",
-        tag="Permission",
-        scope=Scope.SEND,
-        query=FunnelQuery,
-        answers={200: FunnelDays},
         errors=(ErrorCode.REQUEST_INVALID,),
     ),
     Route(

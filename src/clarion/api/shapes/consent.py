@@ -182,20 +182,6 @@ class FunnelVersion(msgspec.Struct, frozen=True):
     times: int
 
 
-class FunnelView(msgspec.Struct, frozen=True):
-    """The funnel of the app."""
-
-    since: datetime
-    until: datetime
-    steps: list[FunnelStep]
-    """`times` with, `devices` without those who have no device."""
-    versions: list[FunnelVersion]
-    """The same times by the text that was shown; the 500 most frequent. What names none is left
-    out."""
-    permissions: dict[str, int]
-    """Permission -> how many living devices have it now."""
-
-
 class FunnelDay(msgspec.Struct, frozen=True):
     """How often each step happened on a day to those who were shown one text."""
 
@@ -209,12 +195,23 @@ class FunnelDay(msgspec.Struct, frozen=True):
     """Step -> times; steps that did not happen are left out."""
 
 
-class FunnelDays(msgspec.Struct, frozen=True):
-    """The funnel of the app, day by day."""
+class FunnelView(msgspec.Struct, frozen=True):
+    """The funnel of the app."""
 
     since: datetime
     until: datetime
-    items: list[FunnelDay]
+    steps: list[FunnelStep]
+    """`times` with, `devices` without those who have no device."""
+    versions: list[FunnelVersion]
+    """The same times by the text that was shown; the 500 most frequent. What names none is left
+    out."""
+    days: list[FunnelDay]
+    """The same times for each day, language and text, the earliest first: of the 10,000 most
+    frequent."""
+    days_cut: bool
+    """There were more of these: ask for fewer days."""
+    permissions: dict[str, int]
+    """Permission -> how many living devices have it now."""
 
 
 class SuppressionListBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -50,13 +50,14 @@ select version, what, count(*) as times
 from prompt_event where app_id = $1 and at >= $2 and at < $3 and version <> ''
 group by version, what order by times desc, version, what limit 500;
 
--- name: daily
--- Steps between two instants by the day (UTC), the device's language, and the text that was shown.
+-- name: days
+-- Steps between two instants by the day (UTC), the device's language, and the text that was shown;
+-- the most frequent ones.
 select (p.at at time zone 'UTC')::date as day, coalesce(d.language, '') as language, p.version,
     p.what, count(*) as times
 from prompt_event p left join device d on d.id = p.device_id
 where p.app_id = $1 and p.at >= $2 and p.at < $3
-group by 1, 2, 3, 4 order by 1, 2, 3, 4 limit $4;
+group by 1, 2, 3, 4 order by times desc, day desc, language, version, what limit $4;
 
 -- name: permissions
 -- How many living devices have which permission.
