@@ -254,6 +254,7 @@ async def test_the_audience_is_rebuilt_from_the_store(pool: asyncpg.Pool, short_
     assert after.sort("device").equals(before.sort("device"))
 
 
+@pytest.mark.timeout(240)
 async def test_a_scan_that_a_rebuild_overtakes_is_told(pool: asyncpg.Pool, short_dir: Path) -> None:
     """A slow one has to ask again; nobody ever takes half an audience for a whole one."""
     async with owner(pool, short_dir, lag_limit_s=120.0) as client:
