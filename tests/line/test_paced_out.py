@@ -17,6 +17,8 @@ from clarion.domain.credential_health import FaultPolicy
 from clarion.domain.ids import CredentialId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
+from clarion.domain.outcome import Reason
+from clarion.domain.outcome_runs import unpacked
 from clarion.ports.messages import Accepted, Target
 from clarion.ports.provider import Credential
 from clarion.stages.delivery.health import CredentialHealth
@@ -134,6 +136,28 @@ async def test_an_urgent_message_beyond_its_budget_is_left_to_the_senders(
 
     row = await slow.pool.fetchrow("select state, run_at, claims from batch where lane = 1")
     assert tuple(row) == (1, slow.later(1), 0)
+
+
+async def test_an_urgent_message_that_ends_while_it_waits_is_not_sent(
+    slow: Store, tmp_path: Path
+) -> None:
+    """What is known of its deadline is as old as the bytes, not as the wait."""
+    await slow.pool.execute("update credential set per_minute = 180")
+    clock = ManualClock(slow.now)
+    ports = ports_of(slow, clock, tmp_path)
+    urgent = UrgentPath(journal=PostgresJournal(slow.pool), delivery=ports, owner="api")
+    new = slow.message(2, Target(users=["u1"]), lane=Lane.TRANSACTIONAL, expires_at=slow.later(0.2))
+
+    assert await urgent.accept(new, slow.now) == Accepted()
+    recording = asyncio.create_task(urgent.drain())
+    async with asyncio.timeout(10):
+        while not recording.done():
+            clock.advance(0.1)
+            await asyncio.sleep(0.01)
+
+    rows = unpacked(await slow.pool.fetchval("select rows from chunk where kind = 1"))
+    assert rows["reason"].tolist() == [Reason.DEADLINE_PASSED]
+    assert await state_of(slow, 2) is MessageState.FINISHED
 
 
 async def test_a_withdrawn_message_does_not_wait_for_a_budget(slow: Store, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -291,6 +291,7 @@ class UrgentPath:
             later = ports.clock.now() + timedelta(seconds=paced.wait_s)
             await patiently(ports.clock, lambda: ports.line.release(chunk.batch, later))
             return
+        chunk = replace(chunk, now=ports.clock.now())  # its deadlines count after the wait
         nobody_left_out = np.zeros(len(chunk.batch.recipients), np.uint16)
         commit = await send_chunk(
             ports,
