@@ -70,6 +70,18 @@ class Program(Protocol):
         ...
 
 
+FULL_ONCE = """
+const { put } = IDBObjectStore.prototype;
+IDBObjectStore.prototype.put = function (...said) {
+  if (said[0].title === "Two") {
+    IDBObjectStore.prototype.put = put;
+    throw new DOMException("The disk is full.", "QuotaExceededError");
+  }
+  return put.apply(this, said);
+};
+"""
+
+
 @dataclass
 class ChromiumTab:
     """A tab of Chromium."""
@@ -280,6 +292,21 @@ async def test_a_gap_of_the_network_and_a_killed_push_service_lose_nothing(scene
     await scene.platform.send("ada", title="Three")
     for tab in tabs:
         await scene.until(tab, ["Three", "Two", "One"], 3)
+    await scene.confirmed()
+
+
+async def test_what_could_not_be_stored_once_comes_again_and_what_follows_too(
+    scene: Scene,
+) -> None:
+    """A full disk for a moment is no end of the stream."""
+    tab = await scene.open()
+    await scene.login(tab, "ada")
+    await scene.platform.send("ada", title="One")
+    await scene.until(tab, ["One"], 1)
+    await tab.run(FULL_ONCE)
+    for title in ("Two", "Three"):
+        await scene.platform.send("ada", title=title)
+    await scene.until(tab, ["Three", "Two", "One"], 3)
     await scene.confirmed()
 
 

@@ -510,8 +510,12 @@ async def test_the_sample_site_needs_two_clicks(platform: Platform, undecided: B
 async def test_the_inbox_shows_what_was_pushed_and_what_is_unread_in_every_tab(
     platform: Platform, chromium: Browser
 ) -> None:
-    """Hostile text is text, hostile links are none; reading in one tab is reading in all."""
+    """Hostile text is text, hostile links are none; reading in one tab is reading in all.
+
+    What was read stays read where the same message comes once more.
+    """
     first, second = [await ready(platform, chromium) for _ in range(2)]
+    payload: dict[str, Any] = {}
     for title in ("One", "<script>alert(1)</script>"):
         _, payload = message(title=title, body="<img src=x onerror=alert(2)>")
         payload["notification"] |= {"navigate": "javascript:alert(3)"}
@@ -523,5 +527,10 @@ async def test_the_inbox_shows_what_was_pushed_and_what_is_unread_in_every_tab(
     await expect(items.first).to_contain_text("<script>alert(1)</script>")
     assert await first.locator("clarion-inbox a, clarion-inbox img").count() == 0
     await first.get_by_role("button", name="Mark all as read").click()
+    for page in (first, second):
+        await expect(page.get_by_role("button", name="Notifications", exact=True)).to_be_visible()
+    await chromium.push({**payload, "notification": {**payload["notification"], "title": "Again"}})
+    await first.get_by_role("button", name="Notifications", exact=True).click()
+    await expect(items.first).to_contain_text("Again")
     for page in (first, second):
         await expect(page.get_by_role("button", name="Notifications", exact=True)).to_be_visible()

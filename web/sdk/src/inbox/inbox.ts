@@ -2,7 +2,7 @@
 
 import type { ClarionInboxElement, InboxLabels, InboxSource } from "../public";
 import { web } from "../wire/api";
-import { all, drop, put, read, within, write } from "../wire/store";
+import { all, drop, keep, put, read, write } from "../wire/store";
 import { type Item, listen } from "./live";
 import { type Message, follow } from "./sse";
 import { STYLE } from "./style";
@@ -202,10 +202,7 @@ export class ClarionInbox extends HTMLElement implements ClarionInboxElement {
 
   async #take(values: unknown[]): Promise<void> {
     const come = values.map(item).filter((one) => one !== undefined);
-    for (const one of come) {
-      const held = await within<Item | undefined>("inbox", "readonly", (store) => store.get(one.id));
-      await put("inbox", { ...one, read: one.read || !!held?.read });
-    }
+    for (const one of come) await keep(one);
     await this.#load(true);
   }
 

@@ -66,12 +66,24 @@ export async function listen(take: (item: Item) => Promise<void>, stop: AbortSig
   if (!push) return; // the platform runs no push service
   if (seat?.push !== push) seat = await sit(config, push, who.id);
   const held = await tell(config, seat, who);
+  const cut = new AbortController();
+  const end = () => cut.abort();
+  stop.addEventListener("abort", end, { once: true });
+  if (stop.aborted) end();
+  let failure: unknown;
+  // What can't be stored is no message that may be passed over: from its cursor, then, once more.
+  const failed = (error: unknown): void => {
+    failure ??= error;
+    end();
+  };
   const status = await follow(
     { url: push + "/v1/stream", headers: bearer(held) },
     () => held.cursor,
-    hearing(held, take),
-    stop,
+    hearing(held, take, failed),
+    cut.signal,
   );
+  stop.removeEventListener("abort", end);
+  if (failure) throw failure;
   if (GONE.has(status)) {
     await write(SEAT, undefined);
     throw new Error("the push service does not know this browser any more"); // a new seat, then
@@ -132,7 +144,11 @@ async function leave(config: Config, seat: Seat): Promise<void> {
 }
 
 /** Stores each message, then its cursor, then says that it has arrived: in this order. */
-function hearing(seat: Seat, take: (item: Item) => Promise<void>): (message: Message) => void {
+function hearing(
+  seat: Seat,
+  take: (item: Item) => Promise<void>,
+  failed: (error: unknown) => void,
+): (message: Message) => void {
   let last: Promise<unknown> = Promise.resolve();
   let waiting: string[] = [];
   return (message) => {
@@ -149,7 +165,7 @@ function hearing(seat: Seat, take: (item: Item) => Promise<void>): (message: Mes
       waiting = [];
       await service(seat.push + "/v1/acks", "POST", bearer(seat), { ids }).catch(() => undefined);
     });
-    void last.catch((error) => console.warn("clarion:", error));
+    last.catch(failed);
   };
 }
 

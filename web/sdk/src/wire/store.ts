@@ -56,6 +56,16 @@ export const all = <T>(room: Room, most?: number): Promise<T[]> =>
 export const put = (room: Room, value: unknown): Promise<unknown> =>
   within(room, "readwrite", (store) => store.put(value));
 
+/** Store what the inbox shows; what was read stays read, however often and by whatever way it comes. */
+export const keep = <T extends { id: string; read?: boolean | undefined }>(
+  item: T,
+): Promise<unknown> =>
+  within("inbox", "readwrite", (store) => {
+    const held = store.get(item.id);
+    held.onsuccess = () => store.put({ ...item, read: item.read || !!held.result?.read });
+    return held;
+  });
+
 /** Remove some rows, or all of them. */
 export const drop = (room: Room, ids?: readonly string[]): Promise<unknown> =>
   within<unknown>(room, "readwrite", (store) => {

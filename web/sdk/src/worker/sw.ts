@@ -4,7 +4,7 @@ import { type Config, type Device, web } from "../wire/api";
 import { once } from "../wire/ids";
 import { enqueue, flush } from "../wire/queue";
 import { settle, subscribe } from "../wire/registering";
-import { put, read, within } from "../wire/store";
+import { keep, put, read, within } from "../wire/store";
 import { type Kept, type Shown, parse } from "./payload";
 
 declare const self: ServiceWorkerGlobalScope;
@@ -63,7 +63,7 @@ async function pushed(event: Declared): Promise<void> {
     const { options } = shown;
     const { image, body } = options;
     const at = Date.now();
-    await put("inbox", { id: kept.message, title: shown.title, body, image, link: kept.link, at });
+    await keep({ id: kept.message, title: shown.title, body, image, link: kept.link, at });
     tabs.postMessage("inbox");
   }
   if (shown.badge !== undefined) await badge(shown.badge);
