@@ -82,14 +82,20 @@ _ASK: Final = " union all ".join(
 )
 
 
-def said_by(store: FactsStore, cursor: duckdb.DuckDBPyConnection, app: int) -> Said:
-    """Where an app says something, as of the cursor's transaction.
+def turn_of(cursor: duckdb.DuckDBPyConnection) -> str | None:
+    """The version of the audience in the cursor's transaction; None: nothing tells it.
 
-    Asked once a version: the watermark is of the same transaction as the rows, so what is
-    remembered is of these rows.
+    What is remembered of a version is of the rows that a transaction with that version sees: the
+    watermark is written in the transaction that changes them.
     """
     rows = cursor.execute("select value from watermark where name = ?", [AUDIENCE_TURN]).fetchall()
-    turn = str(rows[0][0]) if rows else None
+    return str(rows[0][0]) if rows else None
+
+
+def said_by(
+    store: FactsStore, cursor: duckdb.DuckDBPyConnection, app: int, turn: str | None
+) -> Said:
+    """Where an app says something, as of the cursor's transaction; asked once a version."""
     if turn is not None and (kept := store.said.get(app)) is not None and kept[0] == turn:
         return kept[1]
     said: dict[str, str] = {}

@@ -1,15 +1,18 @@
 """Scans and counts of the audience, as SQL over the columns."""
 
 from collections.abc import Collection, Generator, Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from clarion.adapters.facts.duckdb.audience_columns import said_by, selected
+from clarion.adapters.facts.duckdb.audience_columns import said_by, selected, turn_of
 from clarion.adapters.facts.duckdb.segment_fields import Bind, Source, column, variant_of
-from clarion.adapters.facts.duckdb.segment_sql import Condition, Span, condition
+from clarion.adapters.facts.duckdb.segment_kept import condition
+from clarion.adapters.facts.duckdb.segment_sql import Condition, Parameter, Span
 from clarion.adapters.facts.duckdb.store import FactsStore
 from clarion.adapters.facts.duckdb.variant_texts import all_texts, doubtful, text_of
 from clarion.domain.category import Category, DefaultState
@@ -21,6 +24,8 @@ from clarion.domain.segments.fields import Field, Kind, Scope, field_named
 
 PIECE: Final = 32_768
 _ALL: Final = Condition(sql="true", parameters={})
+_FIELDS_KEPT: Final = 32
+"""Lists of fields of which the SQL is kept; a message under way needs one."""
 
 _ROWS: Final = """
 from (select * from users where app = $app{span}) u
@@ -92,18 +97,18 @@ def scan(
     """
     span = Span(low=low, high=high)
     found = _ALL if segment is None else condition(segment, span)
-    bind = Bind(parameters=dict(found.parameters), prefix="f")
     rows = _ROWS.format(span=_SPAN, condition=found.sql)
     where = {"app": app, "low": low, "high": high}
+    asked = tuple(map(field_named, fields))
     with store.reading() as cursor:
         cursor.begin()
-        columns = selected(said_by(store, cursor, app))
-        more = "".join(
-            f', {_shown(field, bind, texts=_texts_only(cursor, field, where))} as "{place}"'
-            for place, field in enumerate(map(field_named, fields))
-        )
-        parameters: Mapping[str, object] = {**where, **bind.parameters}
-        relation = cursor.sql(f"select {columns}{more}{rows}", params=parameters)
+        turn = turn_of(cursor)
+        columns = selected(said_by(store, cursor, app, turn))
+        texts = tuple(_texts_only(store, cursor, field, where, turn) for field in asked)
+        shown, names_bound = _shown(asked, texts)
+        parameters = {**where, **found.parameters, **names_bound}
+        statement = store.parsed(f"select {columns}{shown}{rows}")
+        relation = cursor.sql(statement, params=parameters)
         reader = relation.to_arrow_reader(PIECE)
         names = [*reader.schema.names[: len(reader.schema.names) - len(fields)], *fields]
         for piece in reader:
@@ -138,22 +143,49 @@ def count(
     }
 
 
-def _texts_only(cursor: duckdb.DuckDBPyConnection, field: Field, where: Mapping[str, int]) -> bool:
-    """Whether an attribute is surely a text for everybody of a range, as of the transaction."""
+def _texts_only(
+    store: FactsStore,
+    cursor: duckdb.DuckDBPyConnection,
+    field: Field,
+    where: Mapping[str, int],
+    turn: str | None,
+) -> bool:
+    """Whether an attribute is surely a text for everybody of a range, as of the transaction.
+
+    What the engine's statistics say of all people holds for a version of the audience.
+    """
     if field.kind is not Kind.ANY:
         return False
+    version, known = store.texts
+    if turn is not None and version == turn and field.name in known:
+        return True
     bind = Bind(prefix="f")
     held = variant_of(field, Source.ROW, bind)
     table = "users u" if field.scope is Scope.USER else "device d"
     kept = f"select stats({held.sql('duckdb')}) from {table} limit 1"  # noqa: S608  # as below
     if all_texts(cursor.execute(kept, bind.parameters).fetchall()):
+        if turn is not None:
+            store.texts = turn, (known if version == turn else frozenset()) | {field.name}
         return True
     text = text_of(held).sql("duckdb")
     other = f"select 1 from {table} where app = $app{_SPAN} and {doubtful(text)} limit 1"  # noqa: S608  # our own names; constants are bound
     return not cursor.execute(other, {**where, **bind.parameters}).fetchall()
 
 
-def _shown(field: Field, bind: Bind, *, texts: bool) -> str:
+@lru_cache(maxsize=_FIELDS_KEPT)
+def _shown(
+    fields: tuple[Field, ...], texts: tuple[bool, ...]
+) -> tuple[str, Mapping[str, Parameter]]:
+    """What a scan selects of fields, and what is bound in it."""
+    bind = Bind(prefix="f")
+    sql = "".join(
+        f', {_shown_as(field, bind, texts=told)} as "{place}"'
+        for place, (field, told) in enumerate(zip(fields, texts, strict=True))
+    )
+    return sql, MappingProxyType(bind.parameters)
+
+
+def _shown_as(field: Field, bind: Bind, *, texts: bool) -> str:
     """A field as JSON text, or as octets where it is a text for everybody."""
     if texts:
         return f"encode({text_of(variant_of(field, Source.ROW, bind)).sql('duckdb')})"

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -17,6 +18,9 @@ SCHEMA_VERSION: Final = 4
 OLDEST_VERSION: Final = 2
 """Files from here on are brought up to date as they are opened."""
 TRIES: Final = 5
+PARSED_KEPT: Final = 16
+PARSED_LONGEST: Final = 16_384
+"""Characters; a tree is many times its text."""
 
 Written = TypeVar("Written")
 
@@ -31,10 +35,25 @@ class FactsStore:
         self._connection = connection
         self.said: dict[int, tuple[str, Mapping[str, str]]] = {}
         """What `audience_columns` remembers of each app, and of which version that is."""
+        self.texts: tuple[str, frozenset[str]] = ("", frozenset())
+        """A version of the audience, and attributes that are nothing but texts in it."""
+        self._parsed = lru_cache(maxsize=PARSED_KEPT)(self._parse)
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A cursor for one thread: its transactions are its own."""
         return self._connection.cursor()
+
+    def parsed(self, sql: str) -> duckdb.Statement:
+        """One statement, parsed; kept, unless it is long, for whoever runs it again soon.
+
+        It is the text's alone: tables, versions and values are looked up when it is run.
+        """
+        return self._parsed(sql) if len(sql) <= PARSED_LONGEST else self._parse(sql)
+
+    def _parse(self, sql: str) -> duckdb.Statement:
+        with self.reading() as cursor:
+            (statement,) = cursor.extract_statements(sql)
+        return statement
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
