@@ -22,7 +22,7 @@ from clarion.adapters.state.journal import PostgresJournal
 from clarion.api import ApiLimits, create_app
 from clarion.domain.content import Content, Message
 from clarion.domain.handoffs import OUTCOME_ROW, BatchSent, ChunkKind
-from clarion.domain.ids import KeyId, MessageId
+from clarion.domain.ids import KeyId, MessageId, UserId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
 from clarion.domain.outcome import Outcome, Reason
@@ -116,6 +116,24 @@ async def test_outcomes_are_counted_traced_and_streamed(reporting: World) -> Non
         if view["state"] == "finished":
             events = (await client.get(f"{path}/events")).text
             assert events.rstrip().endswith("event: end\ndata: {}")
+
+
+async def test_a_trace_tells_what_came_before_a_login(reporting: World) -> None:
+    """It is recorded under the number that the person had as a stranger."""
+    async with reporting.client("send") as client:
+        await client.put("/v1/users/jane", json={})
+        stranger = (await client.post("/v1/devices", json=APNS)).json()
+        message = await _recorded(reporting, stranger, CLOCK.now())
+        known = await reporting.deps.people.login(
+            reporting.app, UserId(stranger["user"]), "jane", CLOCK.now()
+        )
+        trace = (await client.get(f"/v1/messages/{message}/recipients/jane")).json()
+
+    assert known is not None
+    assert known.id != stranger["user"]
+    assert [(a["reason"], a["device"]) for a in trace["attempts"]] == [
+        ("device_opted_out", stranger["id"])
+    ]
 
 
 async def test_events_follow_a_message_to_its_end(reporting: World) -> None:

@@ -163,6 +163,10 @@ class People(Protocol):
         """
         ...
 
+    async def numbers(self, app: AppId, user: UserId) -> Sequence[UserId]:
+        """All numbers under which a person was known, their own last."""
+        ...
+
     async def delete(self, app: AppId, ref: PersonRef) -> UserId | None:
         """Remove the person with all devices and aliases, and leave removal marks.
 

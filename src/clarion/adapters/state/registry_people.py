@@ -132,6 +132,14 @@ class PostgresPeople:
 
         return await unit_of_work(self._pool, work)
 
+    async def numbers(self, app: AppId, user: UserId) -> Sequence[UserId]:
+        """See `ports.registry.People.numbers`."""
+        async with reading(self._pool) as connection:
+            return [
+                UserId(number)
+                for number in await connection.fetchval(self._sql["numbers"], app, user)
+            ]
+
     async def delete(self, app: AppId, ref: PersonRef) -> UserId | None:
         """See `ports.registry.People.delete`."""
 

@@ -25,8 +25,10 @@ from clarion.api.shapes.messages import (
 )
 from clarion.api.shapes.people import PageQuery, UserQuery
 from clarion.domain.campaign import MessageInput
+from clarion.domain.decided import Decided
 from clarion.domain.errors import ErrorCode
 from clarion.domain.ids import MessageId, UserId
+from clarion.ports.facts import AttemptFact, SignalFact
 from clarion.ports.keys import Scope
 from clarion.ports.messages import (
     Accepted,
@@ -129,13 +131,21 @@ async def trace(api: Api, call: Exchange) -> Answer:
         person = await api.deps.people.get(record.app, ref)
     if person is None:
         raise not_found("user")
-    deps, theirs = api.deps, (record.app, record.id, person.id)
-    decided = await deps.facts.decisions(*theirs, at_least_xid=record.xid)
+    deps = api.deps
+    attempts: list[AttemptFact] = []
+    decided: list[Decided] = []
+    signals: list[SignalFact] = []
+    # What the person was sent before a login is recorded under the number that they had then.
+    for user in await deps.people.numbers(record.app, person.id):
+        theirs = (record.app, record.id, user)
+        decided += await deps.facts.decisions(*theirs, at_least_xid=record.xid)
+        attempts += await deps.facts.trace(*theirs, at_least_xid=record.xid)
+        signals += await deps.facts.signals(*theirs)
     chosen_by = {pair for one in decided for pair in one.segments.items()}
     part = reporting.Part(
-        attempts=await deps.facts.trace(*theirs, at_least_xid=record.xid),
+        attempts=sorted(attempts, key=lambda attempt: attempt.at),
         decided=decided,
-        signals=await deps.facts.signals(*theirs),
+        signals=sorted(signals, key=lambda signal: signal.at),
         devices=await deps.devices.of_person(record.app, person.id),
         digests=await deps.messages.digest_parts(record.id, person.id),
         segments=await used(deps.segments, record.app, chosen_by),
