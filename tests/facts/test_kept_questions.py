@@ -10,6 +10,7 @@ import pytest
 
 from clarion.adapters.facts.duckdb import audience_queries, segment_kept, segment_sql
 from clarion.adapters.facts.duckdb.audience_columns import AUDIENCE_TURN
+from clarion.adapters.facts.duckdb.audience_filling import filled
 from clarion.adapters.facts.duckdb.segment_sql import Span
 from clarion.adapters.facts.duckdb.store import (
     PARSED_LONGEST,
@@ -19,6 +20,7 @@ from clarion.adapters.facts.duckdb.store import (
 )
 from clarion.domain.segments.checking import SegmentAt, whole
 from clarion.domain.segments.text import parse
+from clarion.ports.audience import AUDIENCE_SCHEMA
 
 FILED = ["text"] * 30_000
 """So many that the engine keeps them in a column of their own, and says so."""
@@ -192,3 +194,17 @@ def test_without_a_version_nothing_is_remembered(store: FactsStore) -> None:
         cursor.execute("delete from watermark where name = ?", [AUDIENCE_TURN])
     assert scanned(store)[7] == b"text"
     assert store.texts == ("", frozenset())
+
+
+def test_pieces_with_other_columns_are_filled_each_in_its_own_way() -> None:
+    """A column that one leaves out is told by the next, and the other way round."""
+    said = {"country": ["FR"], "language": ["fr"], "dead": [True], "granted": [5]}
+    for left_out in [*said, *said]:
+        told = {name: value for name, value in said.items() if name != left_out}
+        piece = pl.DataFrame({"user": [7], **told}).cast(
+            {name: AUDIENCE_SCHEMA[name] for name in ("user", *told)}
+        )
+        found = filled(piece)
+        assert found.schema == pl.Schema(AUDIENCE_SCHEMA)
+        assert {name: found[name].to_list() for name in told} == told
+        assert not found[left_out].to_list()[0]
