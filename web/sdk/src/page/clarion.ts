@@ -230,11 +230,14 @@ export async function init(options: Options): Promise<Clarion> {
     await write("chosen", chosen);
   }
 
-  async function prefer(change: PreferencesChange = {}): Promise<Preferences> {
-    const device = await read<Device>("device");
-    if (!device) throw new ClarionError(0, "not_subscribed", "This browser is not subscribed.");
-    const body = { network: NETWORK, token: device.token, ...change };
-    return (await post(config, PREFERENCES, body)).json() as Promise<Preferences>;
+  function prefer(change: PreferencesChange = {}): Promise<Preferences> {
+    // A registration that is under way ends first: it may be giving the device another address.
+    return navigator.locks.request("clarion-device", async () => {
+      const device = await read<Device>("device");
+      if (!device) throw new ClarionError(0, "not_subscribed", "This browser is not subscribed.");
+      const body = { network: NETWORK, token: device.token, ...change };
+      return (await post(config, PREFERENCES, body)).json() as Promise<Preferences>;
+    });
   }
 
   async function become(who: Who): Promise<void> {
