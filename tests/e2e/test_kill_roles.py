@@ -275,7 +275,7 @@ async def check_facts(folder: Path, client: Client) -> None:
         await facts.close()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_killed_processes_lose_nothing_and_repeat_no_more_than_stated(
     short_dir: Path,
 ) -> None:
