@@ -205,6 +205,24 @@ async def test_a_message_can_be_previewed_with_made_up_people(admin: httpx.Async
     assert (await admin.get("/v1/messages")).json()["items"] == []
 
 
+@pytest.mark.parametrize(
+    ("message", "path"),
+    [
+        ({"title": "x", "data": {"n": [2**64]}}, "/message/data/n/0"),
+        ({"title": "x", "overrides": {"apns": {"headers": {"apns-topic": "a\nb"}}}}, None),
+        ({"title": "x", "overrides": {"fcm": {"token": "t"}}}, None),
+    ],
+)
+async def test_what_no_network_can_be_written_is_refused_by_a_preview(
+    admin: httpx.AsyncClient, message: dict[str, object], path: str | None
+) -> None:
+    """As it is by a message."""
+    asked = {"message": message, "preview": {}}
+    answer = await admin.post("/v1/messages/preview", json=asked)
+    assert answer.status_code == 422, answer.text
+    assert path is None or answer.json()["errors"][0]["path"] == path
+
+
 async def test_a_preview_without_people_shows_every_language(admin: httpx.AsyncClient) -> None:
     """One sample each, with the fallbacks."""
     await saved(admin)

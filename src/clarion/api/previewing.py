@@ -1,9 +1,11 @@
 """From a request for a preview to what people would read, and where."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Final
 
 from clarion.api.decoding import free_form, refuse
+from clarion.api.problems import FieldProblem, field_problem
 from clarion.api.routing import Api
 from clarion.api.shapes.templates import (
     PayloadView,
@@ -15,6 +17,7 @@ from clarion.api.shapes.templates import (
 )
 from clarion.api.wording import prepared
 from clarion.domain.content import Content, Message, Wording
+from clarion.domain.errors import FieldCode
 from clarion.domain.ids import AppId, MessageId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
@@ -41,6 +44,8 @@ async def previewed(api: Api, app: AppId, message: Message, body: PreviewBody) -
         ]
     )
     words = prepared(api, message, message.wording or Wording(liquid=False))
+    now = api.deps.clock.now()
+    refuse([found for variant in words.variants for found in _unwritable(api, variant, now)])
     people, unknown = await _people(api, app, body.users)
     samples = people + [
         made_up(sample.values, language=sample.language, time_zone=sample.time_zone)
@@ -48,9 +53,22 @@ async def previewed(api: Api, app: AppId, message: Message, body: PreviewBody) -
     ]
     if not body.users and not body.samples:
         samples = [Sample(language=tag or None) for tag in words.languages]
-    readings = read(words, samples, NETWORKS, api.deps.clock.now())
+    readings = read(words, samples, NETWORKS, now)
     platforms: Sequence[str] = body.platforms or list(PLATFORMS)
     return PreviewView([_reading(api, found, platforms) for found in readings], unknown)
+
+
+def _unwritable(api: Api, variant: Message, now: datetime) -> Iterator[FieldProblem]:
+    """What keeps a payload from being written at all; its length is shown, not refused."""
+    for network in NETWORKS:
+        provider = api.deps.providers[network]
+        try:
+            provider.outline(variant, now)
+        except ValueError as error:
+            told = provider.check_message(variant, now)
+            yield from [field_problem(p.path, p.code, p.detail) for p in told] or [
+                field_problem("/message", FieldCode.INVALID, str(error))
+            ]
 
 
 async def _people(api: Api, app: AppId, names: Sequence[str]) -> tuple[list[Sample], list[str]]:

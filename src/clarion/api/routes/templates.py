@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from clarion.api.decoding import refuse
 from clarion.api.exchange import Answer, Exchange, json_answer
 from clarion.api.paging import number_page
 from clarion.api.previewing import draft, previewed
@@ -25,7 +26,7 @@ from clarion.api.shapes.templates import (
     VersionView,
 )
 from clarion.api.templating import NAME, check_partial, template_view, words_of
-from clarion.api.wording import worded
+from clarion.api.wording import free_problems, worded
 from clarion.domain.errors import ErrorCode, FieldCode
 from clarion.domain.ids import MessageId
 from clarion.ports.keys import Scope
@@ -137,6 +138,7 @@ async def preview_message(api: Api, call: Exchange) -> Answer:
     """The same for a message as `POST /v1/messages` takes its words; nothing is sent."""
     app = call.caller.app
     body = await call.json(MessagePreviewBody, api.deps.limits.max_body)
+    refuse(list(free_problems(body.message, "/message")))
     content, wording = await worded(api, app, body.message)
     message = draft(app, _message_id(api), content, wording)
     return json_answer(await previewed(api, app, message, body.preview))
