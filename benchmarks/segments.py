@@ -96,9 +96,10 @@ select 1 as app, n // ($people / 1024 + 1) as bucket, n as user_id,
 from range($low::bigint, $high::bigint) r(n), range(2) s(k)
 """
 DEEDS: Final = """
-insert into engagement
-select 1, n, 1, k, 'news', h2(n, k, 25) % 4 + 1,
-       $now - (h2(n, k, 26) % 7776000)::bigint * 1000000
+insert into engagement by name
+select 1 as app, n as user_id, 1 as message_high, k as message_low, 'news' as category,
+       h2(n, k, 25) % 4 + 1 as kind,
+       $now - (h2(n, k, 26) % 7776000)::bigint * 1000000 as at_us
 from range($low::bigint, $high::bigint) r(n), range(2) s(k) where $people > 0
 """
 STEP: Final = 1_000_000
