@@ -10,7 +10,7 @@ import orjson
 
 from clarion.adapters.state.forgetting import forget_plans
 from clarion.adapters.state.pool import reading, unit_of_work
-from clarion.adapters.state.statements import statements
+from clarion.adapters.state.statements import statements, touched
 from clarion.domain.ids import AppId, UserId
 from clarion.ports.erasure import Erasure, Held, OpenErasure
 from clarion.ports.system import Chance
@@ -65,13 +65,13 @@ class PostgresErasures:
         """The last of the numbers is the person's own."""
         sql, user = self._sql, users[-1]
         removed = {
-            "state.consent_entries": _count(await connection.execute(sql["ledger"], app, users)),
-            "state.events": _count(await connection.execute(sql["events"], app, users)),
-            "state.aliases": _count(await connection.execute(sql["aliases"], app, user)),
-            "state.lists": _count(await connection.execute(sql["lists"], user)),
-            "state.topics": _count(await connection.execute(sql["topics"], user)),
-            "state.prompts": _count(await connection.execute(sql["prompts"], user)),
-            "state.suppressions": _count(
+            "state.consent_entries": touched(await connection.execute(sql["ledger"], app, users)),
+            "state.events": touched(await connection.execute(sql["events"], app, users)),
+            "state.aliases": touched(await connection.execute(sql["aliases"], app, user)),
+            "state.lists": touched(await connection.execute(sql["lists"], user)),
+            "state.topics": touched(await connection.execute(sql["topics"], user)),
+            "state.prompts": touched(await connection.execute(sql["prompts"], user)),
+            "state.suppressions": touched(
                 await connection.execute(sql["suppressions"], app, external, now)
             ),
             "state.devices": await connection.fetchval(sql["count_devices"], app, user),
@@ -127,10 +127,6 @@ class PostgresErasures:
 def subject(salt: str, name: str) -> str:
     """What a proof says of whom it was about: SHA-256 of the salt and the name, in hexadecimal."""
     return hashlib.sha256(bytes.fromhex(salt) + name.encode()).hexdigest()
-
-
-def _count(tag: str) -> int:
-    return int(tag.rpartition(" ")[2])
 
 
 def _erasure(row: asyncpg.Record) -> Erasure:

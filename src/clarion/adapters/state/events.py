@@ -16,7 +16,7 @@ import polars as pl
 
 from clarion.adapters.state.naming import find_people
 from clarion.adapters.state.pool import reading, unit_of_work
-from clarion.adapters.state.statements import statements
+from clarion.adapters.state.statements import statements, touched
 from clarion.domain.ids import AppId
 from clarion.ports.events import RecordedEvents
 
@@ -130,7 +130,7 @@ class PostgresEvents:
             format="csv",
         )
         tag = await connection.execute(self._sql["record"], app)
-        return int(tag.rpartition(" ")[2])
+        return touched(tag)
 
 
 async def _copy_straight(connection: asyncpg.Connection, app: AppId, rows: pl.DataFrame) -> int:

@@ -7,7 +7,7 @@ import asyncpg
 
 from clarion.adapters.state.failures import store_failures
 from clarion.adapters.state.pool import reading
-from clarion.adapters.state.statements import statements
+from clarion.adapters.state.statements import statements, touched
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
 from clarion.ports.housekeeping import Backlog
@@ -30,7 +30,7 @@ class PostgresHousekeeping:
             async with self._pool.acquire() as connection:
                 batches = await connection.execute(_SQL["abandon_batches"], owner)
                 shards = await connection.execute(_SQL["abandon_shards"], owner)
-        return _count(batches) + _count(shards)
+        return touched(batches) + touched(shards)
 
     async def sweep(self, now: datetime) -> int:
         """See the port."""
@@ -39,7 +39,7 @@ class PostgresHousekeeping:
                 batches = await connection.execute(_SQL["sweep_batches"], now)
                 shards = await connection.execute(_SQL["sweep_shards"], now)
                 await connection.execute(_SQL["drop_old_work"], now - DONE_KEPT, DROPPED_AT_ONCE)
-        return _count(batches) + _count(shards)
+        return touched(batches) + touched(shards)
 
     async def backlog(self, now: datetime) -> Sequence[Backlog]:
         """See the port."""
@@ -61,7 +61,3 @@ class PostgresHousekeeping:
             rows = await connection.fetch(_SQL["quarantined"])
         found = {row["network"]: row["n"] for row in rows}
         return {network: found.get(network, 0) for network in Network}
-
-
-def _count(command_tag: str) -> int:
-    return int(command_tag.rpartition(" ")[2])

@@ -8,7 +8,7 @@ import asyncpg
 
 from clarion.adapters.state.naming import find_people
 from clarion.adapters.state.pool import reading, unit_of_work
-from clarion.adapters.state.statements import statements
+from clarion.adapters.state.statements import statements, touched
 from clarion.domain.ids import AppId, UserId
 from clarion.ports.lists import (
     Circle,
@@ -79,7 +79,7 @@ class PostgresLists:
             verb = "join" if members.join else "leave"
             tag = await connection.execute(self._sql[f"{verb}_{name}"], *values)
             return MembersChanged(
-                changed=int(tag.rpartition(" ")[2]),
+                changed=touched(tag),
                 unknown=named["person"].is_null().arg_true().to_list(),
             )
 

@@ -20,7 +20,7 @@ from clarion.adapters.state.pool import reading, transaction
 from clarion.adapters.state.recipient_columns import encode_frame
 from clarion.adapters.state.resolving import frame, resolve
 from clarion.adapters.state.rulings import record_rulings
-from clarion.adapters.state.statements import statements
+from clarion.adapters.state.statements import statements, touched
 from clarion.adapters.state.throttle import spread_batches
 from clarion.domain.app_rules import AppRules, Moment
 from clarion.domain.campaign import MessageState
@@ -90,7 +90,7 @@ class PostgresPlanLine:
                     _LANES,
                     float(USERS_PER_SHARD),
                 )
-        return int(done.rpartition(" ")[2])
+        return touched(done)
 
     async def claim_shard(
         self, owner: str, now: datetime, lease_s: float, *, named: bool | None = None
@@ -197,7 +197,7 @@ class PostgresPlanLine:
         """See the port."""
         async with reading(self._pool) as connection:
             done = await connection.execute(_SQL["readmit_shards"])
-        return int(done.rpartition(" ")[2])
+        return touched(done)
 
     async def _give_back(
         self,

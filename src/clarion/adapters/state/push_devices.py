@@ -7,7 +7,7 @@ import asyncpg
 
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.push_rows import octets_of, uuid_of
-from clarion.adapters.state.statements import statements
+from clarion.adapters.state.statements import statements, touched
 from clarion.ports.pushservice import (
     Attached,
     DeviceNumber,
@@ -104,4 +104,4 @@ class PostgresPushDevices:
         """See the port."""
         async with reading(self._pool) as connection:
             tag = await connection.execute(_SQL["forget"], before, at_once)
-        return int(tag.rpartition(" ")[2])
+        return touched(tag)

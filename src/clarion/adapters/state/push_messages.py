@@ -7,7 +7,7 @@ import asyncpg
 
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.push_rows import push_of, uuid_of
-from clarion.adapters.state.statements import statements
+from clarion.adapters.state.statements import statements, touched
 from clarion.ports.pushservice import (
     DeviceNumber,
     NodeNumber,
@@ -147,7 +147,7 @@ class PostgresPushReceipts:
         async with reading(self._pool) as connection:
             tag = await connection.execute(_SQL["drop_receipts"], before, at_once)
             await connection.execute(_SQL["drop_ended"], before, at_once)
-        return int(tag.rpartition(" ")[2])
+        return touched(tag)
 
 
 def _columns(pushes: Sequence[Push]) -> list[list[object]]:

@@ -16,7 +16,7 @@ from clarion.adapters.state.places import NOBODY, given_way, settle_places
 from clarion.adapters.state.plan_line import chunk_values
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.recipient_columns import decode, encode_recipients
-from clarion.adapters.state.statements import statements
+from clarion.adapters.state.statements import statements, touched
 from clarion.adapters.state.throttle import take_turn
 from clarion.adapters.state.unreadable import UNREADABLE, set_aside
 from clarion.domain.content import Message
@@ -156,7 +156,7 @@ class PostgresSendLine:
         """See the port."""
         with store_failures():
             async with self._pool.acquire() as connection:
-                return _count(await connection.execute(_SQL["abandon_batches"], owner))
+                return touched(await connection.execute(_SQL["abandon_batches"], owner))
 
 
 def _over(claimed: ClaimedBatch, now: datetime) -> bool:
@@ -366,7 +366,3 @@ async def _insert(
         else parent.lateness.open_until,
         parent.id,
     )
-
-
-def _count(command_tag: str) -> int:
-    return int(command_tag.rpartition(" ")[2])

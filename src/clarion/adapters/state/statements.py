@@ -42,3 +42,8 @@ def named(text: str, file: str) -> Mapping[str, str]:
             raise ValueError(f"{file}.sql: {name} has no sentence that says what it is for")
         found[name] = body.strip().removesuffix(";")
     return MappingProxyType(found)
+
+
+def touched(tag: str) -> int:
+    """How many rows a statement wrote, from its command tag: `UPDATE 3` is 3."""
+    return int(tag.rpartition(" ")[2])

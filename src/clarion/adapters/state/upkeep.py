@@ -7,7 +7,7 @@ import numpy as np
 
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.recipient_columns import decode, encode_recipients
-from clarion.adapters.state.statements import statements
+from clarion.adapters.state.statements import statements, touched
 from clarion.domain.campaign import BatchState, MessageState
 from clarion.domain.handoffs import Recipients
 
@@ -51,7 +51,7 @@ class PostgresUpkeep:
     async def _drop(self, name: str, *values: object) -> int:
         async with reading(self._pool) as connection:
             tag = await connection.execute(_SQL[name], *values)
-        return int(tag.rpartition(" ")[2])
+        return touched(tag)
 
 
 async def _cut(connection: asyncpg.Connection, row: asyncpg.Record, now: datetime) -> None:
