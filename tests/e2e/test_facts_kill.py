@@ -21,7 +21,7 @@ from clarion.adapters.facts.duckdb.store import open_store
 from clarion.adapters.state.pool import open_pool
 from clarion.adapters.system import SystemClock
 from clarion.domain.handoffs import OUTCOME_ROW
-from clarion.domain.ids import BUCKETS, AppId, MessageId
+from clarion.domain.ids import BUCKETS, AppId, MessageId, UserId
 from clarion.domain.outcome import Outcome
 from clarion.ports.audience import AudienceScan
 
@@ -154,7 +154,13 @@ async def wait_until_open(client: FactsClient) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.timeout(60)
+async def everybody(client: FactsClient, xid: int) -> pl.DataFrame:
+    """The audience with all that was committed up to a transaction."""
+    scan = AudienceScan(app=AppId(1), low=0, high=BUCKETS, at_least_xid=xid)
+    return pl.concat([piece.rows async for piece in client.scan(scan)])
+
+
+@pytest.mark.timeout(120)
 async def test_an_owner_that_is_killed_loses_nothing_and_repeats_nothing(
     database_url: str, short_dir: Path
 ) -> None:
@@ -180,12 +186,12 @@ async def test_an_owner_that_is_killed_loses_nothing_and_repeats_nothing(
 
     owner = await start_owner(database_url, short_dir)
     client = FactsClient(short_dir / "facts.sock", SystemClock())
-    scan = AudienceScan(app=AppId(1), low=0, high=BUCKETS, at_least_xid=writer.xid)
-    copied = pl.concat([piece.rows async for piece in client.scan(scan)])
+    copied = await everybody(client, writer.xid)
     counts = await client.counts(AppId(1), MESSAGE, at_least_xid=writer.xid)
     doubled = await client.verify(AppId(1), MESSAGE)
     sizes = await client.sizes()
-    await client.close()
+    _ = [page async for page in client.about(AppId(1), [UserId(1)], at_least_xid=writer.xid)]
+    await client.close()  # now that all events are in, too
     owner.terminate()
     await owner.wait()
     recorded, row_octets = await pool.fetchrow(

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from clarion.adapters.facts.duckdb import FactsClient, OwnerSettings, run_owner
+from clarion.adapters.facts.duckdb.event_feed import PAGE_ROWS
 from clarion.adapters.state.pool import open_pool
 from clarion.adapters.system import SystemClock
 from clarion.domain.handoffs import OUTCOME_ROW
@@ -305,3 +306,31 @@ async def test_a_row_that_changes_all_the_time_is_seen(pool: asyncpg.Pool, short
         rows = await everybody(client, xid)
 
     assert rows["user_opted_out"].to_list() == [True]
+
+
+async def test_what_is_known_of_a_person_is_told_once_all_events_are_in(
+    pool: asyncpg.Pool, short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass that takes in only some of a backlog does not make an export poorer."""
+    monkeypatch.setattr("clarion.adapters.facts.duckdb.owner.EVENTS_FOR_S", -1.0)
+    await add_people(pool, 1)
+    user = await pool.fetchval("select id from users")
+    await pool.execute("select event_days(array[$1::date])", NOW.date())
+    last = 0
+    for count in (PAGE_ROWS + 1, 3):
+        last = await pool.fetchval(
+            """with told as (
+                   insert into event (day, event_id, app_id, user_id, name, at)
+                   select $1::date, gen_random_uuid(), 1, $2, 'view', $3
+                   from generate_series(1, $4::int) returning 1)
+               select pg_current_xact_id()::text::bigint from told limit 1""",
+            NOW.date(),
+            user,
+            NOW,
+            count,
+        )
+    async with owner(pool, short_dir) as client:
+        pages = client.about(AppId(1), [UserId(user)], at_least_xid=last)
+        told = sum([len(page.rows) async for page in pages if page.kind == "event"])
+
+    assert told == PAGE_ROWS + 4

@@ -146,7 +146,10 @@ def _segment(question: Question) -> SegmentAt | None:
 async def _reached(owner: "Owner", question: Question) -> bool:
     if question.what in {"scan", "count"}:
         return await owner.reach_registry(question.at_least)
-    return await owner.reach_outcomes(question.at_least)
+    there = await owner.reach_outcomes(question.at_least)
+    if there and question.what == "about":  # everything that is held, so nothing may be on its way
+        return await owner.reach_events(question.at_least)
+    return there
 
 
 async def _asked(owner: "Owner", question: Question) -> Mapping[str, object]:

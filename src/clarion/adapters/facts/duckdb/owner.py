@@ -99,6 +99,10 @@ class Owner:
         finally:
             self.outcomes_awaited -= 1
 
+    async def reach_events(self, xid: int) -> bool:
+        """The same of what people did, which a pass may leave to the next ones."""
+        return await self._reach(lambda: _has(self.events_seen, xid))
+
     async def _reach(self, there: Callable[[], bool]) -> bool:
         """Asks for a pass at once: nobody waits for the next turn of the clock."""
         if there():
@@ -137,7 +141,9 @@ class Owner:
             )
             if all_in:  # what is yet to come in still has the numbers that it came with
                 changed += await self.merges.follow(connection, now)
-            self.events_seen = now if all_in else self.events_seen
+            async with self.advanced:
+                self.events_seen = now if all_in else self.events_seen
+                self.advanced.notify_all()
             self.tell_lag(looked_at if all_in else None)
             due = looked_at - self.outcomes_at >= self.settings.drain_every_s
             if not due and not self.outcomes_awaited:
