@@ -1,20 +1,31 @@
 """An anonymous person logs in: what they were sent and what waits for them counts for the known."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
+import pytest
 from tests.line.conftest import Store
-from tests.line.test_caps import CAP, everybody, plan_all, ports, rule, sendings
+from tests.line.test_caps import CAP, LATER, everybody, plan_all, ports, rule, sendings
+from tests.line.test_places_given_up import SIX
+from tests.line.test_places_given_up import send as send_due
 
 from clarion.adapters.state.digests import PostgresDigestDesk
 from clarion.adapters.state.forgetting import range_of
 from clarion.adapters.state.frequency import PostgresFrequencyBook
 from clarion.adapters.state.journal import PostgresJournal
+from clarion.adapters.state.registry_devices import PostgresDevices
 from clarion.adapters.state.registry_people import PostgresPeople
+from clarion.adapters.state.send_line import PostgresSendLine
 from clarion.adapters.system import SystemChance
+from clarion.domain.app_rules import Moment
+from clarion.domain.device import DeviceChange
 from clarion.domain.ids import BUCKETS, DeviceId, UserId
+from clarion.domain.lanes import Lane
+from clarion.domain.outcome import Reason
 from clarion.domain.person import PersonChange
 from clarion.ports.messages import Target
+from clarion.stages.delivery.overlay import Overlay
 from clarion.stages.planning.ports import PlanningPorts
 
 
@@ -35,9 +46,12 @@ async def stranger(store: Store) -> tuple[UserId, DeviceId]:
     return person.id, DeviceId(device)
 
 
-async def send(store: Store, planner: PlanningPorts, number: int, target: Target) -> None:
+async def send(
+    store: Store, planner: PlanningPorts, number: int, target: Target, **moment: object
+) -> None:
     """Plan a campaign to somebody."""
     made = store.message(number, target, category="news")
+    made = replace(made, moment=Moment(**moment))  # type: ignore[arg-type]  # a test's own mapping
     await PostgresJournal(store.pool).accept(made, store.now)
     await planner.line.expand_due(store.now, limit=10)
     await plan_all(planner)
@@ -145,3 +159,97 @@ async def test_a_number_that_stands_across_two_others_is_not_there(store: Store)
         "select people from digest_item where range = $1 order by id", range_of(known)
     )
     assert [row["people"] for row in parts] == [others, int(known).to_bytes(8, "little")]
+
+
+async def reasons_at_dispatch(store: Store, seconds: float) -> list[int]:
+    """Why the recipients of what is due then may not be sent to; 0 where they may."""
+    line = PostgresSendLine(store.pool)
+    claimed = await line.claim("s", list(Lane), store.later(seconds), 300)
+    assert claimed is not None
+    batch = claimed.batch
+    return (await Overlay(line).reasons(batch.recipients, batch.planned_xid)).tolist()
+
+
+async def test_a_held_push_goes_to_the_device_of_who_they_turned_out_to_be(store: Store) -> None:
+    """It is the same device of the same person, who has another number by then."""
+    await store.add_people(1)
+    await rule(store, [])
+    user, device = await stranger(store)
+    await send(store, ports(store), 1, Target(devices=[device]), local=LATER)
+    await login(store, user)
+
+    assert await reasons_at_dispatch(store, SIX) == [0]
+
+
+async def test_a_held_push_does_not_follow_the_device_to_somebody_else(store: Store) -> None:
+    """They logged in, sold the phone, and the next owner logged in on it."""
+    await store.add_people(2)
+    await rule(store, [])
+    user, device = await stranger(store)
+    await send(store, ports(store), 1, Target(devices=[device]), local=LATER)
+    await login(store, user)
+    other = await store.pool.fetchval("select id from users where external_id = 'u1'")
+    await PostgresDevices(store.pool).change(store.app, device, DeviceChange(user=other), store.now)
+
+    assert await reasons_at_dispatch(store, SIX) == [Reason.DEVICE_MOVED]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [("opted_out = true", Reason.USER_OPTED_OUT), ("suppressed = true", Reason.SUPPRESSION_LIST)],
+)
+async def test_who_they_turned_out_to_be_may_have_said_no(
+    store: Store, change: str, reason: Reason
+) -> None:
+    """The known person's word counts for what was planned for the anonymous one."""
+    await store.add_people(1)
+    await rule(store, [])
+    user, device = await stranger(store)
+    await send(store, ports(store), 1, Target(devices=[device]), local=LATER)
+    await store.pool.execute(f"update users set {change} where external_id = 'u0'")  # noqa: S608  a test's own text
+    await login(store, user)
+
+    assert await reasons_at_dispatch(store, SIX) == [reason]
+
+
+async def test_what_is_held_for_the_anonymous_one_counts(store: Store) -> None:
+    """It will be sent, so it has its place in the cap."""
+    await store.add_people(1)
+    await rule(store, [{"count": 1, "per": "7d"}])
+    user, device = await stranger(store)
+    planner = ports(store)
+    await send(store, planner, 1, Target(devices=[device]), local=LATER)
+    known = await login(store, user)
+    await send(store, planner, 2, Target(users=["u0"]))
+
+    assert await sendings(store) == {user: 1}
+    usage = await PostgresFrequencyBook(store.pool).read(
+        store.app, (0, BUCKETS), store.now - timedelta(days=7)
+    )
+    assert usage.ledger.user.tolist() == [known]
+
+
+@pytest.mark.parametrize("logs_in_first", [True, False])
+async def test_a_held_part_gives_way_under_whatever_number(
+    store: Store, *, logs_in_first: bool
+) -> None:
+    """The more important message went out to the person, before or after they logged in."""
+    held, winner = 1, 9
+    await store.add_people(1)
+    await rule(store, [{"count": 1, "per": "7d"}])
+    user, device = await stranger(store)
+    planner = ports(store)
+    await send(store, planner, held, Target(devices=[device]), local=LATER, importance=1)
+    await send(store, planner, winner, Target(devices=[device]), importance=9)
+    if logs_in_first:
+        known = await login(store, user)
+        assert await send_due(store, 0) == {winner: {0}}
+    else:
+        assert await send_due(store, 0) == {winner: {0}}
+        known = await login(store, user)
+
+    assert await send_due(store, SIX) == {held: {Reason.GAVE_WAY}}
+    usage = await PostgresFrequencyBook(store.pool).read(
+        store.app, (0, BUCKETS), store.now - timedelta(days=7)
+    )
+    assert usage.ledger.user.tolist() == [known], "one message, the more important one"

@@ -93,7 +93,7 @@ class ClaimedBatch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RegistryChanges:
-    """Devices that changed at or after some version; columns of equal length."""
+    """Devices that changed at or after some version; columns of equal length, but for two."""
 
     xid: int
     """Ask for changes since this one next."""
@@ -106,6 +106,10 @@ class RegistryChanges:
     """What the device's user said to the categories, a bit each, as it is now."""
     denied: Int64s
     paused_until_us: Int64s
+    merged_from: Int64s
+    """Anonymous people who turned out to be somebody since; as long as `merged_into` alone."""
+    merged_into: Int64s
+    """Who each of them is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,5 +1,6 @@
 """What planning holds of an anonymous person goes along when they turn out to be somebody."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -9,9 +10,7 @@ import numpy as np
 from clarion.adapters.state.forgetting import octets_of, range_of
 from clarion.adapters.state.frequency import LOOSE, add_entries, by_range, decoded, encoded
 from clarion.adapters.state.statements import statements
-from clarion.domain.frequency import Ledger
 from clarion.domain.ids import AppId, MessageId, UserId
-from clarion.domain.send_time import instant_us
 
 _SQL: Final = statements("merging")
 
@@ -23,11 +22,11 @@ async def move_plans(
     since: datetime,
     now: datetime,
 ) -> None:
-    """Count for the known person what was sent to the anonymous one, within the caller's unit.
+    """Count for the known person what the anonymous one was sent and is held, in the caller's unit.
 
-    So a cap allows both together what it allows one person. What is held for the anonymous one and
-    lies ahead is not counted: it is never sent, because its device has moved. Parts that wait for a
-    digest wait for the known person's.
+    So a cap allows both together what it allows one person. Parts that wait for a digest wait for
+    the known person's. Held parts keep the anonymous one's number and go out to the device under
+    it; so where one gave way, it does so under both numbers.
 
     Args:
         connection: inside the caller's transaction.
@@ -42,8 +41,8 @@ async def move_plans(
     for number in (LOOSE, range_of(stranger)):
         for row in await connection.fetch(_SQL["caps"], app, number, octets, since):
             await _move_caps(connection, app, row, people, now)
-    for table in ("digests", "gave_way"):
-        await _move_people(connection, table, app, people)
+    await _move_digests(connection, app, people)
+    await _share_places(connection, app, people)
     await connection.execute(_SQL["overtake"], app, range_of(known))
 
 
@@ -64,31 +63,32 @@ async def _move_caps(
         await connection.execute(forgetting["drop_caps"], row["id"])
     else:
         await connection.execute(forgetting["set_caps"], row["id"], encoded(ledger.take(~mine)))
-    sent = ledger.take(mine & (ledger.at_us <= instant_us(now)))
-    moved = Ledger(
-        user=np.full(len(sent), known, np.int64),
-        at_us=sent.at_us,
-        networks=sent.networks,
-        category=sent.category,
-        priority=sent.priority,
-    )
+    moved = replace(ledger.take(mine), user=np.full(int(mine.sum()), known, np.int64))
     message = None if row["message_id"] is None else MessageId(row["message_id"])
     await add_entries(connection, app, message, by_range(moved), now)
 
 
-async def _move_people(
-    connection: asyncpg.Connection, table: str, app: AppId, people: tuple[UserId, UserId]
+async def _move_digests(
+    connection: asyncpg.Connection, app: AppId, people: tuple[UserId, UserId]
 ) -> None:
     stranger, known = people
     mine, theirs = octets_of(people)
-    for row in await connection.fetch(_SQL[table], app, range_of(stranger), mine):
+    for row in await connection.fetch(_SQL["digests"], app, range_of(stranger), mine):
         there = np.frombuffer(row["people"], "<i8")
         others = there[there != stranger]
-        if len(others) == len(there):
-            continue
-        values: list[object] = [row["id"], others.tobytes(), range_of(known), theirs]
-        if "gone" in row:
-            gone = np.frombuffer(row["gone"], "<i8")
-            left = gone[gone != stranger]
-            values += [left.tobytes(), theirs if len(left) < len(gone) else b""]
-        await connection.execute(_SQL[f"set_{table}"], *values)
+        if len(others) < len(there):
+            await connection.execute(
+                _SQL["set_digests"], row["id"], others.tobytes(), range_of(known), theirs
+            )
+
+
+async def _share_places(
+    connection: asyncpg.Connection, app: AppId, people: tuple[UserId, UserId]
+) -> None:
+    stranger, known = people
+    mine, theirs = octets_of(people)
+    for row in await connection.fetch(_SQL["gave_way"], app, range_of(stranger), mine):
+        if stranger not in np.frombuffer(row["people"], "<i8"):
+            continue  # the octets stood across two numbers
+        gone = theirs if stranger in np.frombuffer(row["gone"], "<i8") else b""
+        await connection.execute(_SQL["add_gave_way"], row["id"], range_of(known), theirs, gone)

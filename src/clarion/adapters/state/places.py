@@ -38,10 +38,13 @@ async def given_way(connection: asyncpg.Connection, batch: BatchToSend) -> Given
 async def settle_places(connection: asyncpg.Connection, sent: BatchSent) -> None:
     """Whoever a message went out to has taken the place that others gave up for it.
 
-    Within the transaction that records the outcomes.
+    Within the transaction that records the outcomes. Whoever logged in since the plan is one
+    person under two numbers.
     """
     rows = sent.rows
     got = np.unique(rows["user"][rows["outcome"] == Outcome.ACCEPTED])
+    for pair in await connection.fetch(_SQL["same_people"], got.tolist()) if len(got) else ():
+        got = np.union1d(got, tuple(pair))
     ranges = np.unique(got % BUCKETS // RANGE_BUCKETS).tolist()
     if not ranges:
         return

@@ -30,6 +30,10 @@ from clarion.ports.line import ChunkAck, ChunkCommit, ClaimedBatch, RegistryChan
 _SQL = statements("line")
 MANY_CHANGES = 5000
 _LOST = ChunkAck(recorded=False)
+_LOOKS_AT = 6
+"""Columns of a look at the registry after its version."""
+_MERGED = -1
+"""In place of a reason: the row is about two people, not about a device."""
 
 
 class PostgresSendLine:
@@ -167,35 +171,36 @@ def _over(claimed: ClaimedBatch, now: datetime) -> bool:
 
 
 def _changes(rows: Sequence[asyncpg.Record]) -> RegistryChanges:
-    """Rows of (version, device, user, reason); one without a device when nothing changed."""
-    changed = [row for row in rows if row[1] is not None]
-    return RegistryChanges(
-        xid=rows[0][0],
-        device=np.array([row[1] for row in changed], np.int64),
-        user=np.array([row[2] for row in changed], np.int64),
-        reason=np.array([row[3] for row in changed], np.uint16),
-        granted=np.array([row[4] for row in changed], np.int64),
-        denied=np.array([row[5] for row in changed], np.int64),
-        paused_until_us=np.array([row[6] for row in changed], np.int64),
-    )
+    """Rows of (version, device, user, reason, ...); one without a device when nothing changed."""
+    changed = np.array([tuple(row)[1:] for row in rows if row[1] is not None], np.int64)
+    return _told(rows[0][0], changed.reshape(-1, _LOOKS_AT).T)
 
 
 def _looked(row: asyncpg.Record) -> RegistryChanges | None:
     """The look that came with a commit's answer; None when there was none, or too much to see."""
     if row["xid"] is None:
         return None
-    columns = row["changes"] or [[], [], [], [], [], []]
+    columns = row["changes"] or [[]] * _LOOKS_AT
     if len(columns[0]) > MANY_CHANGES:
         return None
-    device, user, reason, granted, denied, paused_until_us = columns
+    return _told(row["xid"], np.array(columns, np.int64))
+
+
+def _told(xid: int, columns: Int64s) -> RegistryChanges:
+    """Changes from the columns of the statement `changes` after the version."""
+    merged = columns[2] == _MERGED
+    device, user, reason, granted, denied, paused_until_us = columns[:, ~merged]
+    merged_from, merged_into = columns[:2, merged]
     return RegistryChanges(
-        xid=row["xid"],
-        device=np.array(device, np.int64),
-        user=np.array(user, np.int64),
-        reason=np.array(reason, np.uint16),
-        granted=np.array(granted, np.int64),
-        denied=np.array(denied, np.int64),
-        paused_until_us=np.array(paused_until_us, np.int64),
+        xid=xid,
+        device=device,
+        user=user,
+        reason=reason.astype(np.uint16),
+        granted=granted,
+        denied=denied,
+        paused_until_us=paused_until_us,
+        merged_from=merged_from,
+        merged_into=merged_into,
     )
 
 

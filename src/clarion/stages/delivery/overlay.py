@@ -27,7 +27,7 @@ class _Known:
     pieces: list[RegistryChanges] = field(default_factory=list)
 
     def size(self) -> int:
-        return sum(len(piece.device) for piece in self.pieces)
+        return sum(len(piece.device) + len(piece.merged_from) for piece in self.pieces)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,9 +82,10 @@ class Overlay:
                 self._looks += 1
                 pieces = await self._changes(recipients, planned_xid)
                 self._looks += 1
+        now_user = _who_they_are(pieces, recipients.user)
         for changes in pieces:
             if len(changes.device):
-                _apply(changes, recipients, reasons, asking)
+                _apply(changes, recipients, now_user, reasons, asking)
         return reasons
 
     def look(self) -> Look | None:
@@ -114,7 +115,7 @@ class Overlay:
     @staticmethod
     def _add(known: _Known, fresh: RegistryChanges) -> None:
         known.xid = max(known.xid, fresh.xid)
-        if len(fresh.device):
+        if len(fresh.device) or len(fresh.merged_from):
             known.pieces.append(fresh)
 
     async def _changes(self, recipients: Recipients, planned_xid: int) -> list[RegistryChanges]:
@@ -130,8 +131,25 @@ class Overlay:
         return list(known.pieces)
 
 
+def _who_they_are(pieces: Sequence[RegistryChanges], user: Int64s) -> Int64s:
+    """People by the number that they have since they logged in: nobody turns twice."""
+    merged = [piece for piece in pieces if len(piece.merged_from)]
+    if not merged:
+        return user
+    before = np.concatenate([piece.merged_from for piece in merged])
+    order = np.argsort(before)
+    before = before[order]
+    into = np.concatenate([piece.merged_into for piece in merged])[order]
+    at = np.minimum(np.searchsorted(before, user), len(before) - 1)
+    return np.where(before[at] == user, into[at], user)
+
+
 def _apply(
-    changes: RegistryChanges, recipients: Recipients, reasons: UInt16s, asking: Asking | None
+    changes: RegistryChanges,
+    recipients: Recipients,
+    now_user: Int64s,
+    reasons: UInt16s,
+    asking: Asking | None,
 ) -> None:
     """Later pieces overrule earlier ones: a device may have opted out and in again."""
     order = np.argsort(changes.device, kind="stable")
@@ -139,7 +157,7 @@ def _apply(
     at = np.searchsorted(sorted_ids, recipients.device, side="right") - 1
     hit = (at >= 0) & (sorted_ids[np.maximum(at, 0)] == recipients.device)
     rows = order[at[hit]]
-    moved = changes.user[rows] != recipients.user[hit]
+    moved = changes.user[rows] != now_user[hit]
     gone = (changes.reason[rows] == 0) & moved
     found = np.where(gone, np.uint16(Reason.DEVICE_MOVED), changes.reason[rows])
     if asking is not None:

@@ -59,6 +59,11 @@ where g.message_id = any ($1::text[]::uuid[]) and g.range = any ($2::smallint[])
 select id, people, gone from gave_way
 where winner = $1::text::uuid and range = any ($2::smallint[]) order by id for update
 
+-- name: same_people
+-- Anonymous people among these, or merged into one of these, and who they turned out to be.
+select from_id, to_id from merged
+where from_id = any ($1::bigint[]) or to_id = any ($1::bigint[])
+
 -- name: set_gone
 -- For whom it has gone out.
 update gave_way set gone = $2 where id = $1

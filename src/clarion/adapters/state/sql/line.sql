@@ -196,6 +196,10 @@ with moved as (
     select id, 0, 108, 0, 0, 0
     from (select id, kind from removal where xid >= $15::text::xid8 order by xid limit $16) r
     where kind = 2
+    union all
+    select from_id, to_id, -1, 0, 0, 0
+    from (select from_id, to_id from merged
+          where xid >= $15::text::xid8 order by xid limit $16) m
 )
 select exists (select from moved)
        -- the answer to the same commit was lost on its way: it is recorded already
@@ -302,6 +306,7 @@ returning greatest(0, -pace_level / (coalesce(per_minute, $4)::float8 / 60.0)) a
 
 -- name: changes
 -- Opt-outs, deaths and moves since a version, of any app: device ids are enough to tell them apart.
+-- With the reason -1 come people who turned out to be somebody else: who, and who they are.
 -- Ordered by xid inside, so that the plan is a look at the end of one small index whatever the
 -- statistics say. One row more than allowed means: too many. The version comes from the same
 -- snapshot as the rows, in a row of its own when there are none.
@@ -320,6 +325,10 @@ left join lateral (
     select id, 0, 108, 0, 0, 0
     from (select id, kind from removal where xid >= $1::text::xid8 order by xid limit $2) r
     where kind = 2
+    union all
+    select from_id, to_id, -1, 0, 0, 0
+    from (select from_id, to_id from merged
+          where xid >= $1::text::xid8 order by xid limit $2) m
 ) c on true
 
 -- name: changes_among
@@ -337,6 +346,10 @@ left join lateral (
     union all
     select id, 0, 108, 0, 0, 0 from removal
     where kind = 2 and id = any ($1::bigint[]) and xid >= $2::text::xid8
+    union all
+    select m.from_id, m.to_id, -1, 0, 0, 0 from merged m
+    where m.to_id in (select user_id from device where id = any ($1::bigint[]))
+        and m.xid >= $2::text::xid8
 ) c on true
 
 -- name: abandon_batches

@@ -38,14 +38,10 @@ select g.id, g.people, g.gone from gave_way g join message m on m.id = g.message
 where m.app_id = $1 and g.range = $2 and position($3::bytea in g.people) > 0
 order by g.id for update of g
 
--- name: set_gave_way
--- The same of a part that gave way.
-with set as (
-    update gave_way set people = $2, gone = $5 where id = $1
-    returning message_id, winner, created_at
-)
+-- name: add_gave_way
+-- The same for the known person.
 insert into gave_way (message_id, range, people, gone, winner, created_at)
-select message_id, $3, $4, $6, winner, created_at from set
+select message_id, $2, $3, $4, winner, created_at from gave_way where id = $1
 
 -- name: overtake
 -- Whoever plans for the known person at this moment counts anew.
