@@ -94,7 +94,7 @@ async def test_hostile_addresses(admin: httpx.AsyncClient, path: str) -> None:
         ("PUT", "/v1/templates/x", {"title": "{% for i in (1..99999999999) %}x{% endfor %}"}),
         ("PUT", "/v1/templates/x", {"title": "a", "newest": 2**53}),
         ("PUT", "/v1/partials/x", {"source": "{% if " * 5_000}),
-        ("POST", "/v1/messages:preview", {"message": {"title": "{{ a | append: a }}" * 500}}),
+        ("POST", "/v1/messages/preview", {"message": {"title": "{{ a | append: a }}" * 500}}),
     ],
 )  # fmt: skip
 async def test_hostile_bodies(

@@ -96,7 +96,12 @@ async def test_people_of_a_message_for_a_day_are_chosen_before_its_first_clock(
     ("fields", "path"),
     [
         ({"local_time": {"date": "2090-02-30", "time": "09:00"}}, "/local_time/date"),
+        ({"local_time": {"date": "2090-02-20\n", "time": "09:00"}}, "/local_time/date"),
         ({"local_time": {"time": "25:00"}}, "/local_time/time"),
+        ({"local_time": {"time": "09:00\n"}}, "/local_time/time"),
+        ({"local_time": {"time": "0\N{ARABIC-INDIC DIGIT NINE}:00"}}, "/local_time/time"),
+        ({"language": "de\n"}, "/language"),
+        ({"template": {"name": "hello\n"}}, "/template/name"),
         ({"importance": 255}, "/importance"),
         ({"quiet_hours": "loud"}, "/quiet_hours"),
         ({"throttle_per_minute": 0}, "/throttle_per_minute"),

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from clarion.api.decoding import refuse, utc
 from clarion.api.exchange import Exchange
-from clarion.api.problems import FieldProblem, ProblemError, field_problem
+from clarion.api.problems import FieldProblem, ProblemError, field_problem, refusal_of
 from clarion.api.routing import Api
 from clarion.api.shapes.messages import MessageBody
 from clarion.api.targeting import target_of, target_problems
@@ -152,9 +152,7 @@ async def _ask_networks(
         for p in api.deps.providers[network].check_message(variant, now)
     ]
     if errors:
-        raise ProblemError(
-            ErrorCode.MESSAGE_REFUSED, f"{errors[0].path}: {errors[0].detail}", errors=errors
-        )
+        raise refusal_of(ErrorCode.MESSAGE_REFUSED, errors)
     return False
 
 

@@ -19,7 +19,7 @@ from clarion.api.shapes.categories import (
 )
 from clarion.domain.category import Category, CategoryError, DefaultState, Kind
 from clarion.domain.digest import DigestClock
-from clarion.domain.frequency import Cap, cap_from, cap_json
+from clarion.domain.frequency import Cap, CapError, cap_from, cap_json
 from clarion.domain.geography import canonical_language
 from clarion.domain.localisation import parse as parse_tag
 from clarion.domain.policy import UnknownZone
@@ -111,7 +111,7 @@ def _ruled(old: Category, body: CategoryBody | CategoryPatch) -> Category:
     try:
         return replace(old, **rules)
     except CategoryError as error:
-        raise invalid(f"/{error.field}", f"{error.detail}.") from None
+        raise invalid(f"/{error.field}", _sentence(error.detail)) from None
 
 
 def quiet_of(value: Mapping[str, object] | None) -> QuietHours | None:
@@ -126,7 +126,7 @@ def judged(read: Callable[[object, str], T], value: object, path: str) -> T:
     try:
         return read(value, path)
     except QuietHoursError as error:
-        raise invalid(error.path, f"{error.detail}.") from None
+        raise invalid(error.path, _sentence(error.detail)) from None
 
 
 def caps_of(values: Sequence[object]) -> tuple[Cap, ...]:
@@ -135,9 +135,14 @@ def caps_of(values: Sequence[object]) -> tuple[Cap, ...]:
     for index, value in enumerate(values):
         try:
             caps.append(cap_from(value))
-        except ValueError as error:
-            raise invalid(pointer("caps", index), f"{error}.") from None
+        except CapError as error:
+            place = pointer("caps", index, *filter(None, [error.field]))
+            raise invalid(place, _sentence(str(error))) from None
     return tuple(caps)
+
+
+def _sentence(detail: str) -> str:
+    return f"{detail[:1].upper()}{detail[1:]}."
 
 
 def _names(given: Mapping[str, LocalNameBody]) -> Mapping[str, LocalName]:

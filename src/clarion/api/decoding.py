@@ -18,7 +18,9 @@ from clarion.api.problems import (
     invalid,
     not_found,
     pointer,
+    refusal_of,
 )
+from clarion.api.shapes.text import REFUSALS
 from clarion.domain.consent_rows import AHEAD
 from clarion.domain.errors import ErrorCode, FieldCode
 
@@ -36,6 +38,9 @@ _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>\$.*)`)?$", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[(\.\.\.)\]")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`$", re.DOTALL)
+_REFUSALS: Final = {
+    f"Expected `str` matching regex {pattern!r}": sentence for pattern, sentence in REFUSALS.items()
+}
 FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 """Control characters other than tab, line feed and carriage return."""
 
@@ -91,12 +96,8 @@ def refusal(sentence: str) -> ProblemError:
     elif found := _MISSING.match(what):
         code, parts = FieldCode.MISSING, [*parts, found[1]]
     elif " of length " in what or " >= " in what or " <= " in what or "matching" in what:
-        code = FieldCode.INVALID
-    place = pointer(*parts)
-    detail = f"{what}{f' at {place}' if place else ''}."
-    return ProblemError(
-        ErrorCode.REQUEST_INVALID, detail, errors=[field_problem(place, code, f"{what}.")]
-    )
+        code, what = FieldCode.INVALID, _REFUSALS.get(what, what)
+    return refusal_of(ErrorCode.REQUEST_INVALID, [field_problem(pointer(*parts), code, f"{what}.")])
 
 
 def free_form(value: object, path: str) -> list[FieldProblem]:
@@ -138,9 +139,7 @@ def _walk_object(
 def refuse(errors: Sequence[FieldProblem]) -> None:
     """Raise one `request_invalid` problem that lists `errors`, unless there are none."""
     if errors:
-        raise ProblemError(
-            ErrorCode.REQUEST_INVALID, f"{errors[0].path}: {errors[0].detail}", errors=errors
-        )
+        raise refusal_of(ErrorCode.REQUEST_INVALID, errors)
 
 
 def _wrong(path: str, detail: str) -> FieldProblem:

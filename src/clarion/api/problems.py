@@ -61,6 +61,13 @@ def invalid(path: str, detail: str, code: FieldCode = FieldCode.INVALID) -> Prob
     )
 
 
+def refusal_of(code: ErrorCode, errors: Sequence[FieldProblem]) -> ProblemError:
+    """A refusal for several fields, of which the first is told in the sentence of the whole."""
+    first = errors[0]
+    detail = f"{first.path}: {first.detail}" if first.path else first.detail
+    return ProblemError(code, detail, errors=errors)
+
+
 def not_found(what: str) -> ProblemError:
     """What belongs to another app is answered like what never existed."""
     return ProblemError(ErrorCode.NOT_FOUND, f"This app has no such {what}.")

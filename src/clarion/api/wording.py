@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from clarion.api.decoding import free_form, refuse
-from clarion.api.problems import FieldProblem, ProblemError, field_problem, invalid
+from clarion.api.problems import FieldProblem, ProblemError, field_problem, invalid, refusal_of
 from clarion.api.routing import Api
 from clarion.api.shapes.content import (
     NO_OVERRIDES,
@@ -138,9 +138,8 @@ def prepared(api: Api, message: Message, wording: Wording) -> Prepared:
 
 def refused(problems: Sequence[PayloadProblem]) -> ProblemError:
     """What is wrong with templates, each at its field, with the line and column in it."""
-    errors = [field_problem(p.path, p.code, p.detail) for p in problems]
-    return ProblemError(
-        ErrorCode.REQUEST_INVALID, f"{errors[0].path}: {errors[0].detail}", errors=errors
+    return refusal_of(
+        ErrorCode.REQUEST_INVALID, [field_problem(p.path, p.code, p.detail) for p in problems]
     )
 
 

@@ -29,7 +29,11 @@ MAX_ROLLING_US: Final = 31 * DAY_US
 
 
 class CapError(ValueError):
-    """A cap that can't be."""
+    """A cap that can't be. `field` is the one of its fields that is wrong, empty for the whole."""
+
+    def __init__(self, detail: str, field: str = "") -> None:
+        super().__init__(detail)
+        self.field = field
 
 
 class Scope(StrEnum):
@@ -65,12 +69,13 @@ class Cap:
 
     def __post_init__(self) -> None:
         if not 1 <= self.count <= MAX_COUNT:
-            raise CapError(f"`count` is 1 to {MAX_COUNT}")
+            raise CapError(f"`count` is 1 to {MAX_COUNT}", "count")
         if not isinstance(self.window, Period) and not MINUTE_US <= self.window <= MAX_ROLLING_US:
-            raise CapError("a rolling window is a minute to 31 days")
+            raise CapError("a rolling window is a minute to 31 days", "per")
 
 
 _UNITS: Final = {"m": MINUTE_US, "h": HOUR_US, "d": DAY_US}
+_LONGEST_WINDOW: Final = 10
 _FIELDS: Final = frozenset({"count", "per", "scope", "action", "counts_exempt"})
 
 
@@ -83,33 +88,33 @@ def cap_from(value: object) -> Cap:
         raise CapError("expected an object with `count` and `per`")
     unknown = sorted(str(key) for key in value if key not in _FIELDS)
     if unknown:
-        raise CapError(f"there is no field `{unknown[0]}`")
+        raise CapError("there is no such field", unknown[0])
     count, exempt = value.get("count"), value.get("counts_exempt", True)
     if not isinstance(count, int) or isinstance(count, bool):
-        raise CapError("`count` is a whole number")
+        raise CapError("`count` is a whole number", "count")
     if not isinstance(exempt, bool):
-        raise CapError("`counts_exempt` is true or false")
-    try:
-        scope = Scope(value.get("scope", Scope.ALL.value))
-        action = CapAction(value.get("action", CapAction.DROP.value))
-    except ValueError as error:
-        raise CapError(str(error)) from error
+        raise CapError("`counts_exempt` is true or false", "counts_exempt")
+    scope, action = value.get("scope", Scope.ALL), value.get("action", CapAction.DROP)
+    if scope not in list(Scope):
+        raise CapError(f"`scope` is one of {', '.join(Scope)}", "scope")
+    if action not in list(CapAction):
+        raise CapError(f"`action` is one of {', '.join(CapAction)}", "action")
     return Cap(
         count=count,
         window=_window(value.get("per")),
-        scope=scope,
-        action=action,
+        scope=Scope(scope),
+        action=CapAction(action),
         counts_exempt=exempt,
     )
 
 
 def _window(value: object) -> int | Period:
-    if isinstance(value, str):
+    if isinstance(value, str) and len(value) <= _LONGEST_WINDOW:
         if value in set(Period):
             return Period(value)
         if value[:-1].isdecimal() and value[:-1].isascii() and value[-1] in _UNITS:
             return int(value[:-1]) * _UNITS[value[-1]]
-    raise CapError("`per` is day, week, month or a length such as 24h")
+    raise CapError("`per` is day, week, month or a length such as 24h", "per")
 
 
 def per(window: int | Period) -> str:

@@ -6,11 +6,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from clarion.api.shapes.text import Line, Name
+from clarion.api.shapes.text import SLUG, TIME_OF_DAY, Line, Name
 
-Slug = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9](?![\s\S]*[^a-z0-9_-])")
-]
+Slug = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=SLUG)]
 """Lower-case letters, digits, `-` and `_`."""
 Kind = Literal["call", "transactional", "marketing", "system"]
 DefaultState = Literal["in", "out", "double_opt_in"]
@@ -23,9 +21,7 @@ rolling window (`90m`, `24h`, `7d`) or `day`, `week`, `month` in the person's zo
 Priority = Annotated[int, msgspec.Meta(ge=0, le=254)]
 PerMinute = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-TimeOfDay = Annotated[
-    str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9](?![\s\S])", max_length=5)
-]
+TimeOfDay = Annotated[str, msgspec.Meta(pattern=TIME_OF_DAY, max_length=5)]
 
 
 class LocalNameBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,16 +4,12 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from clarion.api.shapes.text import Line, Link, Name, Text
+from clarion.api.shapes.text import LANGUAGE_TAG, TEMPLATE_NAME, Line, Link, Name, Text
 
 Members = dict[str, Any]
-LanguageTag = Annotated[
-    str, msgspec.Meta(min_length=2, max_length=64, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")
-]
+LanguageTag = Annotated[str, msgspec.Meta(min_length=2, max_length=64, pattern=LANGUAGE_TAG)]
 """BCP 47, such as `de`, `pt-BR`, `zh-Hant`."""
-TemplateName = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-]
+TemplateName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=TEMPLATE_NAME)]
 Missing = Literal["fail", "fallback", "skip"]
 Fallbacks = Annotated[dict[str, Text], msgspec.Meta(max_length=100)]
 

@@ -8,11 +8,16 @@ import msgspec
 from clarion.api.shapes.content import WordedBody
 from clarion.api.shapes.people import Network
 from clarion.api.shapes.segments import SegmentUsedView
-from clarion.api.shapes.text import Id, Instant, Name
+from clarion.api.shapes.text import (
+    DAY,
+    PRINTABLE,
+    TIME_OF_DAY_TO_SECONDS,
+    Id,
+    Instant,
+    Name,
+)
 
-CollapseId = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^(?![\s\S]*[^ -~])")
-]
+CollapseId = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
 Ttl = Annotated[int, msgspec.Meta(ge=0, le=28 * 86_400)]
 """Seconds; FCM keeps a message for at most four weeks."""
 LaneName = Literal["call", "transactional", "campaign", "bulk"]
@@ -61,8 +66,8 @@ class ToBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 class LocalTimeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """When the clock of each person shows a time."""
 
-    time: Annotated[str, msgspec.Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?$")]
-    date: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
+    time: Annotated[str, msgspec.Meta(pattern=TIME_OF_DAY_TO_SECONDS)]
+    date: Annotated[str, msgspec.Meta(pattern=DAY)] | None = None
     """Left out: the day that it is where the person is."""
     if_passed: Literal["next_day", "drop", "send_now"] = "next_day"
     """What becomes of it where that time is over: it waits for the next day, is not sent, or is
