@@ -90,6 +90,22 @@ async def test_no_credential_is_worth_a_look(opened: Open) -> None:
         assert (await only(examine_credentials(container))).level is Level.WARN
 
 
+async def test_the_look_goes_on_where_any_port_will_do(
+    opened: Open, database_url: str, tmp_path: Path
+) -> None:
+    """`push.port` 0: where the push service listens is known to the one that started it alone."""
+    variables = {
+        "CLARION_DATA_DIR": str(tmp_path),
+        "CLARION_DATABASE_URL": database_url,
+        "CLARION_SERVER_PORT": "0",
+        "CLARION_PUSH_PORT": "0",
+    }
+    async with opened():
+        assert (tmp_path / "master.key").exists()
+    findings = [finding async for finding in examine(load(variables))]
+    assert "queue" in {finding.what for finding in findings}
+
+
 async def test_a_good_credential_is_named_with_its_app(opened: Open) -> None:
     """Its secret was opened and parsed."""
     async with opened() as container:

@@ -136,6 +136,25 @@ def test_a_trace_of_somebody_who_was_not_meant_says_so() -> None:
     assert "did not include them" in paragraph(trace())
 
 
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        ("scheduled", "decided when it is due"),
+        ("sending", "nothing was decided about them so far"),
+        ("paused", "nothing was decided about them so far"),
+        ("canceling", "nothing was decided about them so far"),
+        ("canceled", "canceled before anything was decided about them"),
+    ],
+)
+def test_a_trace_before_anything_was_decided_does_not_say_that_somebody_was_left_out(
+    state: str, says: str
+) -> None:
+    """A message that waits or was canceled may well have been meant for them."""
+    said = paragraph(trace() | {"state": state})
+    assert says in said
+    assert "did not include" not in said
+
+
 def test_tables_add_up_what_the_api_counted() -> None:
     """Networks in rows, outcomes in columns, a total at the end; reasons of all networks."""
     view = {

@@ -185,8 +185,13 @@ def remembering(
 
 
 def allow_list(settings: Settings) -> AllowList:
-    """Hosts that the egress guard lets pass: those that are listed, and our own push service."""
-    own = (urlsplit(push_origin(settings)).netloc,) if settings.push.processes else ()
+    """Hosts that the egress guard lets pass: those that are listed, and our own push service.
+
+    With `push.port` 0 only the supervisor knows where that listens; who is asked with these
+    settings (`clarion doctor`) sends nothing to it.
+    """
+    runs = settings.push.processes and (settings.push.url or settings.push.port)
+    own = (urlsplit(push_origin(settings)).netloc,) if runs else ()
     return AllowList.parse((*settings.egress.allow_hosts, *own))
 
 

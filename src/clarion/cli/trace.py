@@ -1,7 +1,7 @@
 """`clarion trace`: one person's part in a message."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import quote
 
 from cyclopts import Parameter
@@ -84,9 +84,7 @@ def paragraph(view: Json) -> str:
     if not attempts and view.get("decisions"):
         return f"{who}, message {view['message']} ({view['state']}). Nothing was sent so far."
     if not attempts:
-        return (
-            f"Nothing was recorded for {who}: the message ({view['state']}) did not include them."
-        )
+        return f"Nothing was recorded for {who}: {_UNDECIDED.get(view['state'], _NOT_MEANT)}."
     devices = {device["id"]: device for device in view["devices"]}
     final = [a for a in attempts if a["outcome"] is not None]
     told = {a["device"]: _told(a["device"], view.get("signals", [])) for a in final}
@@ -94,6 +92,17 @@ def paragraph(view: Json) -> str:
     waiting = {a["device"] for a in attempts} - {a["device"] for a in final}
     parts += [f"device {device}: not finished yet, it is tried again" for device in sorted(waiting)]
     return f"{who}, message {view['message']} ({view['state']}). " + "; ".join(parts) + "."
+
+
+_NOT_MEANT: Final = "the message did not include them"
+_UNDECIDED: Final = {
+    "scheduled": "the message is scheduled, and who gets it is decided when it is due",
+    "sending": "the message is being sent, and nothing was decided about them so far",
+    "paused": "the message is paused, and nothing was decided about them so far",
+    "canceling": "the message is being canceled, and nothing was decided about them so far",
+    "canceled": "the message was canceled before anything was decided about them, if it was "
+    "meant for them at all",
+}
 
 
 def segment_lines(view: Json) -> list[str]:
