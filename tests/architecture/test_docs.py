@@ -1,5 +1,6 @@
 """What the documents say is true of the code."""
 
+import ast
 import json
 import re
 import shlex
@@ -27,7 +28,10 @@ from clarion.app.roles import CONNECTIONS
 from clarion.app.setting_retention import Retention
 from clarion.app.settings import load, table
 from clarion.cli.entry import application
+from clarion.domain.attributes import CODES
+from clarion.domain.consent_intake import Refusal
 from clarion.domain.credential_health import FaultPolicy
+from clarion.domain.errors import MORE_FIELD_CODES, FieldCode
 from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
 from clarion.domain.outcome import Reason
 from clarion.domain.retry import PATIENT, URGENT
@@ -346,3 +350,29 @@ def test_no_file_names_a_place_that_only_one_machine_has() -> None:
         for match in private.finditer(path.read_text(errors="replace"))
     ]
     assert found == []
+
+
+_PROBLEMS = {"Rule", "FieldProblem", "PayloadProblem", "CredentialProblem", "_problem"}
+_CODE = re.compile(r"[a-z]+(_[a-z]+)+")
+
+
+def field_codes(file: Path) -> Iterator[str]:
+    """The codes that a module makes problems of fields with, where it writes them out."""
+    for call in ast.walk(ast.parse(file.read_text())):
+        if isinstance(call, ast.Call) and getattr(call.func, "id", None) in _PROBLEMS:
+            named = [word.value for word in call.keywords if word.arg == "code"]
+            for argument in named or call.args[1:3]:
+                said = [n.value for n in ast.walk(argument) if isinstance(n, ast.Constant)]
+                yield from (str(code) for code in said if _CODE.fullmatch(str(code)))
+
+
+def test_the_catalogue_of_errors_has_every_code_of_a_field() -> None:
+    """Programs compare codes, so each is a promise."""
+    written = {code for file in (ROOT / "src").rglob("*.py") for code in field_codes(file)}
+    columns = {"external_id"}
+    known = set(FieldCode) | set(MORE_FIELD_CODES)
+    assert len(written) > 25
+    assert written - columns <= known
+    assert CODES | set(Refusal) <= known
+    page = (REFERENCE / "errors.md").read_text()
+    assert not [code for code in known if f"`{code}`" not in page]

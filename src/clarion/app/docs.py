@@ -27,7 +27,7 @@ from clarion.domain.campaign import (
     MessageState,
 )
 from clarion.domain.device import DEVICE_TABLE, DeviceInput, DeviceState
-from clarion.domain.errors import ERRORS, FieldCode
+from clarion.domain.errors import ERRORS, MORE_FIELD_CODES, FieldCode
 from clarion.domain.outcome import Outcome, Reason, Verdict
 from clarion.telemetry.names import COUNTERS, GAUGES, HISTOGRAMS, LogEvent, Metric, MetricSpec
 
@@ -150,6 +150,9 @@ def errors_page() -> str:
         "into the body, `?name` of a query parameter, or a header's name), a `detail`, and one of\n"
         "these codes:",
         "\n".join(f"- `{code}`" for code in FieldCode),
+        "Rows of registrations, imports, events and consents, and the contents of messages, know\n"
+        "more:",
+        rows(("Code", "Meaning"), [[f"`{code}`", told] for code, told in MORE_FIELD_CODES.items()]),
     )
 
 

@@ -4,6 +4,7 @@ A code is a promise to clients: it is never renamed, never given a second meanin
 used again once it is gone.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -57,6 +58,49 @@ class FieldCode(StrEnum):
     INVALID = "field_invalid"
     TOO_LARGE = "field_too_large"
     COMBINATION = "combination_invalid"
+
+
+MORE_FIELD_CODES: Final[Mapping[str, str]] = {
+    "address_invalid": "This is no IP address.",
+    "alias_taken": "Another person has this alias.",
+    "attribute_too_large": "One attribute is larger than is kept.",
+    "attributes_too_large": "All attributes together are larger than is kept.",
+    "attributes_too_many": "There are more attributes than are kept.",
+    "category_fixed": "People can't opt out of this category.",
+    "category_unknown": "The app has no such category.",
+    "consent_outdated": "The ledger has a later change for this person and category.",
+    "country_unknown": "No country of ISO 3166-1 has this code.",
+    "device_unknown": "The app has no such device.",
+    "endpoint_forbidden": "Nothing is sent to this host or port.",
+    "environment_invalid": "The network has no such environment.",
+    "event_too_old": "The event happened before what is remembered of events.",
+    "id_invalid": "This is no id of that kind.",
+    "keys_invalid": "These are not the keys of a Web Push subscription.",
+    "language_invalid": "This is no language tag (BCP 47).",
+    "location_invalid": "These are not a latitude and a longitude.",
+    "merge_limit": "The person has taken over as many others as one may.",
+    "name_reserved": "The platform's own events have this name.",
+    "network_unknown": "There is no such network.",
+    "not_for_everything": "Everything at once can only be granted or withdrawn.",
+    "nothing_to_confirm": "Only a provisional consent can be confirmed.",
+    "number_invalid": "This is no number, or one that can't be kept.",
+    "payload_too_large": "The network takes no payload of this length; shorten the field.",
+    "permission_unknown": "There is no such permission state.",
+    "platform_unknown": "There is no such platform.",
+    "row_malformed": "The line can't be read.",
+    "template_invalid": "The template can't be understood, or prints what nobody has.",
+    "text_invalid": "The text is empty, or has a control character.",
+    "text_too_long": "The text is longer than is kept.",
+    "time_invalid": "This is no instant, or one that can't be.",
+    "time_zone_unknown": "There is no such time zone (IANA).",
+    "token_invalid": "This is no device token of that network.",
+    "type_invalid": "The value has the wrong type.",
+    "user_missing": "The consent names nobody.",
+    "user_unknown": "The app has no such person.",
+    "value_unknown": "This is none of the words that are taken here.",
+}
+"""What the fields of rows (registrations, imports, events, consents) and of messages may be
+refused with besides."""
 
 
 class Gravity(StrEnum):
