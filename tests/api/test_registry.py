@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.api.conftest import World
 from tests.api.test_edge import refused
 
+from clarion.domain.person import MERGES_A_DAY
+
 APNS = {"network": "apns", "token": "aa" * 32}
 FCM = {"network": "fcm", "token": "dQw4w9WgXcQ:APA91b-" + "x" * 100}
 
@@ -290,6 +292,39 @@ async def test_an_anonymous_person_can_be_merged_by_a_server(admin: httpx.AsyncC
     merged = (await admin.post("/v1/users:merge", json=body)).json()
     assert merged["attributes"] == {"a": 2, "b": 1}
     refused(await admin.post("/v1/users:merge", json=body), "not_found")
+
+
+async def test_a_name_turns_an_anonymous_person_into_somebody_either_way(
+    admin: httpx.AsyncClient,
+) -> None:
+    """A registration under a name and a login come to the same."""
+    ends = []
+    for name, token, path in (("ann", "t1", "/v1/devices"), ("ben", "t2", "/v1/devices:login")):
+        made = (await admin.post("/v1/devices", json={**FCM, "token": token})).json()
+        await admin.patch(f"/v1/users/by-id/{made['user']}", json={"attributes": {"plan": "x"}})
+        await admin.put(f"/v1/users/{name}", json={"language": "de"})
+        body = {**FCM, "token": token, "external_id": name}
+        assert (await admin.post(path, json=body)).status_code == 200
+        refused(await admin.get(f"/v1/users/by-id/{made['user']}"), "not_found")
+        known = (await admin.get(f"/v1/users/{name}")).json()
+        ends.append((known["attributes"], known["language"]))
+    assert ends == [({"plan": "x"}, "de")] * 2
+
+
+async def test_too_many_logins_of_one_person_are_told_when_to_come_again(
+    admin: httpx.AsyncClient,
+) -> None:
+    """The bound is on how many others one person turns out to be, not on logins."""
+    await admin.put("/v1/users/jane", json={})
+    for _ in range(MERGES_A_DAY):
+        body = {"user": (await admin.post("/v1/users", json={})).json()["id"]}
+        assert (
+            await admin.post("/v1/users:merge", json={**body, "external_id": "jane"})
+        ).is_success
+    await admin.post("/v1/devices", json=FCM)
+    answer = await admin.post("/v1/devices:login", json={**FCM, "external_id": "jane"})
+    refused(answer, "rate_limited")
+    assert 80_000 < int(answer.headers["retry-after"]) <= 86_400
 
 
 async def test_registrations_that_arrive_together_get_each_their_own_answer(

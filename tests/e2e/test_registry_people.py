@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 from tests.e2e.registry_world import LATER, NOW, World, open_world, phone
 
 from clarion.domain.ids import UserId
-from clarion.domain.person import PersonChange
+from clarion.domain.person import MERGES_A_DAY, PersonChange
 from clarion.ports.apps import AppExistsError
 from clarion.ports.registry import (
     AliasTakenError,
@@ -15,6 +16,7 @@ from clarion.ports.registry import (
     ByAlias,
     ByExternalId,
     ById,
+    MergeLimitError,
 )
 
 ADA = ByExternalId(external_id="ada")
@@ -143,6 +145,77 @@ async def test_logins_at_once_merge_once(world: World) -> None:
     assert person is not None
     assert len(await world.devices.of_person(world.app, person.id)) == 5
     assert await world.count("users") == 1
+
+
+async def test_a_device_that_registers_under_a_name_says_who_its_stranger_is(
+    world: World,
+) -> None:
+    """The same as a login: all of the anonymous person goes along, other devices too."""
+    known, _ = await world.people.put(world.app, "ada", PersonChange(attributes={"a": 1}), NOW)
+    stranger = await world.people.create_anonymous(
+        world.app, PersonChange(attributes={"a": 2, "b": 3}, aliases={"install": "i1"}), NOW
+    )
+    await world.register(phone("1", user=stranger.id), phone("2", user=stranger.id))
+    done = await world.register(phone("1", external_id="ada", language="de"), now=LATER)
+    assert done.user.tolist() == [known.id]
+    person = await world.people.get(world.app, ADA)
+    assert person is not None
+    assert (person.attributes, person.aliases) == ({"a": 1, "b": 3}, [("install", "i1")])
+    assert len(await world.devices.of_person(world.app, known.id)) == 2
+    assert await world.people.get(world.app, ById(id=stranger.id)) is None
+    assert await world.people.numbers(world.app, known.id) == [stranger.id, known.id]
+
+
+async def test_strangers_of_many_rows_are_merged_each_with_their_own(world: World) -> None:
+    """Those of whom nothing is known, and those of whom something is; new people and known ones."""
+    first = await world.register(*(phone(str(n)) for n in range(4)))
+    plain, laden, fresh, left = (UserId(int(user)) for user in first.user)
+    change = PersonChange(language="fr")
+    await world.people.change(world.app, ById(id=laden), change, NOW)
+    await world.people.put(world.app, "ada", PersonChange(), NOW)
+    done = await world.register(
+        phone("0", external_id="ada"),
+        phone("1", external_id="ada"),
+        phone("2", external_id="bob"),
+        phone("3", language="de"),
+        now=LATER,
+    )
+    ada, bob = UserId(int(done.user[0])), UserId(int(done.user[2]))
+    assert await world.people.numbers(world.app, ada) == [*sorted([plain, laden]), ada]
+    assert await world.people.numbers(world.app, bob) == [fresh, bob]
+    assert done.user[3] == left
+    person = await world.people.get(world.app, ADA)
+    assert person is not None
+    assert person.language == "fr"
+    assert await world.count("users") == 3
+
+
+async def test_a_device_that_is_given_by_number_says_nothing_of_its_stranger(
+    world: World,
+) -> None:
+    """Nobody logged in: the app's server moved it."""
+    known, _ = await world.people.put(world.app, "ada", PersonChange(), NOW)
+    done = await world.register(phone("1"))
+    await world.register(phone("1", user=known.id), now=LATER)
+    assert await world.people.get(world.app, ById(id=UserId(int(done.user[0])))) is not None
+
+
+async def test_one_person_absorbs_so_many_in_a_day(world: World) -> None:
+    """Each leaves a number that stands for the person for good; a day later there is room."""
+    person, _ = await world.people.put(world.app, "ada", PersonChange(), NOW)
+    many = await world.register(*(phone(str(n)) for n in range(MERGES_A_DAY + 2)))
+    named = (phone(str(n), external_id="ada") for n in range(MERGES_A_DAY + 1))
+    done = await world.register(*named, now=LATER)
+    assert [(found.row, found.problem.code) for found in done.problems] == [
+        (MERGES_A_DAY, "merge_limit")
+    ]
+    assert set(done.user.tolist()) == {person.id}, "the device itself has moved"
+    assert len(await world.people.numbers(world.app, person.id)) == MERGES_A_DAY + 1
+    last = UserId(int(many.user[-1]))
+    with pytest.raises(MergeLimitError) as refusal:
+        await world.people.login(world.app, last, "ada", LATER)
+    assert refusal.value.retry_at == LATER + timedelta(days=1)
+    assert await world.people.login(world.app, last, "ada", LATER + timedelta(days=1))
 
 
 async def test_a_removed_person_takes_devices_and_aliases_along(world: World) -> None:

@@ -154,7 +154,7 @@ async def test_events_do_not_outlive_the_person_they_are_about(store: Store) -> 
         recording = asyncio.create_task(record_rows(intake, store.app, event))
         waiting, _ = await asyncio.wait([recording], timeout=0.2)
         assert not waiting
-        await connection.execute(statements("people")["delete_person"], store.app, gone)
+        await connection.execute(statements("people")["delete_people"], store.app, [gone])
 
     assert (await recording).rows_bad == 1
     assert await store.pool.fetchval("select count(*) from event") == 0

@@ -87,13 +87,16 @@ async def test_a_plan_that_is_being_made_counts_anew(store: Store) -> None:
     """The login moves the version of the known person's range."""
     await store.add_people(1)
     await rule(store, [{"count": CAP, "per": "7d"}])
-    user, _ = await stranger(store)
+    user, device = await stranger(store)
     planner = ports(store)
     await send(store, planner, 1, Target(users=["u0"]))
-    before = await store.pool.fetchval("select max(version) from cap_range")
+    await send(store, planner, 2, Target(devices=[device]))
+    version = "select version from cap_range where range = $1"
+    known = await store.pool.fetchval("select id from users where external_id = 'u0'")
+    before = await store.pool.fetchval(version, range_of(known))
     await login(store, user)
 
-    assert await store.pool.fetchval("select max(version) from cap_range") == before + 1
+    assert await store.pool.fetchval(version, range_of(known)) == before + 1
 
 
 async def test_what_waits_for_a_digest_waits_for_the_known_person(store: Store) -> None:
@@ -167,7 +170,8 @@ async def reasons_at_dispatch(store: Store, seconds: float) -> list[int]:
     claimed = await line.claim("s", list(Lane), store.later(seconds), 300)
     assert claimed is not None
     batch = claimed.batch
-    return (await Overlay(line).reasons(batch.recipients, batch.planned_xid)).tolist()
+    found = await Overlay(line).reasons(batch.recipients, batch.planned_xid)
+    return [int(reason) for reason in found]
 
 
 async def test_a_held_push_goes_to_the_device_of_who_they_turned_out_to_be(store: Store) -> None:

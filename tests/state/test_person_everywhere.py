@@ -66,7 +66,7 @@ PEOPLE: Final[Mapping[str, Fate]] = {
     "event": Fate(told="facts.event", deleted=False, merged="counts"),  # the feed sweeps it
     "frequency_ledger": Fate(told="=facts.outcome", deleted=False),
     "digest_item": Fate(told="=facts.decision", deleted=False),
-    "gave_way": Fate(told="=facts.decision", deleted=False),
+    "gave_way": Fate(told="=facts.decision", deleted=False, merged="counts"),
     "batch": Fate(told="=facts.decision", deleted=False, merged="counts"),
     "chunk": Fate(told="facts.outcome", deleted=False, erased=False, merged="counts"),
     "message": Fate(told="=the app's own words", deleted=False, erased=False, merged="counts"),

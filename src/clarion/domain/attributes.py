@@ -73,6 +73,7 @@ CODES: Final = frozenset(
         "attributes_too_large",
         "user_unknown",
         "alias_taken",
+        "merge_limit",
         "row_malformed",
     }
 )

@@ -2,9 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from clarion.domain.attributes import AttributeChanges
 from clarion.domain.device import KEEP, Keep
+
+MERGES_A_DAY: Final = 100
+"""Anonymous people who may turn out to be one and the same person within 24 hours. Each leaves a
+number by which that person is known for good; nobody has so many devices."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -112,6 +112,9 @@ class Registered:
     """Rows that name a user id that the app does not have: nothing of them was stored."""
     aliases_taken: Sequence[int]
     """Rows that name an alias which another person has: all else of the row was stored."""
+    merges_refused: Sequence[int]
+    """Rows whose device was an anonymous person's who is not merged, because the named person has
+    absorbed `MERGES_A_DAY` others within a day: the row was stored, the device moved alone."""
     xid: int
     """Transaction that stored the rows."""
 
@@ -160,6 +163,8 @@ class People(Protocol):
         aliases and attributes to the person who has it (what that one knows wins) and removes the
         anonymous one. None when there is no such anonymous person; calling it again after a login
         that succeeded finds none.
+
+        Raises `MergeLimitError`.
         """
         ...
 
@@ -196,6 +201,9 @@ class Devices(Protocol):
         `clarion.domain.registration.check`. A null keeps what is known; attributes are merged,
         a null attribute is removed. The number of statements does not depend on the number of
         rows. Of two rows of the same device (or person) the last wins. Committed when it returns.
+
+        An anonymous person whose device registers with an external id turns out to be that person,
+        as by `People.login`.
 
         A living device of which nothing new is said counts as registered at `now` too, because the
         app on it spoke; with `refresh` false (a file spoke) it is left as it is.
@@ -264,3 +272,11 @@ class AttributesRefusedError(RegistryError):
 
 class PersonUnknownError(RegistryError):
     """The app has no such person."""
+
+
+class MergeLimitError(RegistryError):
+    """The person has absorbed `MERGES_A_DAY` anonymous people within a day."""
+
+    def __init__(self, retry_at: datetime) -> None:
+        super().__init__("the person has logged in on too many devices within a day")
+        self.retry_at = retry_at

@@ -76,7 +76,7 @@ class PostgresErasures:
             ),
             "state.devices": await connection.fetchval(sql["count_devices"], app, user),
         }
-        gone = await connection.fetchval(statements("people")["delete_person"], app, user)
+        gone = await connection.fetchval(statements("people")["delete_people"], app, [user])
         return {**removed, "state.users": 0 if gone is None else 1}
 
     async def finish(self, erasure: int, removed: Mapping[str, int], now: datetime) -> Erasure:

@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 import polars as pl
 
+from clarion.adapters.state.absorbing import absorb
 from clarion.adapters.state.consent_ledger import append_switch
 from clarion.adapters.state.pool import OvertakenError
 from clarion.adapters.state.statements import statements
@@ -115,6 +116,7 @@ async def register(
     blocked = await store.devices(_last_of_each(devices), device, owner, created, refresh=refresh)
     _answer_for_all(devices, device, owner, created)
     await append_switch(connection, app, store.turned, now)
+    merges_refused = await _absorb(connection, app, rows["external_id"], store.left_by, person, now)
     xid = await connection.fetchval("select pg_current_xact_id()")
     return Registered(
         device=device,
@@ -123,8 +125,28 @@ async def register(
         attributes_refused=sorted(refused | blocked),
         user_unknown=unknown,
         aliases_taken=taken,
+        merges_refused=merges_refused,
         xid=int(xid),
     )
+
+
+async def _absorb(
+    connection: asyncpg.Connection,
+    app: AppId,
+    named: pl.Series,
+    left_by: Mapping[int, int],
+    person: Int64s,
+    now: datetime,
+) -> Sequence[int]:
+    """Anonymous people whose devices say who they are, as by a login; rows where it is too much.
+
+    A device that was given to somebody by number has moved, and says nothing of its person.
+    """
+    said = {UserId(old): row for row, old in sorted(left_by.items()) if named[row] is not None}
+    if not said:
+        return []
+    pairs = {old: UserId(int(person[row])) for old, row in said.items()}
+    return sorted(said[user] for user in await absorb(connection, app, pairs, now))
 
 
 def _last_of_each(devices: pl.DataFrame) -> pl.DataFrame:
@@ -221,6 +243,8 @@ class _Store:
         self._sql = sql
         self.turned: dict[UserId, tuple[str, bool]] = {}
         """People whose global opt-out changed -> the app's name, and whether opted out now."""
+        self.left_by: dict[int, int] = {}
+        """Rows whose device moved -> whose it was."""
 
     async def people(self, rows: pl.DataFrame) -> tuple[Int64s, Truths, set[int]]:
         """Per row the person (0 where none is named) and whether it is new; and refused rows."""
@@ -293,6 +317,8 @@ class _Store:
             device[index], owner[index] = found["ids"] or [], found["users"] or []
             created[index] = found["created"] or []
             refused.update(found["refused"] or [])
+            if found["moved"]:
+                self.left_by |= dict(zip(found["moved"], found["left_by"], strict=True))
             if len(index) < left.height or attempt:
                 left = left.filter(pl.Series(device[left["row"].to_numpy()] == 0))
                 await self._connection.execute(self._sql["forget_strangers"], self._app, self._now)

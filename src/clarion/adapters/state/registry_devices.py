@@ -9,9 +9,9 @@ import asyncpg
 import numpy as np
 import polars as pl
 
+from clarion.adapters.state.person_rows import merge_attributes
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.registration import register, token_key
-from clarion.adapters.state.registry_people import merge_attributes
 from clarion.adapters.state.statements import statements
 from clarion.domain.attributes import decode_attributes, encode_attributes
 from clarion.domain.device import DeviceChange, DeviceState, Keep

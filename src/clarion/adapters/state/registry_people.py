@@ -6,30 +6,26 @@ from datetime import datetime
 from typing import Final, assert_never
 
 import asyncpg
-import orjson
 
-from clarion.adapters.state.consent import inherit
-from clarion.adapters.state.consent_ledger import append_switch
-from clarion.adapters.state.merging import move_plans
+from clarion.adapters.state.absorbing import absorb, room_at
+from clarion.adapters.state.person_rows import (
+    merge_attributes,
+    person_record,
+    read_person,
+    write_person,
+)
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.statements import statements
 from clarion.adapters.state.suppression import hold_suppressions
-from clarion.domain.attributes import (
-    AttributeChanges,
-    Attributes,
-    check_attributes,
-    decode_attributes,
-    encode_attributes,
-)
 from clarion.domain.device import Keep
 from clarion.domain.ids import AppId, UserId
 from clarion.domain.person import PersonChange
 from clarion.ports.registry import (
     AliasTakenError,
-    AttributesRefusedError,
     ByAlias,
     ByExternalId,
     ById,
+    MergeLimitError,
     PersonRecord,
     PersonRef,
 )
@@ -49,13 +45,13 @@ class PostgresPeople:
         """See `ports.registry.People.get`."""
         async with reading(self._pool) as connection:
             user = await self._find(connection, app, ref)
-            return None if user is None else await self._read(connection, app, user)
+            return None if user is None else await read_person(connection, app, user)
 
     async def page(self, app: AppId, *, after: UserId | None, limit: int) -> Sequence[PersonRecord]:
         """See `ports.registry.People.page`."""
         async with reading(self._pool) as connection:
             rows = await connection.fetch(self._sql["page_people"], app, after or 0, limit)
-        return [_record(row) for row in rows]
+        return [person_record(row) for row in rows]
 
     async def put(
         self, app: AppId, external_id: str, change: PersonChange, now: datetime
@@ -114,21 +110,16 @@ class PostgresPeople:
             await hold_suppressions(connection, app)
             named = await self._find(connection, app, ByExternalId(external_id=external_id))
             people = [anonymous] if named is None else [anonymous, named]
-            await connection.fetch(self._sql["lock_people"], app, people)
-            stranger = await self._read(connection, app, anonymous)
+            locked = await connection.fetch(self._sql["lock_people"], app, people)
+            stranger = await read_person(connection, app, anonymous)
             if stranger is None or stranger.external_id is not None:
                 return None
-            known = None if named is None else await self._read(connection, app, named)
-            if known is None:
+            if named is None or named not in {row["id"] for row in locked}:
                 await connection.execute(self._sql["name_person"], app, anonymous, external_id, now)
-                return await self._read(connection, app, anonymous)
-            await self._write(connection, _merged(stranger, known), known, now)
-            await inherit(connection, app, anonymous, (known.id, external_id), now)
-            await move_plans(connection, app, (anonymous, known.id), stranger.created_at, now)
-            await connection.execute(self._sql["move_belongings"], app, anonymous, known.id, now)
-            await connection.execute(self._sql["note_merge"], app, anonymous, known.id, now)
-            await connection.execute(self._sql["delete_person"], app, anonymous)
-            return await self._read(connection, app, known.id)
+                return await read_person(connection, app, anonymous)
+            if await absorb(connection, app, {anonymous: named}, now):
+                raise MergeLimitError(await room_at(connection, named, now))
+            return await read_person(connection, app, named)
 
         return await unit_of_work(self._pool, work)
 
@@ -149,7 +140,7 @@ class PostgresPeople:
                 return None
             # Locked first: a registration that gave the person a device is over before we look.
             await connection.fetch(self._sql["lock_people"], app, [user])
-            gone = await connection.fetchval(self._sql["delete_person"], app, user)
+            gone = await connection.fetchval(self._sql["delete_people"], app, [user])
             return None if gone is None else UserId(gone)
 
         return await unit_of_work(self._pool, work)
@@ -168,12 +159,6 @@ class PostgresPeople:
                 assert_never(ref)
         return None if found is None else UserId(found)
 
-    async def _read(
-        self, connection: asyncpg.Connection, app: AppId, user: UserId
-    ) -> PersonRecord | None:
-        row = await connection.fetchrow(self._sql["get_person"], app, user)
-        return None if row is None else _record(row)
-
     async def _change(
         self,
         connection: asyncpg.Connection,
@@ -183,7 +168,7 @@ class PostgresPeople:
         now: datetime,
     ) -> PersonRecord | None:
         await connection.fetch(self._sql["lock_people"], app, [user])
-        old = await self._read(connection, app, user)
+        old = await read_person(connection, app, user)
         if old is None:
             return None
         if change.aliases:
@@ -197,8 +182,8 @@ class PostgresPeople:
             opted_out=old.opted_out if isinstance(change.opted_out, Keep) else change.opted_out,
         )
         if new != old:
-            await self._write(connection, new, old, now)
-        return await self._read(connection, app, user)
+            await write_person(connection, new, old, now)
+        return await read_person(connection, app, user)
 
     async def _change_aliases(
         self, connection: asyncpg.Connection, person: PersonRecord, change: PersonChange
@@ -212,77 +197,6 @@ class PostgresPeople:
         if taken is not None:
             raise AliasTakenError(taken["label"], taken["value"])
 
-    async def _write(
-        self, connection: asyncpg.Connection, new: PersonRecord, old: PersonRecord, now: datetime
-    ) -> None:
-        await connection.execute(
-            self._sql["update_person"],
-            new.app,
-            new.id,
-            encode_attributes(new.attributes).encode(),
-            new.language,
-            new.time_zone,
-            new.country,
-            new.opted_out,
-            now,
-            new.opted_out != old.opted_out,
-        )
-        if new.opted_out != old.opted_out:
-            turned = {new.id: (new.external_id or "", new.opted_out)}
-            await append_switch(connection, new.app, turned, now)
-
-
-def merge_attributes(known: Attributes, changes: AttributeChanges) -> Attributes:
-    """What is known after the changes; None removes an attribute.
-
-    Raises:
-        AttributesRefusedError: together they would pass the limits.
-    """
-    if not changes:
-        return known
-    merged = {name: value for name, value in {**known, **changes}.items() if value is not None}
-    problems = check_attributes(encode_attributes(merged), "/attributes")
-    if problems:
-        raise AttributesRefusedError(problems[0].detail)
-    return merged
-
-
-def _merged(stranger: PersonRecord, known: PersonRecord) -> PersonRecord:
-    """The known person after the stranger turned out to be the same: what is known wins.
-
-    An opt-out of either stays one. The stranger's attributes are left out where all together
-    would pass the limits.
-    """
-    try:
-        attributes = merge_attributes(stranger.attributes, known.attributes)
-    except AttributesRefusedError:
-        attributes = known.attributes
-    return replace(
-        known,
-        attributes=attributes,
-        language=known.language or stranger.language,
-        time_zone=known.time_zone or stranger.time_zone,
-        country=known.country or stranger.country,
-        opted_out=known.opted_out or stranger.opted_out,
-    )
-
 
 def _chosen(new: str | Keep | None, old: str | None) -> str | None:
     return old if isinstance(new, Keep) else new
-
-
-def _record(row: asyncpg.Record) -> PersonRecord:
-    aliases = [] if row["aliases"] is None else orjson.loads(row["aliases"])
-    return PersonRecord(
-        id=UserId(row["id"]),
-        app=AppId(row["app_id"]),
-        external_id=row["external_id"],
-        aliases=[(label, value) for label, value in aliases],
-        attributes=decode_attributes(row["attributes"]),
-        language=row["language"],
-        time_zone=row["time_zone"],
-        country=row["country"],
-        opted_out=row["opted_out"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-    )

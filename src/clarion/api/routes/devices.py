@@ -20,7 +20,12 @@ from clarion.api.registering import (
     register_rows,
 )
 from clarion.api.registration_rows import Row, frame
-from clarion.api.routes.users import demand_identity, identity_secret, registry_refusal
+from clarion.api.routes.users import (
+    demand_identity,
+    identity_secret,
+    registry_refusal,
+    turn_out,
+)
 from clarion.api.routing import Api, Route
 from clarion.api.shapes.people import (
     DeviceBatch,
@@ -55,9 +60,10 @@ from clarion.stages.intake.register import judge
 async def register_one(api: Api, call: Exchange) -> Answer:
     """Register a device, or tell what changed: the one call of a client.
 
-    A known token keeps its id; one that comes with another person moves there; a dead one lives
-    again; one that `replaces` another is the device of that other. With a `device` key a person is
-    named by external id only, signed where the app demands.
+    A known token keeps its id; one that comes with another person moves there, and whoever was
+    anonymous on it turns out to be that person, as by a login; a dead one lives again; one that
+    `replaces` another is the device of that other. With a `device` key a person is named by
+    external id only, signed where the app demands.
     """
     body = await call.json(DeviceBody, api.deps.limits.max_body)
     if call.caller.scope is Scope.DEVICE and body.user is not None:
@@ -120,14 +126,15 @@ async def log_in(api: Api, call: Exchange) -> Answer:
     """Whoever uses the device turns out to be `external_id`.
 
     An anonymous person becomes that person, or is merged into the one who has that external id; a
-    device of somebody else moves. The device's own token proves that the caller is the device.
+    device of somebody else moves. The device's own token proves that the caller is the device. At
+    most 100 anonymous people turn out to be the same person in a day.
     """
     body = await call.json(LoginBody, api.deps.limits.max_body)
     await demand_identity(api, call.caller, body.external_id, body.identity_token)
     device, person = await _own(api, call, DeviceToken(body.network, body.token))
     app, now = call.caller.app, api.deps.clock.now()
     if person.external_id is None:
-        merged = await api.deps.people.login(app, person.id, body.external_id, now)
+        merged = await turn_out(api, call, person.id, body.external_id)
         if merged is not None:
             return json_answer(RegisteredView(device.id, merged.id, created=False))
     known, _ = await api.deps.people.put(app, body.external_id, PersonChange(), now)

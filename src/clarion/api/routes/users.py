@@ -1,5 +1,6 @@
 """People: by external id, by alias, by id; anonymous ones become known when they log in."""
 
+import math
 from typing import Final
 
 from clarion.api.auth import check_identity
@@ -27,11 +28,13 @@ from clarion.api.shapes.people import (
 )
 from clarion.domain.errors import ErrorCode, FieldCode
 from clarion.domain.ids import UserId
-from clarion.domain.person import PersonChange
+from clarion.domain.person import MERGES_A_DAY, PersonChange
 from clarion.ports.keys import KeyRecord, Scope
 from clarion.ports.registry import (
     AliasTakenError,
     AttributesRefusedError,
+    MergeLimitError,
+    PersonRecord,
     RegistryError,
 )
 
@@ -117,12 +120,30 @@ async def merge(api: Api, call: Exchange) -> Answer:
     anonymous person gets it.
     """
     body = await call.json(MergeBody, api.deps.limits.max_body)
-    record = await api.deps.people.login(
-        call.caller.app, UserId(body.user), body.external_id, api.deps.clock.now()
-    )
+    record = await turn_out(api, call, UserId(body.user), body.external_id)
     if record is None:
         raise not_found("anonymous user")
     return json_answer(person_view(record))
+
+
+async def turn_out(
+    api: Api, call: Exchange, anonymous: UserId, external_id: str
+) -> PersonRecord | None:
+    """An anonymous person is `external_id` from now on; None when there is no such.
+
+    Raises `ProblemError`, 429, when too many have been the same person today.
+    """
+    now = api.deps.clock.now()
+    try:
+        return await api.deps.people.login(call.caller.app, anonymous, external_id, now)
+    except MergeLimitError as error:
+        wait = max(1, math.ceil((error.retry_at - now).total_seconds()))
+        raise ProblemError(
+            ErrorCode.RATE_LIMITED,
+            f"More than {MERGES_A_DAY} anonymous people would have turned out to be this one in a "
+            "day.",
+            headers={"retry-after": str(wait)},
+        ) from None
 
 
 async def demand_identity(api: Api, key: KeyRecord, external_id: str, token: str | None) -> None:

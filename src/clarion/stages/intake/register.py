@@ -11,6 +11,7 @@ from clarion.domain.attributes import MAX_ATTRIBUTES, MAX_TOTAL_OCTETS, FieldPro
 from clarion.domain.handoffs import Int64s
 from clarion.domain.ids import AppId
 from clarion.domain.network import Network
+from clarion.domain.person import MERGES_A_DAY
 from clarion.domain.registration import COLUMNS, POINTERS, RowProblem, check
 from clarion.ports.registry import Devices
 from clarion.wire.endpoint import AllowList, Refused, decide
@@ -52,7 +53,8 @@ class Registration:
     problems: Sequence[RowProblem]
     """Why rows were refused; a row whose only problem is `attributes_too_large` with a pointer
     to the attributes was stored without these, where `device` or `user` is not 0; so was one whose
-    only problem is `alias_taken`, without the alias that another person has."""
+    only problem is `alias_taken`, without the alias that another person has; with `merge_limit`
+    the device moved alone, without the anonymous person whose it was."""
     stored: int
     """How many rows were stored."""
     xid: int
@@ -109,6 +111,7 @@ async def store(
         *(_too_large(int(judged.index[row])) for row in done.attributes_refused),
         *(_unknown(int(judged.index[row])) for row in done.user_unknown),
         *(_taken(int(judged.index[row])) for row in done.aliases_taken),
+        *(_too_many(int(judged.index[row])) for row in done.merges_refused),
     ]
     return Registration(
         device=device,
@@ -192,6 +195,14 @@ def _too_large(row: int) -> RowProblem:
 def _taken(row: int) -> RowProblem:
     detail = "another user has one of these aliases; all else of the row was stored"
     return _problem(row, "aliases", "alias_taken", detail)
+
+
+def _too_many(row: int) -> RowProblem:
+    detail = (
+        f"the device moved, but whoever had it stays anonymous: more than {MERGES_A_DAY} people "
+        "in a day would have turned out to be this one"
+    )
+    return _problem(row, "external_id", "merge_limit", detail)
 
 
 def _unknown(row: int) -> RowProblem:

@@ -14,6 +14,10 @@ select u.id, u.app_id, u.external_id, u.attributes, u.language, u.time_zone, u.c
         from user_alias a where a.user_id = u.id) as aliases
 from users u where u.app_id = $1 and u.id = $2;
 
+-- name: anonymous
+-- Those of these people whom nobody has named.
+select id from users where app_id = $1 and id = any($2::bigint[]) and external_id is null;
+
 -- name: page_people
 -- People with aliases in order of the id.
 select u.id, u.app_id, u.external_id, u.attributes, u.language, u.time_zone, u.country,
@@ -65,27 +69,64 @@ update users set
     xid = pg_current_xact_id()
 where app_id = $1 and id = $2 and external_id is null;
 
+-- name: laden
+-- Of these people, whose numbers' ranges and octets come along: those of whom more is known, or
+-- planned, than their devices, aliases, lists and topics.
+select u.id
+from unnest($2::bigint[], $3::smallint[], $4::bytea[]) as s (id, range, octets)
+join users u on u.app_id = $1 and u.id = s.id
+where u.attributes <> '{}' or u.opted_out or u.quiet_hours is not null
+    or num_nonnulls(u.language, u.time_zone, u.country, u.paused_until) > 0
+    or u.granted | u.denied | u.daily | u.weekly <> 0
+    or exists (select from consent_ledger l where l.app_id = $1 and l.user_id = u.id)
+    or exists (
+        select from frequency_ledger l
+        where l.app_id = $1 and l.range in (-1, s.range) and l.last_at >= u.created_at
+            and position(s.octets in l.rows) > 0
+    )
+    or exists (
+        select from digest_item i
+        where i.app_id = $1 and i.range = s.range and position(s.octets in i.people) > 0
+    )
+    or exists (
+        select from gave_way g
+        where g.range = s.range and g.created_at >= u.created_at
+            and position(s.octets in g.people) > 0
+    )
+order by u.id;
+
+-- name: merges_since
+-- How often these people absorbed others since an instant, and when that was for the first time.
+select to_id, count(*) as times, min(merged_at) as first_at from merged
+where to_id = any($1::bigint[]) and merged_at > $2 group by to_id;
+
 -- name: move_belongings
--- Devices, aliases, lists and topics of the person $2 go to the person $3; what that person joined
--- or left before stays so.
-with moved as (
-    update user_alias set user_id = $3 where app_id = $1 and user_id = $2
+-- Devices, aliases, lists and topics of the people $2 go to the people $3, pair by pair; what those
+-- joined or left before stays so.
+with pair as (
+    select * from unnest($2::bigint[], $3::bigint[]) as p (stranger, known)
+), moved as (
+    update user_alias a set user_id = p.known from pair p
+    where a.app_id = $1 and a.user_id = p.stranger
 ), listed as (
     insert into list_member (list_id, user_id)
-    select list_id, $3 from list_member where user_id = $2 and member order by list_id
+    select distinct m.list_id, p.known from list_member m join pair p on m.user_id = p.stranger
+    where m.member order by m.list_id, p.known
     on conflict (list_id, user_id) do nothing
 ), subscribed as (
     insert into topic_member (app_id, topic, user_id)
-    select app_id, topic, $3 from topic_member
-    where app_id = $1 and user_id = $2 and member order by topic
+    select distinct m.app_id, m.topic, p.known
+    from topic_member m join pair p on m.user_id = p.stranger
+    where m.app_id = $1 and m.member order by m.topic, p.known
     on conflict (app_id, topic, user_id) do nothing
 )
-update device set user_id = $3, updated_at = $4, xid = pg_current_xact_id()
-where app_id = $1 and user_id = $2;
+update device d set user_id = p.known, updated_at = $4, xid = pg_current_xact_id()
+from pair p where d.app_id = $1 and d.user_id = p.stranger;
 
--- name: note_merge
--- What is recorded under the number $2 is about the person $3 from now on.
-insert into merged (from_id, to_id, app_id, merged_at) values ($2, $3, $1, $4);
+-- name: note_merges
+-- What is recorded under the numbers $2 is about the people $3 from now on.
+insert into merged (from_id, to_id, app_id, merged_at)
+select stranger, known, $1, $4 from unnest($2::bigint[], $3::bigint[]) as p (stranger, known);
 
 -- name: numbers
 -- All numbers that stand for a person.
@@ -109,18 +150,18 @@ from unnest($3::text[], $4::text[]) as t (label, value)
 join user_alias a on a.app_id = $1 and a.label = t.label and a.value = t.value
 where a.user_id <> $2 order by a.label;
 
--- name: delete_person
--- Removes a person with devices, aliases and the numbers that stood for them, and leaves the marks
--- by which copies forget them.
+-- name: delete_people
+-- Removes people with devices, aliases and the numbers that stood for them, and leaves the marks by
+-- which copies forget them.
 with devices as (
-    delete from device where app_id = $1 and user_id = $2 returning id
-), person as (
-    delete from users where app_id = $1 and id = $2 returning id
+    delete from device where app_id = $1 and user_id = any($2::bigint[]) returning id
+), people as (
+    delete from users where app_id = $1 and id = any($2::bigint[]) returning id
 ), numbers as (
-    delete from merged where app_id = $1 and to_id = $2 returning from_id
+    delete from merged where app_id = $1 and to_id = any($2::bigint[]) returning from_id
 ), marks as (
     insert into removal (kind, id, app_id)
-    select 2, id, $1 from devices union all select 1, id, $1 from person
+    select 2, id, $1 from devices union all select 1, id, $1 from people
     union all select 1, from_id, $1 from numbers
 )
-select id from person;
+select id from people;

@@ -204,7 +204,7 @@ with seen as materialized (
         s.user_id is null or s.user_id = s.old_user or s.ours
         or s.user_id in (select id from owners)
     )
-    returning s.row, d.id, d.user_id, s.refused
+    returning s.row, d.id, d.user_id, s.refused, nullif(s.old_user, d.user_id) as left_by
 ), fresh as not materialized (
     select s.* from seen s
     where num_nulls(s.id) > 0
@@ -236,15 +236,17 @@ with seen as materialized (
     on conflict (app_id, network, token_key) do nothing
     returning id, user_id, network, token_key
 ), done as (
-    select row, id, user_id, false as created, refused from changed
+    select row, id, user_id, false as created, refused, left_by from changed
     union all
-    select row, id, old_user, false, false from seen where same
+    select row, id, old_user, false, false, null from seen where same
     union all
-    select s.row, a.id, a.user_id, true, false
+    select s.row, a.id, a.user_id, true, false, null
     from added a join seen s on s.network = a.network and s.token_key = a.token_key
 )
 select array_agg(row) as rows, array_agg(id) as ids, array_agg(user_id) as users,
-    array_agg(created) as created, array_agg(row) filter (where refused) as refused
+    array_agg(created) as created, array_agg(row) filter (where refused) as refused,
+    array_agg(row) filter (where left_by is not null) as moved,
+    array_agg(left_by) filter (where left_by is not null) as left_by
 from done;
 
 -- name: drop_aliases
