@@ -56,11 +56,12 @@ from clarion.domain.segments.checking import whole
 from clarion.domain.segments.text import parse
 from clarion.domain.send_time import instant_us
 from clarion.domain.zones import DAY_US
+from clarion.ports.audience import AudienceScan
 from clarion.ports.frequency import Usage
 from clarion.ports.messages import Target
 from clarion.ports.plan_line import ClaimedShard
 from clarion.stages.authoring.preparing import Renderer, Tools
-from clarion.stages.planning.shard import People, ShardPlan, plan_shard
+from clarion.stages.planning.shard import People, ShardPlan, plan_shard, unread
 
 NOW: Final = datetime(2026, 3, 1, 20, tzinfo=UTC)
 NOW_US: Final = instant_us(NOW)
@@ -170,9 +171,10 @@ def history(users: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> list[bytes]:
 def scanned(store: FactsStore, low: int, high: int, fields: tuple[str, ...]) -> pl.DataFrame:
     """The people of a range of buckets who are in the segment."""
     segment = whole(parse(SEGMENT).expression, segments={}, lists={}, now=NOW)
-    pieces = audience_queries.scan(
-        store, app=APP, low=low, high=high, segment=segment, fields=fields
+    asked = AudienceScan(
+        app=APP, low=low, high=high, segment=segment, fields=fields, unread=unread({})
     )
+    pieces = audience_queries.scan(store, asked)
     return pl.concat([filled(pl.DataFrame(pl.from_arrow(piece)), fields) for piece in pieces])
 
 

@@ -18,9 +18,10 @@ from clarion.adapters.facts.duckdb.store import (
     open_store,
     set_watermark,
 )
+from clarion.domain.ids import AppId
 from clarion.domain.segments.checking import SegmentAt, whole
 from clarion.domain.segments.text import parse
-from clarion.ports.audience import AUDIENCE_SCHEMA
+from clarion.ports.audience import AUDIENCE_SCHEMA, AudienceScan
 
 FILED = ["text"] * 30_000
 """So many that the engine keeps them in a column of their own, and says so."""
@@ -59,9 +60,8 @@ def scanned(
 ) -> dict[int, object]:
     """Who is in a segment and a range of buckets, with their `tag.x`."""
     asked = None if text is None else segment(text)
-    pieces = audience_queries.scan(
-        store, app=1, low=low, high=high, segment=asked, fields=("tag.x",)
-    )
+    wanted = AudienceScan(app=AppId(1), low=low, high=high, segment=asked, fields=("tag.x",))
+    pieces = audience_queries.scan(store, wanted)
     rows = [row for piece in pieces for row in pl.DataFrame(pl.from_arrow(piece)).to_dicts()]
     return {
         row["user"]: json.loads(shown) if isinstance(shown := row["tag.x"], str) else shown
@@ -176,7 +176,9 @@ def test_an_attribute_that_was_nothing_but_texts_in_the_last_version_may_be_more
 def test_a_scan_under_way_keeps_its_version_while_the_next_begins(store: FactsStore) -> None:
     """What is remembered for one is not used for the other."""
     add(store, FILED, "1")
-    early = audience_queries.scan(store, app=1, low=0, high=4, fields=("tag.x",))
+    early = audience_queries.scan(
+        store, AudienceScan(app=AppId(1), low=0, high=4, fields=("tag.x",))
+    )
     first = next(early)
     with store.writing() as cursor:
         cursor.execute("update users set attributes = '{\"x\": 5}'::json::variant where id = 8")

@@ -60,11 +60,15 @@ def store(tmp_path: Path) -> Iterator[FactsStore]:
     store.close()
 
 
-def scanned(store: FactsStore, app: int = 1) -> tuple[pl.DataFrame, list[str]]:
+def scanned(
+    store: FactsStore, app: int = 1, unread: tuple[str, ...] = ()
+) -> tuple[pl.DataFrame, list[str]]:
     """All rows of an app, and the columns that came."""
     pieces = [
         pl.DataFrame(pl.from_arrow(piece))
-        for piece in audience_queries.scan(store, app=app, low=0, high=BUCKETS)
+        for piece in audience_queries.scan(
+            store, AudienceScan(app=AppId(app), low=0, high=BUCKETS, unread=unread)
+        )
     ]
     return pl.concat([filled(piece) for piece in pieces]).sort("user"), pieces[0].columns
 
@@ -95,6 +99,17 @@ def test_what_one_person_says_is_read(  # one case, spelt out
     assert len(scanned(store, 2)[1]) == 5
 
 
+def test_what_an_asker_does_not_read_is_not_sent(store: FactsStore) -> None:
+    """It is as if nothing were said there; all else is as it is."""
+    with store.writing() as cursor:
+        cursor.execute("update users set country = 'JP', language = 'ja' where id = 2")
+    whole, _ = scanned(store)
+    rows, sent = scanned(store, unread=("country",))
+    assert "country" not in sent
+    assert rows["country"].null_count() == len(rows)
+    assert_frame_equal(rows.drop("country"), whole.drop("country"))
+
+
 def test_a_device_goes_before_its_person(store: FactsStore) -> None:
     """Where both say something, and where one of them does."""
     with store.writing() as cursor:
@@ -110,7 +125,7 @@ def test_what_is_remembered_is_of_the_rows_version(store: FactsStore) -> None:
     with store.writing() as cursor:
         cursor.execute("insert into watermark values ('audience', '1')")
     scanned(store)
-    early = audience_queries.scan(store, app=1, low=0, high=BUCKETS)
+    early = audience_queries.scan(store, AudienceScan(app=AppId(1), low=0, high=BUCKETS))
     first = next(early)
     with store.writing() as cursor:
         cursor.execute("update users set language = 'fr' where id = 2")

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from clarion.adapters.facts.duckdb import audience_queries
 from clarion.adapters.facts.duckdb.store import FactsStore, open_store
 from clarion.adapters.facts.duckdb.variant_texts import surely_text
-from clarion.domain.ids import BUCKETS
+from clarion.domain.ids import BUCKETS, AppId
 from clarion.domain.segments.checking import SegmentAt, whole
 from clarion.domain.segments.text import parse
+from clarion.ports.audience import AudienceScan
 
 PEOPLE = (
     "insert into users by name select id, 1 as app, 0 as bucket, false as opted_out, "
@@ -49,9 +50,8 @@ def scanned(store: FactsStore, text: str | None = None) -> list[tuple[int, objec
     if text is not None:
         now = datetime(2026, 3, 1, tzinfo=UTC)
         segment = whole(parse(text).expression, segments={}, lists={}, now=now)
-    pieces = audience_queries.scan(
-        store, app=1, low=0, high=BUCKETS, segment=segment, fields=("tag.x",)
-    )
+    asked = AudienceScan(app=AppId(1), low=0, high=BUCKETS, segment=segment, fields=("tag.x",))
+    pieces = audience_queries.scan(store, asked)
     rows = pl.concat([pl.DataFrame(pl.from_arrow(piece)) for piece in pieces])
     return sorted(
         (user, shown.decode() if isinstance(shown, bytes) else shown and json.loads(shown))

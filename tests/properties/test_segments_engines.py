@@ -23,6 +23,7 @@ from clarion.domain.category import Category, DefaultState, Kind
 from clarion.domain.decision import decide
 from clarion.domain.decision_row import inputs
 from clarion.domain.frequency import Ledger
+from clarion.domain.ids import AppId
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason
 from clarion.domain.policy import Policy
@@ -33,7 +34,7 @@ from clarion.domain.segments.json_writing import to_json
 from clarion.domain.segments.text import parse
 from clarion.domain.segments.text_form import to_text
 from clarion.domain.segments.versions import version_key
-from clarion.ports.audience import AUDIENCE_SCHEMA
+from clarion.ports.audience import AUDIENCE_SCHEMA, AudienceScan
 
 populations = st.lists(people, max_size=8).map(numbered)
 SHARED = settings(
@@ -64,7 +65,8 @@ def rows_of(crowd: list[Person], segment: SegmentAt) -> set[tuple[int, int]]:
 
 def scanned(store: FactsStore, segment: SegmentAt, high: int = 1024) -> pl.DataFrame:
     """The rows that DuckDB names."""
-    pieces = list(audience_queries.scan(store, app=APP, low=0, high=high, segment=segment))
+    asked = AudienceScan(app=AppId(APP), low=0, high=high, segment=segment)
+    pieces = list(audience_queries.scan(store, asked))
     if not pieces:
         return pl.DataFrame(schema=AUDIENCE_SCHEMA)
     return pl.concat([filled(pl.DataFrame(pl.from_arrow(piece))) for piece in pieces])

@@ -78,6 +78,8 @@ class AudienceScan:
     """Fields by the names that segments give them (`tag.plan`, `device.tag.x`, `external_id`).
     Each is one more column of that name: its value as JSON text, null where it is absent. A time is
     `{"time": "RFC 3339"}`. A column of octets (`Binary`) is of nothing but texts, as they are."""
+    unread: tuple[str, ...] = ()
+    """Columns from `language` on that the asker has no use for: what they hold is not said."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

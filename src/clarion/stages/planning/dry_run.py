@@ -29,7 +29,7 @@ from clarion.ports.plan_line import Addressees
 from clarion.ports.rendering import ContentRenderer
 from clarion.ports.segments import Segments
 from clarion.stages.planning.forecast import Forecast
-from clarion.stages.planning.shard import LOOKS_BACK
+from clarion.stages.planning.shard import LOOKS_BACK, unread
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +113,14 @@ async def _pieces(
     segment = await _segment(ports, trial)
     for low in range(0, BUCKETS, RANGE_BUCKETS):
         high = low + RANGE_BUCKETS
-        scan = AudienceScan(app=trial.app, low=low, high=high, segment=segment, fields=fields)
+        scan = AudienceScan(
+            app=trial.app,
+            low=low,
+            high=high,
+            segment=segment,
+            fields=fields,
+            unread=unread(ports.of_country),
+        )
         rows = pl.concat([piece.rows async for piece in ports.audience.scan(scan)])
         if len(rows):
             usage = await _usage(ports, trial, low, high)

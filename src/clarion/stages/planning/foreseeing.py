@@ -44,7 +44,7 @@ async def check_words(
     step = shard.high - shard.low
     for low in range(0, BUCKETS, step):
         part = replace(claimed, shard=replace(shard, low=low, high=min(low + step, BUCKETS)))
-        people = await people_of(ports, part, words.fields)
+        people = await people_of(ports, part, words)
         if not len(people.rows):
             continue
         now = ports.clock.now()

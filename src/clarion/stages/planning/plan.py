@@ -149,7 +149,7 @@ async def _decide(ports: PlanningPorts, claimed: ClaimedShard) -> None:
     words = await words_of(ports, claimed)
     if words is not None and words.refuses_missing and not claimed.begun:
         await check_words(ports, claimed, words, credentials)
-    people = await people_of(ports, claimed, () if words is None else words.fields)
+    people = await people_of(ports, claimed, words)
     if isinstance(words, DigestWords):
         people.rows = words.only(people.rows)
     for left in reversed(range(OVERTAKEN_TRIES)):

@@ -57,14 +57,20 @@ class ShardPlan:
     rulings: Rulings = field(default_factory=Rulings)
 
 
+def unread(of_country: Mapping[str, str]) -> tuple[str, ...]:
+    """Columns of the audience that are of no use: a country is asked for no more than its zone."""
+    return () if of_country else ("country",)
+
+
 async def people_of(
-    ports: PlanningPorts, claimed: ClaimedShard, fields: Sequence[str] = ()
+    ports: PlanningPorts, claimed: ClaimedShard, words: PreparedContent | None = None
 ) -> People:
     """Read a shard's people: all devices of a person are together, for they are decided about so.
 
     A shard has some 50,000 people at the most, whatever the size of the audience.
     """
     shard = claimed.shard
+    fields = () if words is None else tuple(words.fields)
     if not claimed.target.scanned:
         resolved = await ports.line.resolve(shard.app, claimed.target, fields)
         return People(
@@ -80,7 +86,8 @@ async def people_of(
         high=shard.high,
         at_least_xid=claimed.at_least_xid,
         segment=segment,
-        fields=tuple(fields),
+        fields=fields,
+        unread=(*unread(ports.of_country), *(() if words is not None else ("language",))),
     )
     pieces, xid = [], 0
     async for piece in ports.audience.scan(scan):

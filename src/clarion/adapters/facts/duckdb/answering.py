@@ -22,8 +22,10 @@ from clarion.adapters.facts.duckdb import (
 from clarion.adapters.facts.duckdb.framing import Kind, read_frame, write_frame
 from clarion.adapters.facts.duckdb.stillness import OvertakenError
 from clarion.domain.category import Category
+from clarion.domain.ids import AppId
 from clarion.domain.segments.checking import SegmentAt
 from clarion.domain.segments.json_form import Json, read_json
+from clarion.ports.audience import AudienceScan
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent
 
@@ -55,6 +57,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     now_us: int = 0
     """What its ages count from."""
     fields: list[str] = []
+    unread: list[str] = []
+    """Columns that the asker has no use for."""
     sendable: list[int] = []
     category: Category | None = None
     """Whose consent is counted."""
@@ -199,15 +203,15 @@ async def _stream(owner: "Owner", question: Question, writer: asyncio.StreamWrit
         return
     async with owner.registry.still.scanning() as whole:
         await write_frame(writer, Kind.VERSION, orjson.dumps({"registry": owner.version}))
-        scanned = audience_queries.scan(
-            owner.store,
-            app=question.app,
+        asked = AudienceScan(
+            app=AppId(question.app),
             low=question.low,
             high=question.high,
             segment=_segment(question),
-            fields=question.fields,
+            fields=tuple(question.fields),
+            unread=tuple(question.unread),
         )
-        await _send(owner, writer, scanned, _as_stream)
+        await _send(owner, writer, audience_queries.scan(owner.store, asked), _as_stream)
         whole()
     await _tell(writer, {})
 

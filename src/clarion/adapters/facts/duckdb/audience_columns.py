@@ -108,9 +108,12 @@ def said_by(
 
 
 def selected(said: Said) -> str:
-    """What a scan selects, from `d` and `u`: columns in which something is said."""
-    token = "case when d.dead then null else encode(d.token) end" if "dead" in said else ""
-    columns = [*_ALWAYS, f"{token or 'encode(d.token)'} as token"]
+    """What a scan selects, from `d` and `u`: columns in which something is said.
+
+    The token is the text that it is here; see `audience_queries`.
+    """
+    token = "case when d.dead then null else d.token end" if "dead" in said else "d.token"
+    columns = [*_ALWAYS, f"{token} as token"]
     columns += [f"{_COLUMNS[name].sql(sides)} as {name}" for name, sides in said.items()]
     if sides := said.get("time_zone"):
         whose = " ".join(

@@ -21,6 +21,7 @@ from clarion.domain.outcome import Reason
 from clarion.domain.permission import REFUSING
 from clarion.domain.segments.checking import SegmentAt
 from clarion.domain.segments.fields import Field, Kind, Scope, field_named
+from clarion.ports.audience import AudienceScan
 
 PIECE: Final = 32_768
 _ALL: Final = Condition(sql="true", parameters={})
@@ -79,40 +80,40 @@ select null, null, count(distinct person) from matched where reason = 0
 """
 
 
-def scan(
-    store: FactsStore,
-    *,
-    app: int,
-    low: int,
-    high: int,
-    segment: SegmentAt | None = None,
-    fields: Collection[str] = (),
-) -> Generator[pa.RecordBatch]:
+def scan(store: FactsStore, asked: AudienceScan) -> Generator[pa.RecordBatch]:
     """The rows of an audience scan, streamed; one transaction, hence one version.
 
-    Columns in which the app says nothing are left out; see `audience_columns.filled`.
+    Columns in which the app says nothing are left out, and so are those that are `unread`; see
+    `audience_filling.filled`. Which changes are there is for the caller to see to.
 
     Raises:
         SegmentFault: a field does not exist.
     """
-    span = Span(low=low, high=high)
-    found = _ALL if segment is None else condition(segment, span)
+    span = Span(low=asked.low, high=asked.high)
+    found = _ALL if asked.segment is None else condition(asked.segment, span)
     rows = _ROWS.format(span=_SPAN, condition=found.sql)
-    where = {"app": app, "low": low, "high": high}
-    asked = tuple(map(field_named, fields))
+    where = {"app": asked.app, "low": asked.low, "high": asked.high}
+    fields = tuple(map(field_named, asked.fields))
     with store.reading() as cursor:
         cursor.begin()
         turn = turn_of(cursor)
-        columns = selected(said_by(store, cursor, app, turn))
-        texts = tuple(_texts_only(store, cursor, field, where, turn) for field in asked)
-        shown, names_bound = _shown(asked, texts)
+        said = said_by(store, cursor, asked.app, turn)
+        read = {name: sides for name, sides in said.items() if name not in asked.unread}
+        texts = tuple(_texts_only(store, cursor, field, where, turn) for field in fields)
+        shown, names_bound = _shown(fields, texts)
         parameters = {**where, **found.parameters, **names_bound}
-        statement = store.parsed(f"select {columns}{shown}{rows}")
+        statement = store.parsed(f"select {selected(read)}{shown}{rows}")
         relation = cursor.sql(statement, params=parameters)
         reader = relation.to_arrow_reader(PIECE)
-        names = [*reader.schema.names[: len(reader.schema.names) - len(fields)], *fields]
+        names = [*reader.schema.names[: len(reader.schema.names) - len(fields)], *asked.fields]
+        told = zip(asked.fields, texts, strict=True)
+        octets = {"token", *(name for name, as_it_is in told if as_it_is)}
         for piece in reader:
-            yield piece.rename_columns(names)
+            columns = [
+                column.view(pa.binary_view()) if name in octets else column
+                for name, column in zip(names, piece.columns, strict=True)
+            ]
+            yield pa.RecordBatch.from_arrays(columns, names=names)
 
 
 def count(
@@ -186,9 +187,9 @@ def _shown(
 
 
 def _shown_as(field: Field, bind: Bind, *, texts: bool) -> str:
-    """A field as JSON text, or as octets where it is a text for everybody."""
+    """A field as JSON text, or as itself where it is a text for everybody."""
     if texts:
-        return f"encode({text_of(variant_of(field, Source.ROW, bind)).sql('duckdb')})"
+        return text_of(variant_of(field, Source.ROW, bind)).sql("duckdb")
     if field.kind is Kind.ANY:
         held = variant_of(field, Source.ROW, bind)
     else:

@@ -72,6 +72,7 @@ class FactsClient:
             "high": scan.high,
             "at_least": scan.at_least_xid,
             "fields": scan.fields,
+            "unread": scan.unread,
             **_segment(scan.segment),
         }
         version, got = 0, False
