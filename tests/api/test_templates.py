@@ -83,7 +83,12 @@ async def test_a_partial_in_use_stays(admin: httpx.AsyncClient) -> None:
         ({"body": "line\n{{ user.name"}, "/body", "line 2, column 1"),
         ({"body": "{{ name }}"}, "/body", "a variable begins with one of"),
         ({"body": "{{ user.x | shout }}"}, "/body", "no filter `shout`"),
-        ({"body": "{% render 'gone' %}"}, "", "no partial gone"),
+        ({"body": "{% render 'gone' %}"}, "/body", "no partial gone"),
+        (
+            {"language": "en", "localized": {"de": {"title": "{% render 'weg' %}"}}},
+            "/localized/de/title",
+            "no partial weg",
+        ),
         ({"localized": {"fr": {"title": "{% if %}"}}}, "/localized/fr/title", ""),
         ({"localized": {"zz-": {"title": "a"}}}, "", ""),
         ({"body": "{{ event.total }}"}, "", "event.total"),

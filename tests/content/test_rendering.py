@@ -199,7 +199,8 @@ def test_every_broken_field_is_named(engine: LiquidEngine) -> None:
     with pytest.raises(ContentRefusedError) as caught:
         compile_content(content, Wording(), engine, {})
     assert {p.path for p in caught.value.problems} == {"/title", "/data/a~1b/1", "/actions/0/title"}
-    assert partials_needed(Content(body="{% render 'x' %}", title="plain"), engine) == {"x"}
+    said = Content(body="{% render 'x' %}", title="plain")
+    assert partials_needed(said, engine) == {"x": "/body"}
 
 
 def test_text_from_outside_names_no_column(engine: LiquidEngine) -> None:

@@ -4,7 +4,7 @@ What a message is accepted with is kept in it: the template's texts, its version
 every partial. A template that is edited later changes messages that are accepted later.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -57,10 +57,11 @@ async def with_partials(
     """
     if not wording.liquid:
         return wording
-    wanted: set[str] = set()
+    wanted: dict[str, str] = {}
     for tag, variant in contents_of(content, wording):
         try:
-            wanted |= partials_needed(variant, engine)
+            needed = partials_needed(variant, engine)
+            wanted = {name: _where(tag) + path for name, path in needed.items()} | wanted
         except ContentRefusedError as error:
             raise ContentRefusedError(_placed(error.problems, tag)) from None
     found: dict[str, str] = {}
@@ -68,10 +69,10 @@ async def with_partials(
         texts = await store.texts(app, sorted(wanted - found.keys()))
         missing = sorted(wanted - found.keys() - texts.keys())
         if missing or len(found) + len(texts) > MOST_PARTIALS:
-            raise ContentRefusedError([_no_partial(missing)])
+            raise ContentRefusedError(_not_there({name: wanted[name] for name in missing}))
         found |= texts
         for name, text in texts.items():
-            wanted |= _partials_of(name, text, engine)
+            wanted = dict.fromkeys(_partials_of(name, text, engine), wanted[name]) | wanted
     return replace(wording, partials=found)
 
 
@@ -85,14 +86,17 @@ def _partials_of(name: str, text: str, engine: TemplateEngine) -> set[str]:
 
 
 def _placed(problems: Sequence[PayloadProblem], tag: str | None) -> list[PayloadProblem]:
-    where = "" if tag is None else f"/localized/{tag}"
-    return [replace(problem, path=where + problem.path) for problem in problems]
+    return [replace(problem, path=_where(tag) + problem.path) for problem in problems]
 
 
-def _no_partial(missing: Sequence[str]) -> PayloadProblem:
-    detail = (
-        f"There is no partial {', '.join(missing)}."
-        if missing
-        else f"A message renders at most {MOST_PARTIALS} partials."
-    )
-    return PayloadProblem(path="", code="template_invalid", detail=detail)
+def _where(tag: str | None) -> str:
+    return "" if tag is None else f"/localized/{tag}"
+
+
+def _not_there(missing: Mapping[str, str]) -> Sequence[PayloadProblem]:
+    """Each at the text that renders it, or renders the partial that does."""
+    told = [(path, f"There is no partial {name}.") for name, path in missing.items()]
+    return [
+        PayloadProblem(path=path, code="template_invalid", detail=detail)
+        for path, detail in told or [("", f"A message renders at most {MOST_PARTIALS} partials.")]
+    ]

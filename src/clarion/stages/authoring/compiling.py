@@ -104,20 +104,20 @@ def _leaves(value: Json, pointer: str) -> Iterator[tuple[str, str]]:
             yield from _leaves(inner, f"{pointer}/{at}")
 
 
-def partials_needed(content: Content, engine: TemplateEngine) -> set[str]:
-    """Names of the partials that the content's texts render directly.
+def partials_needed(content: Content, engine: TemplateEngine) -> dict[str, str]:
+    """Names of the partials that the content's texts render directly, and the first text's place.
 
     The store gives their texts; `engine.partials_of` of each gives the next ones.
 
     Raises:
         ContentRefusedError: A text is not a template.
     """
-    names: set[str] = set()
+    names: dict[str, str] = {}
     problems = []
     for pointer, text, _ in texts_of(content):
         if is_template(text):
             try:
-                names.update(engine.partials_of(text))
+                names = dict.fromkeys(engine.partials_of(text), pointer) | names
             except TemplateSyntaxError as error:
                 problems.append(_problem(pointer, error))
     if problems:
