@@ -88,7 +88,7 @@ async def _ready() -> Mapping[str, bool]:
 @pytest.fixture
 async def world(database_url: str) -> AsyncIterator[World]:
     """Two apps with their keys on a fresh database."""
-    pool = await open_pool(database_url, master_key=bytes(32))
+    pool = await open_pool(database_url, master_keys=[bytes(32)])
     chance = SystemChance()
     seal = Seal(bytes(32), chance.token)
     transport = NetTransport(TransportSettings(), CLOCK, chance)

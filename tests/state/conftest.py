@@ -16,7 +16,7 @@ NOW: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[Pool]:
     """Connections to a fresh store."""
-    pool = await open_pool(database_url, max_size=12, master_key=bytes(32))
+    pool = await open_pool(database_url, max_size=12, master_keys=[bytes(32)])
     yield pool
     await pool.close()
 

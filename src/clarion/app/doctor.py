@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from typing import Final
 
 from clarion.adapters.state.pg_errors import EmbeddedPostgresError
 from clarion.adapters.state.pool import open_pool, reading
@@ -13,12 +14,16 @@ from clarion.app.doctor_finding import Finding, Level
 from clarion.app.doctor_host import examine_host
 from clarion.app.doctor_line import examine_line
 from clarion.app.doctor_networks import examine_networks
-from clarion.app.doctor_state import examine_schema, examine_state
+from clarion.app.doctor_state import examine_names, examine_schema, examine_state
 from clarion.app.foundation import Paths
 from clarion.app.reach_state import reach_state
 from clarion.app.settings import Settings
 from clarion.app.supervise import with_database
 from clarion.ports.store import DatabaseNewerError, StoreUnavailableError
+
+_KEPT_WITH_IT: Final = (
+    "select (select count(*) from credential), (select count(*) from suppressed_hash)"
+)
 
 __all__ = ["Finding", "Level", "examine"]
 
@@ -43,6 +48,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         container = opened[1]
         for examination in (
             examine_state(container),
+            examine_names(container),
             examine_line(container),
             examine_facts(container),
             examine_credentials(container),
@@ -83,11 +89,17 @@ async def _lost_master_key(settings: Settings, dsn: str) -> Finding | None:
     pool = await open_pool(dsn, max_size=1)
     try:
         async with reading(pool) as connection:
-            sealed = int(await connection.fetchval("select count(*) from credential"))
+            sealed, names = await connection.fetchrow(_KEPT_WITH_IT)
     finally:
         await pool.close()
-    if not sealed:
+    if not sealed and not names:
         return Finding("master key", Level.OK, f"none yet: the first start makes {file}")
-    found = f"{file} is not there, and {sealed} credentials are sealed with it"
-    advice = "restore it from your copy; without it every credential must be put again"
+    found = (
+        f"{file} is not there; {sealed} credentials are sealed with it, {names} erased names on "
+        "suppression lists are known by it"
+    )
+    advice = (
+        "restore it from your copy; without it every credential must be put again, and whoever was "
+        "erased and comes again would be sent to"
+    )
     return Finding("master key", Level.FAIL, found, advice)

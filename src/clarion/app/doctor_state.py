@@ -6,8 +6,10 @@ from typing import Final
 
 from clarion.adapters.state.migrate import pending
 from clarion.adapters.state.pool import reading
+from clarion.adapters.state.suppression import kept_names
 from clarion.app.container import Container
 from clarion.app.doctor_finding import Finding, Level
+from clarion.app.names_known import ADVICE, sentence
 
 OLDEST_MAJOR: Final = 15
 SKEW_WARN: Final = timedelta(seconds=2)
@@ -63,6 +65,16 @@ async def examine_state(container: Container) -> AsyncIterator[Finding]:
     found = f"{waiting['due']} batches are due, {waiting['held']} are held"
     advice = "are senders running? is a credential in quarantine?" if late else ""
     yield Finding("queue", Level.WARN if late else Level.OK, found, advice)
+
+
+async def examine_names(container: Container) -> AsyncIterator[Finding]:
+    """Whether erased names on suppression lists are known again."""
+    kept = await kept_names(container.pool)
+    if kept.unknown:
+        yield Finding("erased names", Level.FAIL, sentence(kept.unknown), ADVICE)
+        return
+    by_old = f"; {kept.old} by an old master key, which has to stay" if kept.old else ""
+    yield Finding("erased names", Level.OK, f"those on suppression lists are known again{by_old}")
 
 
 def skew(what: str, ahead: timedelta) -> Finding:

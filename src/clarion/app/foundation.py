@@ -3,13 +3,13 @@
 Light on purpose: the push service and the supervisor need no more, and load no columns.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from clarion.adapters.state.pool import Pool, open_pool
-from clarion.adapters.state.sealing import load_master_key
+from clarion.adapters.state.sealing import load_master_key, read_master_key
 from clarion.adapters.system import SystemChance, SystemClock
 from clarion.app.settings import Settings, SettingsError
 from clarion.telemetry.metrics import Metrics
@@ -66,19 +66,18 @@ async def open_foundation(settings: Settings, *, connections: int) -> AsyncItera
     Raises:
         SettingsError: no state store is named.
         StoreUnavailableError: the state store can't be reached.
-        MasterKeyError: the key that seals credentials can't be read.
+        MasterKeyError: the key that seals credentials, or one from before, can't be read.
     """
     if settings.database.url is None:
         raise SettingsError(["database.url is not set: start with `clarion serve`, or set it"])
     paths, chance = Paths(root=settings.data_dir), SystemChance()
     metrics = Metrics(settings.metrics.directory or paths.metrics)
-    key_file = settings.data.master_key_file or paths.root / "master.key"
-    master_key = load_master_key(key_file, chance.token)
+    master_key, *old_keys = master_keys(settings, chance)
     pool = await open_pool(
         settings.database.url.reveal(),
         max_size=connections,
         command_timeout_s=settings.database.statement_s,
-        master_key=master_key,
+        master_keys=[master_key, *old_keys],
     )
     try:
         yield Foundation(
@@ -92,3 +91,14 @@ async def open_foundation(settings: Settings, *, connections: int) -> AsyncItera
         )
     finally:
         await pool.close()
+
+
+def master_keys(settings: Settings, chance: SystemChance) -> Sequence[bytes]:
+    """The master key, made if there is none yet, and after it those from before.
+
+    Raises:
+        MasterKeyError: one of them can't be read.
+    """
+    file = settings.data.master_key_file or settings.data_dir / "master.key"
+    old = (read_master_key(path) for path in settings.data.old_master_key_files)
+    return [load_master_key(file, chance.token), *old]

@@ -1,6 +1,7 @@
 """The API's process: serves the public API and sends urgent messages."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -16,17 +17,24 @@ from clarion.api.server import create_app
 from clarion.app.address import push_origin
 from clarion.app.container import Container, allow_list, zone_names
 from clarion.app.http_protocol import LeanHttp
+from clarion.app.names_known import unknown_names
 from clarion.app.settings import Settings
 from clarion.app.words import renderer, tools
 from clarion.domain.network import Network
 from clarion.stages.delivery.urgent import UrgentPath
 from clarion.stages.intake.register import Rules
 from clarion.stages.planning.dry_run import DryRunPorts
+from clarion.telemetry.logs import log
+from clarion.telemetry.names import LogEvent
+
+_log = logging.getLogger(__name__)
 
 
 async def run_api(container: Container, owner: str, stop: asyncio.Event) -> None:
     """Serve the public API; send urgent messages."""
     settings = container.settings
+    if unknown := await unknown_names(settings):
+        log(_log, logging.ERROR, LogEvent.ERASED_NAMES_UNKNOWN, names=unknown)
     urgent = UrgentPath(journal=container.journal, delivery=container.delivery, owner=owner)
     app = create_app(await _api_dependencies(container, urgent, stop))
     config = uvicorn.Config(

@@ -150,6 +150,13 @@ class Data(_Section, frozen=True):
             "directory, made at the first start."
         ),
     ] = None
+    old_master_key_files: Annotated[
+        tuple[Path, ...],
+        Meta(
+            description="Files with master keys from before, by which erased names that were kept "
+            "with them are known again. They open no credential."
+        ),
+    ] = ()
 
 
 class Database(_Section, frozen=True):

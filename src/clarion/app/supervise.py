@@ -25,6 +25,7 @@ from clarion.adapters.system import SystemClock
 from clarion.app.address import port_held, url_of
 from clarion.app.first_start import FirstKey, first_key, make_operator_app
 from clarion.app.foundation import Paths
+from clarion.app.names_known import unknown_names
 from clarion.app.roles import PROMPT
 from clarion.app.settings import Secret, Settings, SettingsError
 from clarion.app.supervised_store import (
@@ -55,6 +56,8 @@ class Started:
     data_dir: Path
     first_key: FirstKey | None
     """Shown when it is told of; stored after that."""
+    unknown_names: int
+    """Erased names on suppression lists that none of the master keys knows again."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -86,6 +89,7 @@ async def serve(
         SettingsError: the data directory can't be used.
         EmbeddedPostgresError: the embedded server can't run here; the sentence says what to do.
         NotMigratedError: the server can't be reached, or has the schema of a newer version.
+        MasterKeyError: a master key can't be read.
     """
     paths = Paths(root=settings.data_dir)
     prepare_data_dir(paths.root)
@@ -114,6 +118,7 @@ async def _run(
         await _void_leases(settings)
     metrics.sweep(_metrics_dir(settings))
     await make_operator_app(settings)
+    unknown = await unknown_names(settings)
     environment = _environment(settings, config)
     children = [_Child(role=role, number=n) for role, n in _plan(settings)]
     keepers = [asyncio.create_task(_keep(child, environment, settings, stop)) for child in children]
@@ -121,7 +126,7 @@ async def _run(
         keepers.append(asyncio.create_task(_lower_backends(settings, stop)))
     try:
         if await _answers(settings, stop):
-            await _tell(settings, started)
+            await _tell(settings, unknown, started)
         await stop.wait()
     finally:
         stop.set()
@@ -146,11 +151,18 @@ async def _lower_backends(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def _tell(
-    settings: Settings, started: Callable[[Started], AbstractContextManager[None]]
+    settings: Settings,
+    unknown: int,
+    started: Callable[[Started], AbstractContextManager[None]],
 ) -> None:
     with ExitStack() as telling:
         async with first_key(settings) as key:
-            told = Started(url=url_of(settings), data_dir=settings.data_dir, first_key=key)
+            told = Started(
+                url=url_of(settings),
+                data_dir=settings.data_dir,
+                first_key=key,
+                unknown_names=unknown,
+            )
             telling.enter_context(started(told))
 
 

@@ -13,6 +13,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.markup import escape
 
+from clarion.app.names_known import ADVICE, sentence
 from clarion.app.settings import Settings
 from clarion.app.supervise import Started
 from clarion.app.supervise import serve as supervise
@@ -99,7 +100,13 @@ def _tell_machine(what: Started) -> Iterator[None]:
     import orjson  # noqa: PLC0415  (people need none)
 
     key = None if what.first_key is None else what.first_key.text
-    said = {"event": "started", "url": what.url, "data_dir": str(what.data_dir), "key": key}
+    said = {
+        "event": "started",
+        "url": what.url,
+        "data_dir": str(what.data_dir),
+        "key": key,
+        "unknown_names": what.unknown_names,
+    }
     print(orjson.dumps(said).decode(), end="", flush=True)
     yield
     print(flush=True)
@@ -110,6 +117,8 @@ def _tell(what: Started) -> Iterator[None]:
     OUT.print()
     OUT.print(f"[bold green]Clarion is running[/] at [bold]{what.url}[/]")
     OUT.print(f"  data in {escape(str(what.data_dir))}; Ctrl-C stops it", soft_wrap=True)
+    if what.unknown_names:
+        OUT.print(f"[bold red]Attention[/]: {sentence(what.unknown_names)}; {ADVICE}.")
     if what.first_key is None:
         OUT.print(f"  another key: {_command()} keys create NAME --scope admin\n", soft_wrap=True)
         yield

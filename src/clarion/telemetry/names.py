@@ -16,6 +16,7 @@ class LogEvent(StrEnum):
     STORE_UNAVAILABLE = "store.unavailable"
     STORE_STARTED = "store.started"
     STORE_STOPPED = "store.stopped"
+    ERASED_NAMES_UNKNOWN = "store.erased_names_unknown"
     FACTS_UNAVAILABLE = "facts.unavailable"
     MESSAGE_STEERED = "message.steered"
     SHARD_PLANNED = "planning.shard_planned"

@@ -1,6 +1,6 @@
 """Connections to the state store, and the unit of work."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
@@ -42,13 +42,13 @@ async def open_pool(
     min_size: int = 1,
     max_size: int = 8,
     command_timeout_s: float = 60.0,
-    master_key: bytes | None = None,
+    master_keys: Sequence[bytes] = (),
 ) -> asyncpg.Pool:
     """A pool whose connections speak our types.
 
-    jsonb travels as JSON text in bytes, uuid as its 36 characters, xid8 as an integer. Without the
-    master key nobody is erased whose name is on a suppression list, nor is anybody made in an app
-    that has such erased names.
+    jsonb travels as JSON text in bytes, uuid as its 36 characters, xid8 as an integer. By
+    `master_keys`, the present one first, erased names are known again: without any nobody is erased
+    whose name is on a suppression list, nor is anybody made in an app that has such erased names.
 
     Raises:
         StoreUnavailableError: the server can't be reached.
@@ -63,7 +63,7 @@ async def open_pool(
             reset=_leave,
             server_settings={
                 "plan_cache_mode": PLANS,
-                **({} if master_key is None else session_settings(master_key)),
+                **session_settings(master_keys),
             },
         )
 

@@ -79,11 +79,26 @@ def load_master_key(path: Path, random: Callable[[int], bytes]) -> bytes:
     try:
         if not path.exists():
             _make(path, random)
+    except OSError as error:
+        raise MasterKeyError(f"the master key {path} can't be read or made: {error}") from error
+    return read_master_key(path)
+
+
+def read_master_key(path: Path) -> bytes:
+    """The key in a file that is there.
+
+    Returns:
+        32 octets.
+
+    Raises:
+        MasterKeyError: others may read the file, or it holds no key, or can't be read.
+    """
+    try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             text = file.read(4096)
     except OSError as error:
-        raise MasterKeyError(f"the master key {path} can't be read or made: {error}") from error
+        raise MasterKeyError(f"the master key {path} can't be read: {error}") from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise MasterKeyError(f"others may read the master key {path}: run chmod 600 on it")
     try:

@@ -1,6 +1,7 @@
 """Suppression lists in the state store."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
@@ -9,6 +10,29 @@ from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.statements import statements
 from clarion.domain.ids import AppId
 from clarion.ports.suppression import SuppressedName, SuppressionList
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeptNames:
+    """Erased names that lists keep as hashes, by whose key they can be known again."""
+
+    unknown: int
+    """By none that this process has: whoever comes again under such a name is not suppressed."""
+    old: int
+    """By a key from before."""
+
+
+async def adopt_hashes(pool: asyncpg.Pool) -> None:
+    """Take hashes from before keys were told apart for the present key's."""
+    async with reading(pool) as connection:
+        await connection.execute(statements("suppression")["adopt_hashes"])
+
+
+async def kept_names(pool: asyncpg.Pool) -> KeptNames:
+    """How many kept names can be known again, and how many can't."""
+    async with reading(pool) as connection:
+        row = await connection.fetchrow(statements("suppression")["hashes_by_key"])
+    return KeptNames(unknown=row["unknown"], old=row["old"])
 
 
 async def hold_suppressions(connection: asyncpg.Connection, app: AppId) -> None:

@@ -13,10 +13,15 @@ select u.external_id,
         join suppression_list l on l.id = s.list_id
         where s.app_id = u.app_id and s.external_id = u.external_id) as suppressions,
     case when (select exists (select from suppressed_hash where app_id = $1)) then (
-        select coalesce(jsonb_agg(jsonb_build_object('list', l.name, 'since', h.created_at)
-            order by l.name), '[]') from suppressed_hash h
-        join suppression_list l on l.id = h.list_id
-        where h.app_id = u.app_id and h.hash = erased_name_hash(u.app_id, u.external_id)
+        select coalesce(jsonb_agg(jsonb_build_object('list', name, 'since', since) order by name),
+            '[]')
+        from (
+            select l.name, min(h.created_at) as since
+            from suppressed_hash h join suppression_list l on l.id = h.list_id
+            where h.app_id = u.app_id
+                and h.hash = any (erased_name_hashes(u.app_id, u.external_id))
+            group by l.name
+        ) as before
     ) else '[]' end as erased_before,
     (select coalesce(jsonb_agg(jsonb_build_object('device', p.device_id, 'what', p.what, 'state',
             p.state, 'at', p.at) order by p.id), '[]') from prompt_event p
@@ -38,14 +43,15 @@ delete from event where app_id = $1 and user_id = any($2::bigint[]);
 with gone as (
     delete from suppression where app_id = $1 and external_id = $2 returning list_id, external_id
 )
-insert into suppressed_hash (list_id, app_id, hash, created_at)
-select list_id, $1, erased_name_hash($1, external_id), $3 from gone
+insert into suppressed_hash (list_id, app_id, hash, key_id, created_at)
+select list_id, $1, erased_name_hash($1, external_id), (names_key_ids())[1], $3 from gone
 on conflict do nothing;
 
 -- name: hashes_kept
 -- Lists that know an erased name by its hash.
 select case when exists (select from suppressed_hash where app_id = $1) then (
-    select count(*) from suppressed_hash where app_id = $1 and hash = erased_name_hash($1, $2)
+    select count(distinct list_id) from suppressed_hash
+    where app_id = $1 and hash = any (erased_name_hashes($1, $2))
 ) else 0 end;
 
 -- name: aliases

@@ -37,7 +37,7 @@ with gone as (
 ), again as (
     select external_id from users
     where app_id = (select app_id from hashes limit 1) and suppressed and external_id is not null
-        and erased_name_hash(app_id, external_id) in (select hash from hashes)
+        and erased_name_hashes(app_id, external_id) && (select array_agg(hash) from hashes)
 ), list as (
     delete from suppression_list where id = $1
 )
@@ -63,7 +63,7 @@ with gone as (
 ), hashes as (
     delete from suppressed_hash h using unnest($2::text[]) as t (name)
     where h.list_id = $1 and (select exists (select from suppressed_hash where list_id = $1))
-        and h.hash = erased_name_hash(h.app_id, t.name)
+        and h.hash = any (erased_name_hashes(h.app_id, t.name))
     returning t.name
 )
 select external_id from gone union select name from hashes;
@@ -83,3 +83,17 @@ with judged as (
     returning u.id
 )
 update device set xid = pg_current_xact_id() where user_id in (select id from changed);
+
+-- name: adopt_hashes
+-- Those from before keys were told apart are taken for the present key's.
+update suppressed_hash set key_id = (names_key_ids())[1] where key_id is null;
+
+-- name: hashes_by_key
+-- How many erased names are known by the present key, by one from before, and by none of ours. Twice
+-- on lists counts twice.
+select count(*) filter (where place is null and key_id is not null) as unknown,
+    count(*) filter (where place > 1) as old
+from (
+    select key_id, array_position(ids, key_id) as place
+    from suppressed_hash, (select names_key_ids() as ids) k
+) h;
