@@ -151,8 +151,9 @@ async def _browser(context: BrowserContext, sitting: Desk, url: str) -> Browser:
     return Browser(context=context, desk=sitting, url=url, cdp=cdp, registrations=registrations)
 
 
-async def key_of(http: httpx.AsyncClient, scope: str) -> str:
+async def key_of(http: httpx.AsyncClient, scope: str, app: int | None = None) -> str:
     """A new API key."""
-    answer = await http.post("/v1/keys", json={"scope": scope, "name": "browser tests"})
+    body = {"scope": scope, "name": "browser tests", **({} if app is None else {"app": app})}
+    answer = await http.post("/v1/keys", json=body)
     answer.raise_for_status()
     return str(answer.json()["key"])

@@ -20,9 +20,7 @@ from tests.e2e.browser_world import Browser, browser, needs_browser
 from tests.e2e.desktop import desktop
 from tests.e2e.firefox import Firefox, firefox, program
 from tests.e2e.notification_desk import PATIENCE_S
-from tests.e2e.web_platform import Platform, web_platform
-
-from clarion.adapters.state.embedded import EmbeddedPostgres
+from tests.e2e.web_platform import Platform
 
 pytestmark = [
     needs_browser,
@@ -185,18 +183,6 @@ class Scene:
     async def confirmed(self) -> None:
         """Wait until the push service holds nothing any more: everything was acknowledged."""
         await self.platform.counted("push_message", 0)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def platform(
-    postgres_server: EmbeddedPostgres,
-    migrated_template: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[Platform]:
-    """One platform for the tests of this file."""
-    folder = tmp_path_factory.mktemp("live-inbox")
-    async with web_platform(postgres_server.dsn, migrated_template, "live_inbox", folder) as made:
-        yield made
 
 
 @asynccontextmanager

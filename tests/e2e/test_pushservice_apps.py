@@ -258,14 +258,20 @@ async def test_pages_may_speak_with_the_service_as_apps_do(world: World) -> None
         assert stream.headers["access-control-allow-origin"] == "*"
 
 
-async def test_origins_that_are_not_allowed_read_nothing(database_url: str) -> None:
+async def test_origins_that_are_not_allowed_do_nothing(database_url: str) -> None:
     """The operator names origins; senders, which are no pages, are not touched by it."""
     allowed = frozenset({"https://shop.example"})
     async with push_world(database_url, allowed_origins=allowed) as world:
-        for origin, shown in (("https://shop.example", "https://shop.example"), ("null", None)):
+        for origin, status, shown in (
+            ("https://shop.example", 201, "https://shop.example"),
+            ("https://shop.example.evil.example", 403, None),
+            ("http://shop.example", 403, None),
+            ("null", 403, None),
+        ):
             answer = await world.client.post(
                 f"{world.origin}/v1/devices", headers={"Origin": origin}
             )
+            assert answer.status_code == status
             assert answer.headers.get("access-control-allow-origin") == shown
             assert answer.headers["vary"] == "Origin"
         plain = await world.client.post(f"{world.origin}/v1/devices")
@@ -274,3 +280,22 @@ async def test_origins_that_are_not_allowed_read_nothing(database_url: str) -> N
         pushed = await world.client.options(endpoint, headers=PAGE)
         assert pushed.status_code == 405
         assert "access-control-allow-origin" not in pushed.headers
+
+
+async def test_pages_that_are_not_allowed_open_no_socket(database_url: str) -> None:
+    """RFC 6455 section 10.2: browsers ask nobody before a page opens one. Firefox is no page."""
+    allowed = frozenset({"https://shop.example"})
+    async with push_world(database_url, allowed_origins=allowed) as world:
+        made = await world.client.post(f"{world.origin}/v1/devices")
+        app = App(world, made.json()["token"])
+        await app.subscribe()
+        for path, protocol in (
+            ("/", "push-notification"),
+            (f"/v1/stream?token={app.token}", "clarion-push"),
+        ):
+            for origin in ("https://shop.example", "ws://localhost/", "http://localhost"):
+                line = await open_socket(world.port, path, protocol, f"Origin: {origin}")
+                await line.end()
+            for origin in ("https://evil.example", "http://localhost:8080", "null"):
+                with pytest.raises(AssertionError, match=r"HTTP/1\.1 403 "):
+                    await open_socket(world.port, path, protocol, f"Origin: {origin}")

@@ -10,9 +10,8 @@ import pytest_asyncio
 from playwright.async_api import Page, Route, expect
 from tests.e2e.browser_world import Browser, browser, needs_browser
 from tests.e2e.notification_desk import PATIENCE_S
-from tests.e2e.web_platform import Platform, web_platform
+from tests.e2e.web_platform import Platform
 
-from clarion.adapters.state.embedded import EmbeddedPostgres
 from clarion.adapters.system import SystemChance, SystemClock
 from clarion.domain.content import Action, Content, Message
 from clarion.domain.event import fresh_ids
@@ -25,18 +24,6 @@ pytestmark = [
     pytest.mark.timeout(180),
     pytest.mark.asyncio(loop_scope="module"),
 ]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def platform(
-    postgres_server: EmbeddedPostgres,
-    migrated_template: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[Platform]:
-    """One platform for the tests of this file."""
-    folder = tmp_path_factory.mktemp("web-sdk")
-    async with web_platform(postgres_server.dsn, migrated_template, "web_sdk", folder) as made:
-        yield made
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -421,6 +408,18 @@ PRIMER = {
 """English words with a title that would do harm where it became markup."""
 
 
+STEP_OF_ANOTHER_TAB = """() => new Promise((done) => {
+  indexedDB.open("clarion").onsuccess = ({ target: { result } }) => {
+    const unit = result.transaction("state", "readwrite");
+    const store = unit.objectStore("state");
+    const at = new Date().toISOString();
+    const one = { id: crypto.randomUUID(), what: "block", at, version: "" };
+    store.get("steps").onsuccess = ({ target }) => store.put([...target.result, one], "steps");
+    unit.oncomplete = () => { result.close(); done(); };
+  };
+})"""
+
+
 @pytest_asyncio.fixture(loop_scope="module")
 async def undecided(platform: Platform) -> AsyncIterator[Browser]:
     """A browser that was not asked yet, and a hand that allows what it is asked."""
@@ -490,6 +489,39 @@ async def test_not_now_backs_off_and_a_button_of_the_site_may_still_ask(
     assert await platform.funnel() == {("v1", "show_primer"): 2, ("v1", "decline_primer"): 2}
 
 
+async def test_a_step_waits_until_the_platform_has_it(
+    platform: Platform, undecided: Browser
+) -> None:
+    """What is refused for now is told later; what another tab writes down meanwhile is not lost."""
+    page = await undecided.open("/try")
+    await platform.start(page, primer=PRIMER)
+    held, go_on = asyncio.Event(), asyncio.Event()
+    answers = iter([401, 503])
+
+    async def unwilling(route: Route) -> None:
+        held.set()
+        await go_on.wait()
+        if (status := next(answers, None)) is None:
+            await route.continue_()
+        else:
+            await route.fulfill(status=status, json={"code": "key_expired", "detail": "Not now."})
+
+    await page.route("**/v1/devices:prompt", unwilling)
+    answering = asyncio.ensure_future(page.evaluate("clarion.ask().catch(String)"))
+    await page.get_by_role("dialog").get_by_role("button", name="Yes please").click()
+    await asyncio.wait_for(held.wait(), PATIENCE_S)
+    await page.evaluate(STEP_OF_ANOTHER_TAB)
+    go_on.set()
+    await answering
+    for _ in range(2):
+        await page.evaluate("dispatchEvent(new Event('online'))")
+        await page.evaluate("navigator.locks.request('clarion-device', () => 0)")
+    await platform.counted("prompt_event", 5)
+    steps = await platform.database.fetch("select what from prompt_event order by id")
+    wanted = ["show_primer", "accept_primer", "show_prompt", "grant", "block"]
+    assert [row["what"] for row in steps] == wanted
+
+
 async def test_the_sample_site_needs_two_clicks(platform: Platform, undecided: Browser) -> None:
     """Allow, send: the platform takes the message; its policy refuses nothing that it needs."""
     page = await undecided.context.new_page()
@@ -505,6 +537,51 @@ async def test_the_sample_site_needs_two_clicks(platform: Platform, undecided: B
     assert trouble == []
     (device,) = await platform.devices()
     assert device["external_id"].startswith("try-")
+
+
+LATE = """
+  const inbox = document.querySelector("clarion-inbox");
+  inbox.source = { missed: () => new Promise((done) => { window.answer = done; }) };
+"""
+ITEM = {"id": "one", "title": "For Ada", "at": 1}
+LOGOUT_BETWEEN = """() => {
+  const { transaction } = IDBDatabase.prototype;
+  IDBDatabase.prototype.transaction = function (rooms, mode) {
+    if ([rooms].flat()[0] === "inbox" && mode === "readwrite") {
+      IDBDatabase.prototype.transaction = transaction;
+      const room = (name) => transaction.call(this, name, mode).objectStore(name);
+      room("state").put({ id: null }, "who");
+      room("inbox").clear();
+      window.left = true;
+    }
+    return transaction.call(this, rooms, mode);
+  };
+}"""
+"""Somebody logs out between the last look at who sits here and the writing of an item."""
+TITLES = """[...document.querySelector("clarion-inbox").shadowRoot
+  .querySelectorAll("[part~=heading]")].map((one) => one.textContent)"""
+
+
+async def test_what_arrives_after_a_logout_is_not_shown(
+    platform: Platform, chromium: Browser
+) -> None:
+    """Answers of the site's own source, messages on their way, and what is being marked as read."""
+    page = await ready(platform, chromium)
+    await page.evaluate("clarion.login('ada')")
+    await platform.counted("device where model = 'inbox'", 1)
+    await page.evaluate(LATE)
+    await page.wait_for_function("() => !!window.answer")
+    await page.evaluate("clarion.logout()")
+    await page.evaluate("(item) => window.answer([item])", ITEM)
+    await page.evaluate("document.querySelector('clarion-inbox').source = {}")
+    await page.evaluate("clarion.login('ada')")
+    await platform.counted("device where model = 'inbox'", 1)
+    await page.evaluate(LOGOUT_BETWEEN)
+    await platform.send("ada", title="For Ada")
+    await page.wait_for_function("() => window.left")
+    await page.evaluate("new BroadcastChannel('clarion').postMessage('state')")
+    await platform.counted("device where model = 'inbox'", 0)
+    assert await page.evaluate(TITLES) == []
 
 
 async def test_the_inbox_shows_what_was_pushed_and_what_is_unread_in_every_tab(

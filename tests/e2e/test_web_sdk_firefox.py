@@ -20,9 +20,7 @@ from tests.e2e.browser_world import needs_browser
 from tests.e2e.desktop import Desktop, desktop
 from tests.e2e.firefox import Firefox, firefox, program
 from tests.e2e.notification_desk import PATIENCE_S
-from tests.e2e.web_platform import Platform, web_platform
-
-from clarion.adapters.state.embedded import EmbeddedPostgres
+from tests.e2e.web_platform import Platform
 
 pytestmark = [
     needs_browser,
@@ -120,19 +118,6 @@ class Stage:
     async def state(self) -> Any:  # noqa: ANN401  JSON of any shape
         """What the SDK says."""
         return await self.browser.run("return clarion.state();")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def platform(
-    postgres_server: EmbeddedPostgres,
-    migrated_template: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[Platform]:
-    """One platform for the tests of this file."""
-    folder = tmp_path_factory.mktemp("web-sdk-firefox")
-    dsn = postgres_server.dsn
-    async with web_platform(dsn, migrated_template, "web_sdk_firefox", folder) as made:
-        yield made
 
 
 @asynccontextmanager

@@ -18,6 +18,13 @@ from tests.e2e.platform_processes import Processes, platform_processes
 
 from clarion.app.demo_processes import free_port
 
+VOUCHED = "vouched"
+"""The name of an app whose server vouches for people."""
+VOUCHING = "what that app's server signs with"
+CONFIG = f"""[identity]
+secrets = {{ {VOUCHED} = "{VOUCHING}" }}
+"""
+
 START = """async ([url, key, vapid, more]) => {
   window.heard = [];
   window.clarion = await Clarion.init({ api: url, key, vapid, ...more });
@@ -129,7 +136,11 @@ async def web_platform(
     await owner.execute(f"drop database if exists {name} with (force)")
     await owner.execute(f"create database {name} template {template} strategy file_copy")
     url, push = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    config = folder / "clarion.toml"
+    config.write_text(CONFIG)
+    config.chmod(0o600)
     environment = {
+        "CLARION_CONFIG": str(config),
         "CLARION_DATA_DIR": str(folder / "data"),
         "CLARION_DATABASE_URL": dsn,
         "CLARION_SERVER_PORT": url.rpartition(":")[2],

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.api.plain_messages import PLAIN_CHARACTERS, PlainMessages
+from clarion.api.plain_messages import PLAIN_CHARACTERS, REMEMBERED, Kind, PlainMessages
 from clarion.domain.content import Content, Message
 from clarion.domain.ids import AppId, MessageId
 from clarion.domain.lanes import Lane
@@ -86,3 +86,15 @@ def test_what_is_long_or_free_is_asked_about() -> None:
 
     assert not plain.fine(long, [Network.APNS], NOW)
     assert not plain.fine(free, [Network.APNS], NOW)
+
+
+def test_a_kind_that_is_checked_again_and_again_stays_known() -> None:
+    """However many kinds come once: the one whose check is longest ago goes."""
+    plain = PlainMessages(PROVIDERS)
+    usual = message(Content(title="Your code"))
+    kinds = [Kind(AppId(1), None, str(number), (True, False, False)) for number in range(1000)]
+    for kind in kinds:
+        plain.learn(kinds[0], usual, NOW)
+        plain.learn(kind, usual, NOW)
+        assert plain.ruled(kinds[0], NOW) is not None
+    assert len([kind for kind in kinds if plain.ruled(kind, NOW)]) <= REMEMBERED

@@ -118,6 +118,17 @@ def test_what_is_remembered_is_bounded() -> None:
     assert len(kept) <= MOST
 
 
+def test_who_sends_all_the_time_stays_known() -> None:
+    """However many come once and never again: the one that is longest unused goes."""
+    heads = Heads()
+    steady = post(b"/wpush/v1/a", b"body")
+    heads.learn(steady, parsed(steady))
+    for number in range(2 * MOST):
+        data = post(b"/wpush/v1/a", b"body", b"X: %d\r\n" % number)
+        heads.learn(data, parsed(data))
+        assert heads.request(steady, "here") is not None
+
+
 @given(st.binary(max_size=70_000) | st.text(max_size=200).map(str.encode), st.integers(0, 3))
 def test_a_short_text_frame_is_what_the_long_way_makes_of_it(payload: bytes, opcode: int) -> None:
     """Or it takes the long way."""

@@ -6,6 +6,7 @@ plain message may have, they take all shorter ones. So one check stands for all 
 the same parts: the one-time codes and order notices of which there are thousands a second.
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -59,8 +60,8 @@ class PlainMessages:
 
     def __init__(self, providers: Mapping[Network, Provider]) -> None:
         self._providers = providers
-        self._fine: dict[_Parts, bool] = {}
-        self._ruled: dict[Kind, Ruled] = {}
+        self._fine: OrderedDict[_Parts, bool] = OrderedDict()
+        self._ruled: OrderedDict[Kind, Ruled] = OrderedDict()
 
     def ruled(self, kind: Kind, now: datetime) -> Ruled | None:
         """What was found out about a kind a moment ago; None: the message has to be checked."""
@@ -74,10 +75,11 @@ class PlainMessages:
 
     def learn(self, kind: Kind, message: Message, now: datetime) -> None:
         """A message of the kind was checked, and is fine as all of its kind are."""
-        if len(self._ruled) >= REMEMBERED:
-            self._ruled.clear()
         if message.lane.urgent:
             self._ruled[kind] = Ruled(message.lane, message.category, now)
+            self._ruled.move_to_end(kind)
+            if len(self._ruled) > REMEMBERED:
+                self._ruled.popitem(last=False)  # the one that was checked longest ago
 
     def fine(self, message: Message, networks: Sequence[Network], now: datetime) -> bool:
         """True: none of the networks would refuse the message. False: ask them."""
@@ -98,9 +100,10 @@ class PlainMessages:
         )
         known = self._fine.get(parts)
         if known is None:
-            if len(self._fine) >= REMEMBERED:
-                self._fine.clear()
             known = self._fine[parts] = self._ask(message, networks, now)
+            if len(self._fine) > REMEMBERED:
+                self._fine.popitem(last=False)
+        self._fine.move_to_end(parts)
         return known
 
     def _ask(self, message: Message, networks: Sequence[Network], now: datetime) -> bool:

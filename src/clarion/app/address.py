@@ -3,10 +3,15 @@
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
 from clarion.app.settings import Settings
+
+_THIS_MACHINE: Final = frozenset({"127.0.0.1", "localhost", "::1", "0.0.0.0", "::", ""})  # noqa: S104  read, not bound
+"""Hosts of a listener that a browser beside it reaches under several names."""
 
 
 def url_of(settings: Settings) -> str:
@@ -17,6 +22,19 @@ def url_of(settings: Settings) -> str:
 def push_origin(settings: Settings) -> str:
     """The origin of our own push endpoints: the one that is set, else where it listens."""
     return settings.push.url or _url(settings.push.host, settings.push.port)
+
+
+def own_origins(settings: Settings) -> frozenset[str]:
+    """The origins under which browsers see pages that the API itself serves."""
+    server = settings.server
+    found = {url_of(settings)}
+    if server.host in _THIS_MACHINE:
+        found |= {_url(host, server.port) for host in ("127.0.0.1", "localhost", "::1")}
+    if server.public_url is not None:
+        public = urlsplit(server.public_url)
+        found.add(f"{public.scheme}://{public.netloc}".lower())
+    # Browsers leave a scheme's own port out (RFC 6454 section 6.2).
+    return frozenset(found | {origin.removesuffix(":80") for origin in found})
 
 
 def _url(host: str, port: int) -> str:

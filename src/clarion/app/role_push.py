@@ -8,7 +8,7 @@ from dataclasses import replace
 from clarion.adapters.state.push_devices import PostgresPushDevices
 from clarion.adapters.state.push_messages import PostgresPushMessages, PostgresPushReceipts
 from clarion.adapters.state.push_nodes import PostgresPushNodes
-from clarion.app.address import push_origin
+from clarion.app.address import own_origins, push_origin
 from clarion.app.foundation import Foundation
 from clarion.app.push_room import files_allowed, room_for
 from clarion.app.setting_push import Push
@@ -37,7 +37,7 @@ async def run_push(below: Foundation, owner: str, stop: asyncio.Event) -> None:
         limits=_limits(push),
         most_connections=room_for(push, _files()),
         trusted_proxies=frozenset(settings.server.trusted_proxies),
-        allowed_origins=frozenset(push.allowed_origins),
+        allowed_origins=own_origins(settings).union(push.allowed_origins),
     )
     await serve_node(ports, node, _listener(push), stop)
 

@@ -35,10 +35,10 @@ class Push(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     allowed_origins: Annotated[
         tuple[str, ...],
         Meta(
-            description="Origins whose pages may subscribe and read their stream as apps do; `*` "
-            "means all."
+            description="Origins whose pages may subscribe and read their stream as apps do, "
+            "besides the API's own (server.public_url, and where it listens); `*` means all."
         ),
-    ] = ("*",)
+    ] = ()
     receipts: Annotated[
         bool,
         Meta(

@@ -7,7 +7,7 @@ import msgspec
 import orjson
 
 from clarion.ports.pushservice import TooManySubscriptionsError
-from clarion.pushservice import app_stream, autopush
+from clarion.pushservice import app_stream, autopush, cors
 from clarion.pushservice.app_talk import AppEvents, AppTalk, Subscriber
 from clarion.pushservice.capabilities import NAME_OCTETS, Endpoint
 from clarion.pushservice.http_connection import Later, Outcome, StartStream, SwitchToSocket
@@ -43,6 +43,7 @@ def route(parts: Parts, request: Request) -> Outcome:
     Raises:
         RefusedError: it is refused.
     """
+    cors.demand_known_page(request, parts.allowed_origins)
     method, path = request.method, request.path
     if path == DEVICES and method == "POST":
         token = parts.capabilities.device_token(parts.chance.token(NAME_OCTETS))

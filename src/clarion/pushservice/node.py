@@ -82,7 +82,7 @@ class NodeSettings:
     limits: PushLimits
     most_connections: int
     trusted_proxies: frozenset[str] = frozenset()
-    allowed_origins: frozenset[str] = frozenset({"*"})
+    allowed_origins: frozenset[str] = frozenset()
 
 
 @asynccontextmanager

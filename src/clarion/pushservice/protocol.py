@@ -4,6 +4,7 @@ Sans-I/O: a request's fields and body in, a message or a refusal out.
 """
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -73,7 +74,7 @@ class Identities:
     def __init__(self, origin: str) -> None:
         """`origin`: of the push resources, as `vapid.audience` writes it."""
         self._origin = origin
-        self._known: dict[tuple[str, str | None], vapid.VapidIdentity] = {}
+        self._known: OrderedDict[tuple[str, str | None], vapid.VapidIdentity] = OrderedDict()
 
     def identify(
         self, authorization: str | None, crypto_key: str | None, now: datetime
@@ -88,6 +89,7 @@ class Identities:
         key = authorization, crypto_key
         known = self._known.get(key)
         if known is not None and _good_at(known, now):
+            self._known.move_to_end(key)
             return known
         try:
             credentials = vapid.parse_authorization(authorization, crypto_key)
@@ -96,9 +98,10 @@ class Identities:
             unreadable = error.fault in _UNREADABLE or error.fault is _ABSENT
             refusal = Refusal.VAPID_UNREADABLE if unreadable else Refusal.VAPID_INVALID
             raise RefusedError(refusal, str(error)) from error
-        if len(self._known) >= MAX_IDENTITIES:
-            self._known.clear()
         self._known[key] = identity
+        self._known.move_to_end(key)
+        if len(self._known) > MAX_IDENTITIES:
+            self._known.popitem(last=False)  # the one that was used longest ago
         return identity
 
 

@@ -44,6 +44,7 @@ class Refusal(Enum):
     FULL = 429, None, "Too many messages wait for this subscription."
     BAD_REQUEST = 400, None, "The request can't be read."
     UNAUTHORIZED = 401, None, "The request names no device of ours."
+    ORIGIN = 403, None, "Pages of this origin may not speak with the service."
     CONFLICT = 409, None, "The subscription exists with another key."
     TOO_MANY = 429, None, "The device has as many subscriptions as one may have."
     TIMEOUT = 408, None, "The request did not arrive in time."

@@ -78,6 +78,7 @@ class Routes:
         except WebSocketError as error:
             raise RefusedError(Refusal.BAD_REQUEST, str(error)) from error
         parts = self._parts
+        cors.demand_known_page(request, parts.allowed_origins)
         return SwitchToSocket(
             switch_head(upgrade, SUBPROTOCOL), lambda socket: BrowserTalk(parts, socket)
         )

@@ -5,7 +5,7 @@ agree on which exist, and none has to remember them. A few hundred real key pair
 """
 
 import re
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -215,7 +215,7 @@ class WebPushSimulator:
         self._decrypt = decrypt
         self._secret = blake2b(str(seed).encode(), person=b"clarion-webpush").digest()
         self._receivers: dict[int, ReceiverKey] = {}
-        self._identities: dict[tuple[str | None, str], vapid.VapidIdentity] = {}
+        self._identities: OrderedDict[tuple[str | None, str], vapid.VapidIdentity] = OrderedDict()
         self._subscribed = 0
         self._requests = 0
         self._by_status: Counter[int] = Counter()
@@ -313,9 +313,10 @@ class WebPushSimulator:
                 credentials = vapid.parse_authorization(bearer[0], fields.get("crypto-key"))
                 origin = vapid.audience(bearer[1])
                 known = vapid.verify(credentials, audience_origin=origin, now=request.now)
-                if len(self._identities) >= _MAX_IDENTITIES:
-                    self._identities.clear()
                 self._identities[bearer] = known
+                if len(self._identities) > _MAX_IDENTITIES:
+                    self._identities.popitem(last=False)
+            self._identities.move_to_end(bearer)
         except vapid.VapidError as error:
             refusal = _OF_FAULT.get(error.fault, Refusal.VAPID_TOKEN)
             raise _RefusedError(refusal, str(error)) from error

@@ -1,8 +1,9 @@
 /** `<clarion-inbox>`: a bell, how much is unread, and what was sent; live, and in every tab. */
 
 import type { ClarionInboxElement, InboxLabels, InboxSource } from "../public";
-import { web } from "../wire/api";
-import { all, drop, keep, put, read, write } from "../wire/store";
+import { type Who, web } from "../wire/api";
+import { unvouched } from "../wire/registering";
+import { all, drop, keep, mark, read, write } from "../wire/store";
 import { type Item, listen } from "./live";
 import { type Message, follow } from "./sse";
 import { STYLE } from "./style";
@@ -55,7 +56,12 @@ export class ClarionInbox extends HTMLElement implements ClarionInboxElement {
   #source: InboxSource = {};
   #items: Item[] = [];
   #tabs: BroadcastChannel | undefined;
+  /** Ends what the source brings. */
   #stop: AbortController | undefined;
+  /** Ends what is read live. */
+  #live: AbortController | undefined;
+  /** Whose list it is; undefined: not looked up yet. */
+  #who: string | null | undefined;
   #bell = make("button", "bell");
   #count = make("span", "count");
   #panel = make("div", "panel");
@@ -91,18 +97,19 @@ export class ClarionInbox extends HTMLElement implements ClarionInboxElement {
     this.#tabs = new BroadcastChannel("clarion");
     this.#tabs.onmessage = ({ data }) => {
       void this.#load();
-      // Another person, perhaps: whose stream it is is looked up anew.
-      if (data === "state" && this.hasAttribute("live")) this.#start();
+      // Another person, perhaps: whose list it is is looked up anew.
+      if (data === "state") void this.#start(false);
     };
     document.addEventListener("click", this.#outside);
     this.#draw(); // a bell with a name and no count, until it is known
     void this.#load();
-    this.#start();
+    void this.#start();
   }
 
   disconnectedCallback(): void {
     this.#tabs?.close();
     this.#stop?.abort();
+    this.#live?.abort();
     document.removeEventListener("click", this.#outside);
   }
 
@@ -114,7 +121,7 @@ export class ClarionInbox extends HTMLElement implements ClarionInboxElement {
 
   set source(source: InboxSource) {
     this.#source = source;
-    if (this.isConnected) this.#start();
+    if (this.isConnected) void this.#start();
   }
 
   get unread(): number {
@@ -130,7 +137,7 @@ export class ClarionInbox extends HTMLElement implements ClarionInboxElement {
   /** Mark one as read, or all. */
   async markRead(id?: string): Promise<void> {
     const changed = this.#items.filter((item) => !item.read && (!id || item.id === id));
-    for (const item of changed) await put("inbox", { ...item, read: true });
+    for (const item of changed) await mark(item.id);
     await this.#load(true);
   }
 
@@ -138,32 +145,51 @@ export class ClarionInbox extends HTMLElement implements ClarionInboxElement {
     if (!event.composedPath().includes(this)) this.toggle(false);
   };
 
-  #start(): void {
-    this.#stop?.abort();
-    this.#stop = new AbortController();
-    const { missed, stream } = this.#source;
-    const { signal } = this.#stop;
-    if (missed) {
-      // What can't be asked for now is asked for at the next start.
-      void missed().then((items) => this.#take(items), (error) => console.warn("clarion:", error));
-    }
+  /**
+   * Read for whoever sits here; what was begun for another ends, and what it still brings is not
+   * stored.
+   *
+   * @param anew - the source too, though the person is the same.
+   */
+  async #start(anew = true): Promise<void> {
+    const whose = (await read<Who>("who"))?.id ?? null;
+    const before = this.#who;
+    this.#who = whose;
     if (this.hasAttribute("live")) {
+      this.#live?.abort();
+      const { signal } = (this.#live = new AbortController());
       // As below: one tab reads, the others see what it stores.
       void navigator.locks
         .request("clarion-live", { signal }, () => this.#listen(signal))
         .catch(() => undefined); // stopped while it waited for its turn
+    }
+    if (!anew && whose === before) return;
+    this.#stop?.abort();
+    // After a logout a site's own source may still speak of the one who left: only the site knows.
+    if (!anew && whose === null) return;
+    const { signal } = (this.#stop = new AbortController());
+    const { missed, stream } = this.#source;
+    if (missed) {
+      // What can't be asked for now is asked for at the next start.
+      void missed().then(
+        (items) => (signal.aborted ? undefined : this.#take(items, whose)),
+        (error) => console.warn("clarion:", error),
+      );
     }
     if (stream) {
       const name = "cursor:" + stream.url;
       // One tab reads the stream; when it is closed another goes on from its cursor.
       void navigator.locks
         .request("clarion-stream:" + stream.url, { signal }, async () => {
-          let cursor = (await read<string>(name)) ?? "";
+          const held = await read<{ whose: string | null; id: string }>(name);
+          let cursor = held?.whose === whose ? held.id : "";
           let last: Promise<unknown> = Promise.resolve();
           const told = (message: Message): void => {
-            last = last
-              .then(() => this.#hear(message))
-              .then(() => write(name, (cursor = message.id || cursor)));
+            last = last.then(async () => {
+              if (signal.aborted) return;
+              await this.#hear(message, whose);
+              await write(name, { whose, id: (cursor = message.id || cursor) });
+            });
           };
           await follow(stream, () => cursor, told, signal);
         })
@@ -175,9 +201,11 @@ export class ClarionInbox extends HTMLElement implements ClarionInboxElement {
   async #listen(stop: AbortSignal): Promise<void> {
     for (let wait = 5_000; !stop.aborted; wait = Math.min(2 * wait, 300_000)) {
       try {
-        return await listen((item) => this.#take([item]), stop);
+        return await listen((item, whose) => this.#take([item], whose), stop);
       } catch (error) {
         console.warn("clarion:", error);
+        // The page's SDK asks for another token, and says so.
+        if (unvouched(error)) this.#tabs?.postMessage("token");
       }
       await new Promise((done) => {
         setTimeout(done, wait * (0.5 + Math.random() / 2));
@@ -187,7 +215,7 @@ export class ClarionInbox extends HTMLElement implements ClarionInboxElement {
     }
   }
 
-  async #hear({ event, data }: Message): Promise<void> {
+  async #hear({ event, data }: Message, whose: string | null): Promise<void> {
     let said: unknown;
     try {
       said = JSON.parse(data);
@@ -197,12 +225,12 @@ export class ClarionInbox extends HTMLElement implements ClarionInboxElement {
     if (event === "removed") {
       await drop("inbox", [String((said as Item).id)]);
       await this.#load(true);
-    } else if (event === "message") await this.#take([said]);
+    } else if (event === "message") await this.#take([said], whose);
   }
 
-  async #take(values: unknown[]): Promise<void> {
+  async #take(values: unknown[], whose: string | null): Promise<void> {
     const come = values.map(item).filter((one) => one !== undefined);
-    for (const one of come) await keep(one);
+    for (const one of come) await keep(one, whose);
     await this.#load(true);
   }
 

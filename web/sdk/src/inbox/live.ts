@@ -3,7 +3,7 @@
 import { type Config, NETWORK, type Who, octets } from "../wire/api";
 import { made } from "../wire/ids";
 import { ask, forget } from "../wire/registering";
-import { read, write } from "../wire/store";
+import { change, read, write } from "../wire/store";
 import { parse } from "../worker/payload";
 import { type Keys, generate, open } from "./decrypt";
 import { type Message, follow } from "./sse";
@@ -18,6 +18,8 @@ export interface Item {
   at: number;
   read?: boolean | undefined;
 }
+
+type Take = (item: Item, whose: string) => Promise<void>;
 
 /** This browser's subscription of its own at the push service; one person's, never handed on. */
 interface Seat {
@@ -49,9 +51,9 @@ const base64 = (bytes: Uint8Array): string =>
 /**
  * Read what is sent to whoever is logged in, until stopped. One tab of an origin at a time.
  *
- * @param take - stores an item; a message counts as arrived once that is done.
+ * @param take - stores an item of somebody; a message counts as arrived once that is done.
  */
-export async function listen(take: (item: Item) => Promise<void>, stop: AbortSignal): Promise<void> {
+export async function listen(take: Take, stop: AbortSignal): Promise<void> {
   const config = await read<Config>("config");
   if (!config) return; // the SDK has not started here yet
   const who = await read<Who>("who");
@@ -146,7 +148,7 @@ async function leave(config: Config, seat: Seat): Promise<void> {
 /** Stores each message, then its cursor, then says that it has arrived: in this order. */
 function hearing(
   seat: Seat,
-  take: (item: Item) => Promise<void>,
+  take: Take,
   failed: (error: unknown) => void,
 ): (message: Message) => void {
   let last: Promise<unknown> = Promise.resolve();
@@ -155,10 +157,11 @@ function hearing(
     waiting.push(message.id);
     last = last.then(async () => {
       const item = await opened(seat, message);
+      if (item) await take(item, seat.who);
       if ((await read<Who>("who"))?.id !== seat.who) return; // somebody else sits here by now
-      if (item) await take(item);
       seat.cursor = message.id;
-      await write(SEAT, seat);
+      // A seat that was left meanwhile stays left.
+      await change<Seat | undefined>(SEAT, (now) => (now?.token === seat.token ? seat : now));
       if (waiting.at(-1) !== message.id) return;
       // Said once for all that came together. What gets lost, the next start's cursor says again.
       const ids = waiting;

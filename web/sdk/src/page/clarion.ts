@@ -12,8 +12,8 @@ import type {
 } from "../public";
 import { type Config, type Device, NETWORK, type Who } from "../wire/api";
 import { enqueue, flush } from "../wire/queue";
-import { ClarionError, ask as post, forget, settle, subscribe } from "../wire/registering";
-import { drop, read, write } from "../wire/store";
+import { ClarionError, ask as post, forget, settle, subscribe, unvouched } from "../wire/registering";
+import { change, drop, read, write } from "../wire/store";
 import { primer } from "./primer";
 import { type Chosen, PREFERENCES, report, step, stepping, visit } from "./prompting";
 import { pause, pick } from "./words";
@@ -62,6 +62,8 @@ export async function init(options: Options): Promise<Clarion> {
   let later = await read<Later>("later");
   let registration: ServiceWorkerRegistration | undefined;
   let failed = 0;
+  /** The page is asked for a token of the person. */
+  let renewing = false;
   /** A question is open: how it ends is told with how it began. */
   let asking = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -96,7 +98,7 @@ export async function init(options: Options): Promise<Clarion> {
       const tags = (await read<Record<string, unknown>>("tags")) ?? {};
       const granted = Notification.permission === "granted";
       if (granted && !(await read<boolean>("off"))) {
-        const device = await settle(config, await subscribe(registration, config.vapid), {
+        const device = await settle(config, await subscribe(registration, config), {
           permission: "granted",
           tags,
           stepping: await stepping(),
@@ -114,6 +116,36 @@ export async function init(options: Options): Promise<Clarion> {
     });
   }
 
+  /**
+   * The person's token is refused: ask the page for another. No lock is held meanwhile, because the
+   * page may take its time, and may call `login` instead of answering.
+   *
+   * @returns whether there is another token, or another person, now.
+   */
+  async function renewed(): Promise<boolean> {
+    const who = await read<Who>("who");
+    if (!options.onTokenExpired || !who?.id) return false;
+    // One question at a time; whoever comes meanwhile tries again later.
+    if (renewing) throw new ClarionError(0, "renewing", "A token is being asked for.");
+    renewing = true;
+    try {
+      const token = await options.onTokenExpired(who.id);
+      if (token)
+        await change<Who>("who", (now = who) => (now.id === who.id ? { ...now, token } : now));
+    } finally {
+      renewing = false;
+    }
+    const now = await read<Who>("who");
+    return now?.id !== who.id || now?.token !== who.token;
+  }
+
+  /** Somebody else's call was refused so: the worker's, or the inbox's. */
+  async function renew(): Promise<void> {
+    if (!(await renewed())) return;
+    await changed();
+    await work();
+  }
+
   /** Tell what waits, now and until it is told. */
   async function work(): Promise<void> {
     clearTimeout(timer);
@@ -123,7 +155,12 @@ export async function init(options: Options): Promise<Clarion> {
         throw error;
       return false;
     };
-    const settled = await reconcile().then(() => true, mendable);
+    const settled = await reconcile()
+      .catch(async (error) => {
+        if (!unvouched(error) || !(await renewed())) throw error;
+        await reconcile();
+      })
+      .then(() => true, mendable);
     const told = await flush();
     failed = settled && (told || !(await read<Device>("device"))) ? 0 : failed + 1;
     if (failed) {
@@ -252,6 +289,10 @@ export async function init(options: Options): Promise<Clarion> {
   }
 
   await write("config", config);
+  tabs.onmessage = ({ data }) => {
+    if (data === "state") void state().then((now) => tell("state", now));
+    if (data === "token") void renew().catch((error) => console.warn("clarion:", error));
+  };
   if (supported) {
     const address = options.worker ?? "/sw.js";
     registration = await navigator.serviceWorker.register(
@@ -262,9 +303,6 @@ export async function init(options: Options): Promise<Clarion> {
     navigator.serviceWorker.addEventListener("message", ({ data }) => {
       if (data?.clarion === "push" || data?.clarion === "click") tell(data.clarion as "push", data);
     });
-    tabs.onmessage = ({ data }) => {
-      if (data === "state") void state().then((now) => tell("state", now));
-    };
     addEventListener("online", quietly);
     document.addEventListener("visibilitychange", () => {
       // No lock may be taken by a page that goes: Firefox keeps it, and what it holds, for half an
@@ -283,7 +321,7 @@ export async function init(options: Options): Promise<Clarion> {
     login: (id, token) => become({ id, token }),
     logout: () => become({ id: null }),
     async tag(tags) {
-      await write("tags", { ...(await read<object>("tags")), ...tags });
+      await change<object>("tags", (held) => ({ ...held, ...tags }));
       await work();
     },
     async track(name, properties, value) {

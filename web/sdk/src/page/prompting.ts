@@ -3,7 +3,7 @@
 import type { Config, Device } from "../wire/api";
 import { NETWORK } from "../wire/api";
 import { type ClarionError, ask } from "../wire/registering";
-import { read, write } from "../wire/store";
+import { change, read, write } from "../wire/store";
 
 export type Step =
   | "show_primer"
@@ -29,19 +29,22 @@ const MOST = 50;
 const ENDS: Step[] = ["decline_primer", "grant", "deny", "dismiss", "block"];
 export const PREFERENCES = "/v1/devices:preferences";
 
-let last: Promise<unknown> = Promise.resolve();
-
-/** Write a step down, after the steps before it. */
+/** Write a step down: it waits in the browser's database until the platform has it. */
 export function step(what: Step, version = ""): Promise<unknown> {
   const taken: Taken = { id: crypto.randomUUID(), what, at: new Date().toISOString(), version };
-  return (last = last.then(async () => write("steps", [...(await steps()), taken].slice(-MOST))));
+  return change<Taken[]>("steps", (held = []) => [...held, taken].slice(-MOST));
+}
+
+/** These are told; what was written down meanwhile, in whatever tab, is not. */
+function told(taken: Taken[]): Promise<unknown> {
+  const ids = taken.map((one) => one.id);
+  return change<Taken[]>("steps", (held = []) => held.filter((one) => !ids.includes(one.id)));
 }
 
 const steps = async (): Promise<Taken[]> => (await read<Taken[]>("steps")) ?? [];
 
 /** Whether there are steps to tell under the browser's address. */
 export async function stepping(): Promise<boolean> {
-  await last;
   return !(await read("visitor")) && !!(await steps()).length;
 }
 
@@ -51,14 +54,10 @@ export async function stepping(): Promise<boolean> {
  * is told so too, until asking begins anew: nothing is counted twice.
  */
 export async function visit(config: Config): Promise<void> {
-  await last;
   const taken = await steps();
   if (!taken.length) return;
   await ask(config, "/v1/prompts", { steps: taken }).catch(settled);
-  const told = new Set(taken.map((one) => one.id));
-  await (last = last.then(async () =>
-    write("steps", (await steps()).filter((one) => !told.has(one.id))),
-  ));
+  await told(taken);
   await write("visitor", !ENDS.includes(taken.at(-1)!.what));
 }
 
@@ -70,7 +69,6 @@ export interface Chosen {
 
 /** Tell the steps in their order, and what was chosen. */
 export async function report(config: Config, device: Device): Promise<void> {
-  await last;
   const named = { network: NETWORK, token: device.token };
   const chosen = await read<Chosen>("chosen");
   if (chosen) {
@@ -79,16 +77,16 @@ export async function report(config: Config, device: Device): Promise<void> {
   }
   if (await read("visitor")) return visit(config);
   for (;;) {
-    const [first, ...rest] = await steps();
+    const [first] = await steps();
     if (!first) return;
     const { id: _, ...taken } = first;
     await ask(config, "/v1/devices:prompt", { ...named, ...taken }).catch(settled);
-    await write("steps", rest);
+    await told([first]);
   }
 }
 
-/** What the platform refuses once it refuses always: a step out of order, a category that went. */
+/** A step out of order, a category that went: refused for good. Everything else may yet be taken. */
 function settled(error: ClarionError): void {
-  if (!error.status || error.status >= 500 || error.status === 429) throw error;
+  if (![400, 409, 422].includes(error.status)) throw error;
   console.warn("clarion:", error.message);
 }

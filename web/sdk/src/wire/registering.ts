@@ -5,6 +5,7 @@ import { flush } from "./queue";
 import { read, write } from "./store";
 
 const DAY = 86_400_000;
+const NOBODY: Who = { id: null };
 
 /** The platform refused; `status` 0: it could not be reached. */
 export class ClarionError extends Error {
@@ -17,6 +18,10 @@ export class ClarionError extends Error {
     this.name = "ClarionError";
   }
 }
+
+/** The person's token is refused, or wanted and missing: whoever signs them can mend that. */
+export const unvouched = (error: unknown): boolean =>
+  error instanceof ClarionError && error.code.startsWith("identity_token");
 
 /** POST; throws `ClarionError` for every answer that is no success. */
 export async function ask(config: Config, path: string, body: unknown): Promise<Response> {
@@ -31,12 +36,18 @@ export async function ask(config: Config, path: string, body: unknown): Promise<
 /** The subscription made with the platform's key, made anew where another key made it. */
 export async function subscribe(
   registration: ServiceWorkerRegistration,
-  vapid: string,
+  config: Config,
 ): Promise<PushSubscription> {
-  const key = octets(vapid);
+  const key = octets(config.vapid);
   const held = await registration.pushManager.getSubscription();
   if (held && sameKey(held.options?.applicationServerKey, key)) return held;
-  await held?.unsubscribe();
+  if (held) {
+    // A browser has one at a time. Where the platform can't be reached, or would not take the
+    // person's word for the new one, the old one stays.
+    const device = await read<Device>("device");
+    if (device) await move(config, device, (await read<Who>("who")) ?? NOBODY);
+    await held.unsubscribe();
+  }
   return registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
 }
 
@@ -59,10 +70,8 @@ export async function settle(
   about: About,
 ): Promise<Device> {
   const token = subscription.endpoint;
-  const who = (await read<Who>("who")) ?? { id: null };
+  const who = (await read<Who>("who")) ?? NOBODY;
   let held = await read<Device>("device");
-  // What happened so far happened to the person of so far.
-  if (held && held.who !== who.id) await flush();
   if (held && held.who !== who.id) held = await move(config, held, who);
   const named = who.id ? { external_id: who.id, identity_token: who.token } : {};
   const body = {
@@ -89,6 +98,8 @@ export async function settle(
 /** Another person uses the device, or nobody that we know. */
 async function move(config: Config, device: Device, who: Who): Promise<Device> {
   const named = { network: NETWORK, token: device.token };
+  // What happened so far happened to the person of so far.
+  if (device.who !== who.id) await flush();
   try {
     await (who.id
       ? ask(config, "/v1/devices:login", {

@@ -3,8 +3,8 @@
 import { type Config, type Device, web } from "../wire/api";
 import { once } from "../wire/ids";
 import { enqueue, flush } from "../wire/queue";
-import { settle, subscribe } from "../wire/registering";
-import { keep, put, read, within } from "../wire/store";
+import { settle, subscribe, unvouched } from "../wire/registering";
+import { keep, mark, read } from "../wire/store";
 import { type Kept, type Shown, parse } from "./payload";
 
 declare const self: ServiceWorkerGlobalScope;
@@ -62,8 +62,9 @@ async function pushed(event: Declared): Promise<void> {
   if (shown.title !== undefined && kept.message) {
     const { options } = shown;
     const { image, body } = options;
-    const at = Date.now();
-    await keep({ id: kept.message, title: shown.title, body, image, link: kept.link, at });
+    const item = { id: kept.message, title: shown.title, body, image, link: kept.link, at: Date.now() };
+    // Pushes are for whoever the platform takes the browser's person for.
+    await keep(item, (await read<Device>("device"))?.who ?? undefined);
     tabs.postMessage("inbox");
   }
   if (shown.badge !== undefined) await badge(shown.badge);
@@ -114,15 +115,12 @@ async function open(kept: Kept, action: string): Promise<void> {
 }
 
 async function clicked(kept: Kept, action: string): Promise<void> {
-  if (kept.message) await seen(kept.message);
+  if (kept.message) {
+    // What was opened is no news in the inbox.
+    await mark(kept.message);
+    tabs.postMessage("inbox");
+  }
   await (action ? report(kept, "clicked:" + action) : report(kept, "opened"));
-}
-
-/** What was opened is no news in the inbox. */
-async function seen(id: string): Promise<void> {
-  const item = await within<object | undefined>("inbox", "readonly", (store) => store.get(id));
-  if (item) await put("inbox", { ...item, read: true });
-  tabs.postMessage("inbox");
 }
 
 /** Write down what happened, then tell it. */
@@ -150,9 +148,14 @@ async function renew(): Promise<void> {
   const config = await read<Config>("config");
   if (!config) return;
   await navigator.locks.request("clarion-device", async () => {
-    const subscription = await subscribe(self.registration, config.vapid);
     const about = { permission: "granted", tags: (await read<Record<string, unknown>>("tags")) ?? {} };
-    // What can't be told now, the next page tells: it compares with what was confirmed.
-    await settle(config, subscription, about);
+    // What can't be told now, a page tells: it compares with what was confirmed. One that is open
+    // can ask its server for another token of the person, and does so at once.
+    await subscribe(self.registration, config)
+      .then((subscription) => settle(config, subscription, about))
+      .catch((error) => {
+        if (unvouched(error)) tabs.postMessage("token");
+        throw error;
+      });
   });
 }

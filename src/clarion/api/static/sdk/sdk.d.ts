@@ -35,6 +35,11 @@ export interface Options {
   languages?: readonly string[];
   /** Days until the question may come again, after each "not now". */
   backOffDays?: readonly number[];
+  /**
+   * The platform refuses the token of `login`, mostly because it has expired: a new one from your
+   * server, or nothing where there is none. May come up at any time, as long as somebody is logged in.
+   */
+  onTokenExpired?: (externalId: string) => Promise<string | null | undefined>;
   /** Icon of notifications that name none. */
   icon?: string;
   /** Monochrome badge of notifications that name none. */
@@ -147,7 +152,7 @@ export interface InboxItem {
 
 /** Where an inbox learns what neither a push nor the platform's stream brings. */
 export interface InboxSource {
-  /** What was missed, asked once when it starts. */
+  /** What was missed, asked when it starts and when somebody else logs in. */
   missed?: () => Promise<InboxItem[]>;
   /** A stream of events: `message` with an item as JSON, `removed` with its `{id}`. */
   stream?: { url: string; headers?: Record<string, string> };
