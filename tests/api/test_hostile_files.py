@@ -119,3 +119,15 @@ async def test_odd_texts_are_bad_rows(admin: httpx.AsyncClient) -> None:
         assert body.status_code in {200, 400, 422}, (row, body.text)
         if body.status_code == 200:
             assert body.json()["rows_bad"] == 1, row
+
+
+@pytest.mark.parametrize("path", ["/v1/imports", "/v1/events"])
+async def test_a_column_that_nobody_knows_is_named_as_it_is_written(
+    admin: httpx.AsyncClient, path: str
+) -> None:
+    """`External_ID` is not `external_id`, and the sentence shows what differs."""
+    answer = await admin.post(path, content=b"External_ID\nann\n", headers=CSV)
+    assert answer.status_code == 400
+    detail = answer.json()["detail"]
+    assert "'External_ID'" in detail
+    assert detail[0].isupper()

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from clarion.api.problems import invalid, pointer
+from clarion.api.problems import invalid, pointer, sentence
 from clarion.api.shapes.categories import (
     AppPatch,
     AppSettingsView,
@@ -111,7 +111,7 @@ def _ruled(old: Category, body: CategoryBody | CategoryPatch) -> Category:
     try:
         return replace(old, **rules)
     except CategoryError as error:
-        raise invalid(f"/{error.field}", _sentence(error.detail)) from None
+        raise invalid(f"/{error.field}", sentence(error.detail)) from None
 
 
 def quiet_of(value: Mapping[str, object] | None) -> QuietHours | None:
@@ -126,7 +126,7 @@ def judged(read: Callable[[object, str], T], value: object, path: str) -> T:
     try:
         return read(value, path)
     except QuietHoursError as error:
-        raise invalid(error.path, _sentence(error.detail)) from None
+        raise invalid(error.path, sentence(error.detail)) from None
 
 
 def caps_of(values: Sequence[object]) -> tuple[Cap, ...]:
@@ -137,12 +137,8 @@ def caps_of(values: Sequence[object]) -> tuple[Cap, ...]:
             caps.append(cap_from(value))
         except CapError as error:
             place = pointer("caps", index, *filter(None, [error.field]))
-            raise invalid(place, _sentence(str(error))) from None
+            raise invalid(place, sentence(str(error))) from None
     return tuple(caps)
-
-
-def _sentence(detail: str) -> str:
-    return f"{detail[:1].upper()}{detail[1:]}."
 
 
 def _names(given: Mapping[str, LocalNameBody]) -> Mapping[str, LocalName]:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from clarion.api.problems import ProblemError
+from clarion.api.problems import ProblemError, sentence
 from clarion.domain.errors import ErrorCode
 from clarion.domain.ids import AppId, MessageId
 from clarion.wire.cursor import CursorError, decode, encode
@@ -66,7 +66,7 @@ def _read(cursor: str, scope: str, key: bytes) -> list[str | int | float | bool 
     try:
         return decode(cursor, scope=scope, key=key)
     except (CursorError, UnicodeError) as error:
-        raise _bad(f"{error}".capitalize() + ".") from None
+        raise _bad(sentence(str(error))) from None
 
 
 def _bad(detail: str) -> ProblemError:

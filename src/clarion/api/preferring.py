@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from clarion.api.decoding import refuse, utc
 from clarion.api.exchange import Exchange
-from clarion.api.problems import ProblemError, field_problem, invalid, pointer
+from clarion.api.problems import ProblemError, field_problem, invalid, pointer, sentence
 from clarion.api.shapes.preferences import (
     CategoryPreferenceView,
     PreferencesBody,
@@ -83,7 +83,7 @@ def _quiet(body: PreferencesBody) -> tuple[Window, ...] | Keep:
         return QuietHours(windows=windows_from(body.quiet_hours, "/quiet_hours")).windows
     except QuietHoursError as error:
         path = error.path if error.path.startswith("/quiet_hours") else "/quiet_hours"
-        raise invalid(path, f"{error.detail}.") from None
+        raise invalid(path, sentence(error.detail)) from None
 
 
 def preferences_refusal(error: CategoryUnknownError | PreferenceError) -> ProblemError:
@@ -94,7 +94,7 @@ def preferences_refusal(error: CategoryUnknownError | PreferenceError) -> Proble
             "The app has no such category in use.",
             FieldCode.UNKNOWN,
         )
-    return invalid(pointer("categories", error.slug), f"{error.detail}.".capitalize())
+    return invalid(pointer("categories", error.slug), sentence(error.detail))
 
 
 def preferences_view(preferences: Preferences) -> PreferencesView:

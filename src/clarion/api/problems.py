@@ -68,6 +68,11 @@ def refusal_of(code: ErrorCode, errors: Sequence[FieldProblem]) -> ProblemError:
     return ProblemError(code, detail, errors=errors)
 
 
+def sentence(detail: str) -> str:
+    """What a rule says, as a sentence of its own."""
+    return f"{detail[:1].upper()}{detail[1:]}."
+
+
 def not_found(what: str) -> ProblemError:
     """What belongs to another app is answered like what never existed."""
     return ProblemError(ErrorCode.NOT_FOUND, f"This app has no such {what}.")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from clarion.api.exchange import Exchange, unsupported
-from clarion.api.problems import ProblemError, field_problem
+from clarion.api.problems import ProblemError, field_problem, sentence
 from clarion.api.shapes.imports import BadRowView
 from clarion.domain.errors import ErrorCode, FieldCode
 from clarion.stages.intake.rows import BadRow, Format, MalformedFileError
@@ -36,9 +36,9 @@ def bad_views(bad: Sequence[BadRow], room: int) -> list[BadRowView]:
 
 def broken_file(error: MalformedFileError, done: int) -> ProblemError:
     """The file could not be read on; `done` of its rows are stored."""
-    detail = f"{error}".capitalize()
+    detail = sentence(str(error))
     return ProblemError(
         ErrorCode.BODY_MALFORMED,
-        f"{detail}. The {done} good rows before it are stored.",
+        f"{detail} The {done} good rows before it are stored.",
         errors=[field_problem("", FieldCode.INVALID, detail)],
     )

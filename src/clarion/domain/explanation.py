@@ -46,8 +46,8 @@ _REMEDIES: Final = {
     Reason.LOCAL_TIME_PASSED: "The time asked for was over where the person is. An earlier start, "
     "`next_day`, or a longer grace would have let it through.",
     Reason.TIME_ZONE_UNKNOWN: "The person's time zone is not known, and the policy does not guess. "
-    "A device that reports its zone, a zone of the person or the country's, or the policy "
-    "`app_zone` would let it through.",
+    "A device that reports its zone, a zone of the person or the country's, or "
+    "`unknown_zone: app_zone` in the app's rules would let it through.",
     Reason.HELD_FOR_LOCAL_TIME: "That is when it was asked to be sent.",
     Reason.DIGESTED: "The person asked for a digest of this category. Only they can change that.",
     Reason.VARIABLE_MISSING: "The message prints something that is not known of the person. A "

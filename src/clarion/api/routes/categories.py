@@ -10,7 +10,7 @@ from clarion.api.categorising import (
     settings_view,
 )
 from clarion.api.exchange import Answer, Exchange, json_answer
-from clarion.api.problems import ProblemError, field_problem, invalid, not_found
+from clarion.api.problems import ProblemError, field_problem, invalid, not_found, sentence
 from clarion.api.routing import Api, Route
 from clarion.api.shapes.categories import (
     AppPatch,
@@ -51,9 +51,9 @@ async def create(api: Api, call: Exchange) -> Answer:
         taken = field_problem("/slug", FieldCode.INVALID, "Another category has this slug.")
         raise ProblemError(ErrorCode.NAME_TAKEN, taken.detail, errors=[taken]) from None
     except TooManyCategoriesError as error:
-        raise ProblemError(ErrorCode.STATE_CONFLICT, f"{error}.".capitalize()) from None
+        raise ProblemError(ErrorCode.STATE_CONFLICT, sentence(str(error))) from None
     except TooManyCapsError as error:
-        raise invalid("/caps", f"{error}.".capitalize(), FieldCode.TOO_LARGE) from None
+        raise invalid("/caps", sentence(str(error)), FieldCode.TOO_LARGE) from None
     return json_answer(category_view(record), 201)
 
 
@@ -76,7 +76,7 @@ async def patch(api: Api, call: Exchange) -> Answer:
     try:
         record = await api.deps.categories.change(app, slug, draft, api.deps.clock.now())
     except TooManyCapsError as error:
-        raise invalid("/caps", f"{error}.".capitalize(), FieldCode.TOO_LARGE) from None
+        raise invalid("/caps", sentence(str(error)), FieldCode.TOO_LARGE) from None
     if record is None:
         raise not_found("category")
     return json_answer(category_view(record))
@@ -89,7 +89,7 @@ async def archive(api: Api, call: Exchange) -> Answer:
             call.caller.app, call.params["slug"], api.deps.clock.now()
         )
     except CategoryInUseError as error:
-        raise ProblemError(ErrorCode.STATE_CONFLICT, f"{error}.".capitalize()) from None
+        raise ProblemError(ErrorCode.STATE_CONFLICT, sentence(str(error))) from None
     if record is None:
         raise not_found("category")
     return json_answer(category_view(record))
@@ -123,7 +123,7 @@ async def configure(api: Api, call: Exchange) -> Answer:
     except CategoryUnknownError:
         raise invalid("/default_category", "The app has no such category in use.") from None
     except TooManyCapsError as error:
-        raise invalid("/caps", f"{error}.".capitalize(), FieldCode.TOO_LARGE) from None
+        raise invalid("/caps", sentence(str(error)), FieldCode.TOO_LARGE) from None
     if settings is None:
         raise not_found("app")
     return json_answer(settings_view(settings))

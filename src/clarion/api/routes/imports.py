@@ -1,24 +1,16 @@
 """Bulk import: a file of registrations as the body of one request."""
 
-from collections.abc import Mapping
 from typing import Final
 
 from clarion.api.exchange import Answer, Exchange, json_answer, unsupported
-from clarion.api.problems import ProblemError, field_problem
 from clarion.api.routing import Api, Route
 from clarion.api.shapes.imports import BadRowView, ImportView
-from clarion.domain.errors import ErrorCode, FieldCode
+from clarion.api.uploads import FORMATS, MAX_BAD_SHOWN, bad_views, broken_file
+from clarion.domain.errors import ErrorCode
 from clarion.ports.keys import Scope
 from clarion.stages.intake.bulk import Progress, import_rows
-from clarion.stages.intake.rows import Format, MalformedFileError
+from clarion.stages.intake.rows import MalformedFileError
 from clarion.telemetry.names import LogEvent, Metric
-
-MAX_BAD_SHOWN: Final = 1_000
-FORMATS: Final[Mapping[str, Format]] = {
-    "text/csv": Format.CSV,
-    "application/x-ndjson": Format.NDJSON,
-    "application/vnd.apache.parquet": Format.PARQUET,
-}
 
 
 async def take(api: Api, call: Exchange) -> Answer:
@@ -44,16 +36,10 @@ async def take(api: Api, call: Exchange) -> Answer:
             clock=api.deps.clock,
         )
         async for done in rows:
-            room = MAX_BAD_SHOWN - len(bad)
-            bad += [BadRowView(b.line, b.field, b.code, b.detail) for b in done.bad[:room]]
+            bad += bad_views(done.bad, MAX_BAD_SHOWN - len(bad))
     except MalformedFileError as error:
         stored = 0 if done is None else done.rows_in
-        detail = f"{error}".capitalize()
-        raise ProblemError(
-            ErrorCode.BODY_MALFORMED,
-            f"{detail}. The {stored} good rows before it are stored.",
-            errors=[field_problem("", FieldCode.INVALID, detail)],
-        ) from None
+        raise broken_file(error, stored) from None
     read, stored, refused = (0, 0, 0) if done is None else _counts(done)
     api.deps.metrics.add(Metric.IMPORT_ROWS, "stored", amount=stored)
     api.deps.metrics.add(Metric.IMPORT_ROWS, "refused", amount=refused)

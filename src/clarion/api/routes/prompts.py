@@ -7,7 +7,7 @@ from clarion.api.decoding import number, said_at, utc
 from clarion.api.exchange import Answer, Exchange, json_answer
 from clarion.api.naming import device_of
 from clarion.api.preferring import evidence_of
-from clarion.api.problems import ProblemError, not_found
+from clarion.api.problems import ProblemError, not_found, sentence
 from clarion.api.routing import Api, Route
 from clarion.api.shapes.consent import (
     DevicePromptBody,
@@ -39,7 +39,7 @@ async def read_prompt(api: Api, call: Exchange) -> Answer:
 
 
 async def step(api: Api, call: Exchange) -> Answer:
-    """Tell one step of asking for the permission."""
+    """Tell one step of asking for the permission; told again with the same `id`, it counts once."""
     return await _step(api, call, await call.json(PromptBody, api.deps.limits.max_body))
 
 
@@ -60,11 +60,11 @@ async def _step(
         place = await api.deps.permissions.step(
             call.caller.app,
             named,
-            PromptStep(what=PromptInput(body.what), at=at, version=body.version),
+            PromptStep(what=PromptInput(body.what), at=at, version=body.version, key=body.id),
             now,
         )
     except PromptRefusedError as error:
-        raise ProblemError(ErrorCode.STATE_CONFLICT, f"{error}.".capitalize()) from None
+        raise ProblemError(ErrorCode.STATE_CONFLICT, sentence(str(error))) from None
     if place is None:
         raise not_found("device")
     return json_answer(_place(place))
@@ -78,7 +78,7 @@ async def step_of_visitor(api: Api, call: Exchange) -> Answer:
     """
     body = await call.json(VisitorSteps, api.deps.limits.max_body)
     network = evidence_of(call).get("address", "")
-    api.visitors.take(network, api.deps.clock.monotonic())
+    api.visitors.take(network, api.deps.clock.monotonic(), len(body.steps))
     now = api.deps.clock.now()
     steps = {
         one.id: PromptStep(

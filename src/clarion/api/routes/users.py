@@ -7,7 +7,14 @@ from clarion.api.auth import check_identity
 from clarion.api.exchange import Answer, Exchange, json_answer
 from clarion.api.naming import PEOPLE, person_of, ref_of
 from clarion.api.paging import number_page
-from clarion.api.problems import ProblemError, field_problem, invalid, not_found, pointer
+from clarion.api.problems import (
+    ProblemError,
+    field_problem,
+    invalid,
+    not_found,
+    pointer,
+    sentence,
+)
 from clarion.api.registering import (
     device_view,
     person_change,
@@ -171,10 +178,10 @@ def registry_refusal(error: RegistryError) -> ProblemError:
             pointer("aliases", error.label), FieldCode.INVALID, "Another person has this alias."
         )
         return ProblemError(ErrorCode.NAME_TAKEN, found.detail, errors=[found])
-    sentence = f"{error}".capitalize() + "."
+    detail = sentence(str(error))
     if isinstance(error, AttributesRefusedError):
-        return invalid("/attributes", sentence, FieldCode.TOO_LARGE)
-    return ProblemError(ErrorCode.STATE_CONFLICT, sentence)
+        return invalid("/attributes", detail, FieldCode.TOO_LARGE)
+    return ProblemError(ErrorCode.STATE_CONFLICT, detail)
 
 
 async def _change(api: Api, call: Exchange, external_id: str | None) -> PersonChange:
