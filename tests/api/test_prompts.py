@@ -46,6 +46,22 @@ async def test_a_step_that_is_told_again_counts_once(world: World) -> None:
         assert await counted(admin) == {("a", "deny"): 1}
 
 
+async def test_a_devices_step_that_is_told_again_is_taken_once(world: World) -> None:
+    """The place it led to is answered again; without an id it would count, or be refused."""
+    phone = {"network": "fcm", "token": "t-1"}
+    async with world.client("device") as device, world.client() as admin:
+        await device.post("/v1/devices", json=phone)
+        for what in ("show_primer", "accept_primer", "show_prompt", "dismiss"):
+            said = phone | step(what, version="b")
+            places = [(await device.post("/v1/devices:prompt", json=said)).json() for _ in range(3)]
+            assert [place["state"] for place in places] == [places[0]["state"]] * 3
+            assert (await counted(admin))["b", what] == 1
+        refused(
+            await device.post("/v1/devices:prompt", json=phone | step("deny", id="1")),
+            "request_invalid",
+        )
+
+
 async def test_steps_of_devices_name_their_text_too(world: World) -> None:
     """Those who say yes are told under their device."""
     phone = {"network": "fcm", "token": "t-1"}
@@ -78,12 +94,13 @@ async def test_nothing_personal_is_taken_from_visitors(world: World) -> None:
 
 
 async def test_a_network_of_visitors_has_a_quota(world: World) -> None:
-    """Whoever copies the public key out of a page can't write for ever."""
+    """Of steps, not of requests: whoever copies the key out of a page can't write for ever."""
     async with world.client("device") as device:
-        answers = [
-            await device.post("/v1/prompts", json={"steps": [step("deny")]}) for _ in range(400)
+        steps = [
+            await device.post("/v1/prompts", json={"steps": [step("deny") for _ in range(50)]})
+            for _ in range(20)
         ]
-        first = next(answer for answer in answers if answer.status_code != 204)
+        first = next(answer for answer in steps if answer.status_code != 204)
         refused(first, "rate_limited")
         assert int(first.headers["retry-after"]) >= 1
 

@@ -14,7 +14,7 @@ MAX_BUCKETS: Final = 100_000
 
 
 class Quotas:
-    """Buckets of `burst` requests that refill at `rate_per_s`."""
+    """Buckets of `burst` requests, or parts of requests, that refill at `rate_per_s`."""
 
     def __init__(self, rate_per_s: float, burst: int, whose: str = "key") -> None:
         self._whose = whose
@@ -27,15 +27,16 @@ class Quotas:
             b'"%b";q=%d;w=%d' % (whose.encode(), burst, window),
         )
 
-    def take(self, key: Hashable, now: float) -> tuple[bytes, bytes]:
-        """Spend one request of the key at monotonic time `now`; the `RateLimit` header field.
+    def take(self, key: Hashable, now: float, count: int = 1) -> tuple[bytes, bytes]:
+        """Spend some of the key's bucket at monotonic time `now`; the `RateLimit` header field.
 
-        Raises `ProblemError` with code `rate_limited` when the bucket is empty.
+        Raises `ProblemError` with code `rate_limited` when so much is not in it. `count` is never
+        more than a full bucket holds.
         """
         level, then = self._buckets.get(key, (float(self._burst), now))
         level = min(self._burst, level + (now - then) * self._rate)
-        if level < 1:
-            wait = math.ceil((1 - level) / self._rate)
+        if level < count:
+            wait = math.ceil((count - level) / self._rate)
             raise ProblemError(
                 ErrorCode.RATE_LIMITED,
                 f"The {self._whose}'s quota is spent; try again in {wait} s.",
@@ -45,7 +46,7 @@ class Quotas:
                     "ratelimit-policy": self.policy[1].decode(),
                 },
             )
-        level -= 1
+        level -= count
         if key not in self._buckets and len(self._buckets) >= MAX_BUCKETS:
             self._forget_full(now)
         self._buckets[key] = (level, now)

@@ -115,6 +115,8 @@ class PromptStep:
     what: PromptInput
     at: datetime
     version: str = ""
+    key: str | None = None
+    """A UUID made for this step alone, by which it is known when a device tells it again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,6 +174,8 @@ class Permissions(Protocol):
         self, app: AppId, device: DeviceId, step: PromptStep, now: datetime
     ) -> PromptPlace | None:
         """Take a step through the table of `domain.permission`; None: no such device.
+
+        A step whose key is known was taken before: nothing happens.
 
         Raises:
             PromptRefusedError: the table has no such step.

@@ -73,6 +73,8 @@ class PostgresPermissions:
             row = await connection.fetchrow(self._sql["lock"], app, device)
             if row is None:
                 return None
+            if step.key and await connection.fetchval(self._sql["known"], app, step.key):
+                return _place(row)
             here = _stands(row)
             state = PROMPT_TABLE.get((here, what))
             if state is None:
@@ -85,7 +87,7 @@ class PostgresPermissions:
             written = await connection.fetchrow(
                 self._sql["write"], app, device, permission, _NUMBERS[state], at, now
             )
-            told = (what.value, state.value, at, step.version)
+            told = (what.value, state.value, at, step.version, step.key)
             await connection.execute(self._sql["note"], app, device, *told)
             return _place(written)
 

@@ -123,6 +123,8 @@ class PromptBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One step of asking for the system's permission."""
 
     what: PromptInput
+    id: Annotated[str, msgspec.Meta(pattern=UUID)] | None = None
+    """Made for this step alone: it is taken once however often it is told."""
     at: Instant | None = None
     version: PrimerVersion = ""
     """Which text the person was shown."""

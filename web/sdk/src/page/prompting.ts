@@ -79,8 +79,7 @@ export async function report(config: Config, device: Device): Promise<void> {
   for (;;) {
     const [first] = await steps();
     if (!first) return;
-    const { id: _, ...taken } = first;
-    await ask(config, "/v1/devices:prompt", { ...named, ...taken }).catch(settled);
+    await ask(config, "/v1/devices:prompt", { ...named, ...first }).catch(settled);
     await told([first]);
   }
 }

@@ -20,10 +20,14 @@ update device set
 where app_id = $1 and id = $2
 returning permission, permission_at, prompt;
 
+-- name: known
+-- Whether a step was told before.
+select exists (select from prompt_event where app_id = $1 and key = $2::uuid);
+
 -- name: note
 -- One step of a device.
-insert into prompt_event (app_id, device_id, what, state, at, version)
-values ($1, $2, $3, $4, $5, $6);
+insert into prompt_event (app_id, device_id, what, state, at, version, key)
+values ($1, $2, $3, $4, $5, $6, $7::uuid);
 
 -- name: note_visitors
 -- Steps of people who have no device; one that is told again is known by its key.
