@@ -128,7 +128,7 @@ class AcceptedView(msgspec.Struct, frozen=True):
 
 
 class OutcomeView(msgspec.Struct, frozen=True):
-    """How many recipients ended this way."""
+    """How many recipients ended this way: devices, and people without one, each of them once."""
 
     network: str | None
     """null: users without a device."""
@@ -142,7 +142,7 @@ class ProgressView(msgspec.Struct, frozen=True):
 
     state: StateName
     recipients: int
-    """Planned so far, suppressed ones included."""
+    """Devices, and people without one, that were planned so far, suppressed ones included."""
     done: int
     """Recipients with a final outcome."""
     retried: int
@@ -168,6 +168,7 @@ class MessageView(msgspec.Struct, frozen=True, kw_only=True):
     """Why planning of it waits, where it does."""
     outcomes: list[OutcomeView]
     by_outcome: dict[str, int]
+    """Outcome -> recipients, which are devices: it says nothing of how many people that is."""
     by_network: dict[str, dict[str, int]]
     """Network -> outcome -> recipients."""
     retried_by_network: dict[str, int]
@@ -190,6 +191,7 @@ class MessageSummary(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     finished_at: datetime | None
     recipients: int
+    """Devices, and people without one."""
 
 
 class MessagePage(msgspec.Struct, frozen=True):
