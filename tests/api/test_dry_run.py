@@ -134,7 +134,7 @@ async def test_samples_read_what_real_people_would_read(
     for one in found["samples"]:
         assert one["title"] == f"Hello N{one['external_id'][1:]}"
         assert one["octets"] > 20
-        assert "it was sent at once" in one["explanation"]
+        assert "it was due at once" in one["explanation"]
     assert found["missing"] == {"user.name": 10}
     assert {row["reason"]: row["count"] for row in found["decisions"]}["variable_missing"] == 10
     assert found["payloads"]["apns"]["too_long"] == 0

@@ -110,7 +110,7 @@ async def test_other_rules_say_who_would_have_been_treated_differently(
     sample = uncapped.samples[0]
     assert (sample.before, sample.after) == (CAPPED, SENT)
     assert "The caps had counted 1 of 1 per 7d" in sample.told_before
-    assert "it was sent at once" in sample.told_after
+    assert "it was due at once" in sample.told_after
 
 
 async def test_a_later_hour_is_a_difference_too(planned: Store, short_dir: Path) -> None:

@@ -82,7 +82,7 @@ def explain(
     parts = [opening]
     match action:
         case Action.SEND:
-            parts.append("Every rule let it through, so it was sent at once.")
+            parts.append("Every rule let it through, so it was due at once.")
         case Action.HOLD:
             parts.append(f"It is held until {sending} (`{reason.label}`).")
         case Action.DIGEST:
