@@ -1,6 +1,7 @@
 """A real PostgreSQL for the tests: one server per test process, a fresh database per test."""
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -20,6 +21,33 @@ from clarion.adapters.state.embedded import (
 )
 
 _TEMPLATE: Final = "clarion_template"
+_USUAL_S: Final = 60
+"""`timeout` of the configuration."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """`-n auto`: half as many again as processors.
+
+    Who waits for a browser, or for what was killed to come back, needs none meanwhile. The variable
+    that xdist documents still decides.
+    """
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+    return processors + processors // 2
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may take long comes first, so that nobody is left alone with it at the end."""
+    items.sort(key=_patience, reverse=True)
+
+
+def _patience(item: pytest.Item) -> float:
+    """Seconds that a test asks for, where it asks for more than the others get."""
+    mark = item.get_closest_marker("timeout")
+    return float(mark.args[0]) if mark is not None and mark.args[0] > _USUAL_S else 0
 
 
 @pytest.fixture(scope="session")
