@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import asyncpg
-import polars as pl
 
 from clarion.adapters.state.pool import open_pool
 from clarion.adapters.state.registry_apps import PostgresApps
 from clarion.adapters.state.registry_devices import PostgresDevices
 from clarion.adapters.state.registry_people import PostgresPeople
+from clarion.api.registration_rows import frame
+from clarion.domain.conditions import Cell, Row
 from clarion.domain.ids import AppId
 from clarion.stages.intake.register import Registration, Rules, register
 from clarion.wire.endpoint import NOBODY
@@ -31,13 +32,15 @@ class World:
     apps: PostgresApps
     people: PostgresPeople
     devices: PostgresDevices
+    many: bool = False
+    """Whether registrations come as columns."""
 
     async def register(
-        self, *rows: dict[str, object], now: datetime = NOW, app: AppId | None = None
+        self, *rows: Row, now: datetime = NOW, app: AppId | None = None
     ) -> Registration:
-        """Register rows given as dictionaries of raw columns."""
-        frame = pl.DataFrame(list(rows), infer_schema_length=None)
-        return await register(self.devices, app or self.app, frame, rules=RULES, now=now)
+        """Register rows: as columns where they are many, as they are where they are few."""
+        given = frame(rows) if self.many else rows
+        return await register(self.devices, app or self.app, given, rules=RULES, now=now)
 
     async def count(self, table: str) -> int:
         """How many rows a table has."""
@@ -45,13 +48,13 @@ class World:
         return len(rows)
 
 
-def phone(token: str, **more: object) -> dict[str, object]:
+def phone(token: str, **more: Cell) -> Row:
     """A registration of an FCM device."""
     return {"network": "fcm", "token": f"token-{token}", **more}
 
 
 @asynccontextmanager
-async def open_world(dsn: str) -> AsyncIterator[World]:
+async def open_world(dsn: str, *, many: bool = False) -> AsyncIterator[World]:
     """Open a pool on a migrated database, and make an app."""
     pool = await open_pool(dsn, min_size=2, max_size=4)
     try:
@@ -63,6 +66,7 @@ async def open_world(dsn: str) -> AsyncIterator[World]:
             apps=apps,
             people=PostgresPeople(pool),
             devices=PostgresDevices(pool),
+            many=many,
         )
     finally:
         await pool.close()

@@ -24,10 +24,10 @@ from clarion.ports.registry import (
 GONE = np.array([Reason.TOKEN_UNREGISTERED], np.uint16)
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    """A registry with one app."""
-    async with open_world(database_url) as world:
+@pytest.fixture(params=[False, True], ids=["rows", "columns"])
+async def world(database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """A registry with one app, which is told of devices as rows, or as columns."""
+    async with open_world(database_url, many=request.param) as world:
         yield world
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.registry_world import NOW, RULES, World, open_world
 
 from clarion.api.grouping import Registrar
-from clarion.api.registration_rows import Cell, Row, frame
+from clarion.domain.conditions import Cell, Row
 from clarion.domain.ids import AppId, DeviceId
 from clarion.ports.store import StoreUnavailableError
 from clarion.stages.intake.register import Registration, register
@@ -31,7 +31,7 @@ def registrar(world: World, groups: list[int] | None = None) -> Registrar:
     async def store(app: AppId, rows: Sequence[Row]) -> Registration:
         if groups is not None:
             groups.append(len(rows))
-        return await register(world.devices, app, frame(rows), rules=RULES, now=NOW)
+        return await register(world.devices, app, rows, rules=RULES, now=NOW)
 
     return Registrar(store)
 

@@ -17,8 +17,10 @@ from clarion.domain.attributes import (
     decode_attributes,
     encode_attributes,
 )
+from clarion.domain.conditions import Cell
 from clarion.domain.geography import canonical_language
-from clarion.domain.registration import COLUMNS, INSTANT, RAW_COLUMNS, check
+from clarion.domain.registration import COLUMNS, INSTANT, RAW_COLUMNS, RowProblem, check
+from clarion.domain.registration_row import check_row
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ZONES = frozenset({"Europe/Berlin", "UTC"})
@@ -218,3 +220,67 @@ def test_languages_are_spelled_as_the_rfc_recommends() -> None:
     """RFC 5646 section 2.1.1."""
     spelled = [canonical_language(tag) for tag in ("DE", "zh_hant_tw", "EN-x-US", "sl-rozaj-nedis")]
     assert spelled == ["de", "zh-Hant-TW", "en-x-us", "sl-rozaj-nedis"]
+
+
+anything = st.one_of(st.none(), st.text(max_size=6))
+objects = st.one_of(
+    st.none(),
+    st.text(max_size=8),
+    st.sampled_from(['{"a":1}', '{"a":{"time":"2026-W10-1T00:00:00Z"}}', '{"a":[null]}', "[]"]),
+)
+wild_rows = st.fixed_dictionaries(
+    {
+        "external_id": words,
+        "user": st.one_of(st.none(), st.integers(1, 9)),
+        "network": st.one_of(st.sampled_from(["apns", "FCM", "WebPush"]), anything),
+        "token": st.one_of(
+            anything,
+            st.sampled_from(["AB", "ab\n", "a" * 4097, "https://p.example/x", "\u212aab"]),
+        ),
+        "p256dh": anything,
+        "auth": anything,
+        "environment": st.one_of(anything, st.sampled_from(["production", "SANDBOX", "fid"])),
+        "permission": st.one_of(anything, st.sampled_from(["Granted", "denied"])),
+        "opted_out": st.one_of(st.none(), st.booleans()),
+        **dict.fromkeys(("os", "os_version", "model", "app_version"), words),
+        **dict.fromkeys(
+            ("language", "user_language"),
+            st.one_of(anything, st.sampled_from(["de", "pt_br", "zh-hant-tw", "x-" * 20, "de\n"])),
+        ),
+        **dict.fromkeys(
+            ("country", "user_country"),
+            st.one_of(anything, st.sampled_from(["de", "\xdf", "DE\n"])),
+        ),
+        **dict.fromkeys(
+            ("time_zone", "user_time_zone"), st.one_of(anything, st.sampled_from(["UTC", "utc"]))
+        ),
+        "latitude": st.one_of(st.none(), st.floats()),
+        "longitude": st.one_of(st.none(), st.floats(-181, 181)),
+        "last_active_at": st.one_of(
+            st.none(),
+            st.timedeltas(timedelta(days=-21_000), timedelta(days=2)).map(NOW.__add__),
+        ),
+        "attributes": objects,
+        "user_attributes": objects,
+        "aliases": objects,
+    }
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(wild_rows, min_size=1, max_size=6))
+def test_a_row_alone_is_judged_as_in_columns(given_rows: list[dict[str, Cell]]) -> None:
+    """The same problems in the same order, and the same canonical form, whatever is said."""
+    schema = {name: RAW_COLUMNS[name] for name in given_rows[0]}
+    checked = check(pl.DataFrame(given_rows, schema=schema), zones=ZONES, now=NOW)
+    alone = [check_row(row, zones=ZONES, now=NOW) for row in given_rows]
+    assert [
+        RowProblem(row=place, problem=problem)
+        for place, one in enumerate(alone)
+        for problem in one.problems
+    ] == checked.problems
+    good = [one.row for one in alone if not one.problems]
+    names = [*COLUMNS, "p256dh", "auth"]
+    assert checked.rows.select(names).to_dicts() == [
+        {name: row.get(name) for name in names} for row in good
+    ]

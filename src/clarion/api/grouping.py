@@ -1,6 +1,6 @@
 """Single registrations that arrive together are judged and stored together.
 
-Judging and storing columns costs nearly the same for one row as for a hundred. Nobody waits for a
+Storing rows costs nearly the same for one row as for ten. Nobody waits for a
 group to fill: a group is whatever arrived while those before it were being stored. Rows of one
 device or person are stored one after another: within a group, the last word on a device would stand
 for all.
@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from clarion.api.dependencies import ApiDependencies
-from clarion.api.registration_rows import Row, frame
+from clarion.api.registration_rows import frame
 from clarion.domain.attributes import FieldProblem
+from clarion.domain.conditions import Row
 from clarion.domain.ids import AppId
 from clarion.ports.store import StoreUnavailableError
-from clarion.stages.intake.register import Registration, register
+from clarion.stages.intake.register import FEW, Registration, register
 
 MAX_ROWS: Final = 500
 GROUPS_AT_ONCE: Final = 2
@@ -119,7 +120,8 @@ def _next_group(waiting: deque[Waiting], busy: frozenset[Name]) -> list[Waiting]
 
 async def store_rows(deps: ApiDependencies, app: AppId, rows: Sequence[Row]) -> Registration:
     """Judge and store rows in one unit of work."""
-    return await register(deps.devices, app, frame(rows), rules=deps.rules, now=deps.clock.now())
+    given = rows if len(rows) <= FEW else frame(rows)
+    return await register(deps.devices, app, given, rules=deps.rules, now=deps.clock.now())
 
 
 def _settle(group: Sequence[Waiting], done: Registration) -> None:

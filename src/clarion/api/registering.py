@@ -10,7 +10,6 @@ from clarion.api.decoding import refuse, utc
 from clarion.api.exchange import Answer, Exchange, json_answer
 from clarion.api.grouping import store_rows
 from clarion.api.problems import FieldProblem, field_problem, invalid
-from clarion.api.registration_rows import Cell, Row, frame
 from clarion.api.routing import Api
 from clarion.api.shapes.people import (
     AttributeChanges,
@@ -31,12 +30,13 @@ from clarion.domain.attributes import (
     decode_attributes,
     encode_attributes,
 )
+from clarion.domain.conditions import Cell, Row
 from clarion.domain.device import KEEP, DeviceChange, DeviceState, Keep
 from clarion.domain.errors import FieldCode
 from clarion.domain.ids import UserId
 from clarion.domain.network import Environment, Network, TokenKind
 from clarion.domain.person import PersonChange
-from clarion.domain.registration import check
+from clarion.domain.registration_row import check_row
 from clarion.ports.registry import DeviceRecord, PersonRecord
 
 _DEVICE_TEXTS = ("platform", "os", "os_version", "model", "app_version")
@@ -57,14 +57,9 @@ def judge(row: Row, zones: frozenset[str], now: datetime, *, strip: str = "") ->
 
     `strip` is taken off the front of each problem's path.
     """
-    judged = check(frame([row]), zones=zones, now=now)
-    refuse(
-        [
-            field_problem(p.problem.path.removeprefix(strip), p.problem.code, p.problem.detail)
-            for p in judged.problems
-        ]
-    )
-    return judged.rows.row(0, named=True)
+    judged = check_row(row, zones=zones, now=now)
+    refuse([field_problem(p.path.removeprefix(strip), p.code, p.detail) for p in judged.problems])
+    return judged.row
 
 
 async def register_rows(
@@ -98,9 +93,9 @@ def person_change(
     return PersonChange(
         attributes=attribute_changes(body.attributes),
         aliases=body.aliases,
-        language=_kept(body.language, canonical["user_language"]),
-        time_zone=_kept(body.time_zone, canonical["user_time_zone"]),
-        country=_kept(body.country, canonical["user_country"]),
+        language=_kept(body.language, canonical.get("user_language")),
+        time_zone=_kept(body.time_zone, canonical.get("user_time_zone")),
+        country=_kept(body.country, canonical.get("user_country")),
         opted_out=KEEP if body.opted_out is UNSET else body.opted_out,
     )
 
@@ -119,7 +114,7 @@ def device_change(body: DevicePatch, zones: frozenset[str], now: datetime) -> De
     }
     canonical = judge(row, zones, now)
     texts = {
-        name: _kept(getattr(body, name), canonical[name]) for name in (*_DEVICE_TEXTS, *_PLACE)
+        name: _kept(getattr(body, name), canonical.get(name)) for name in (*_DEVICE_TEXTS, *_PLACE)
     }
     return DeviceChange(
         user=KEEP if body.user is UNSET else UserId(body.user),

@@ -1,15 +1,11 @@
 """Registrations as rows of cells, and rows as the columns that the domain judges."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 
 import polars as pl
 
+from clarion.domain.conditions import Row
 from clarion.domain.registration import RAW_COLUMNS
-
-Cell = str | int | float | bool | datetime | None
-Row = Mapping[str, Cell]
-"""Names are those of `RAW_COLUMNS`; what is absent counts as null."""
 
 
 def frame(rows: Sequence[Row]) -> pl.DataFrame:

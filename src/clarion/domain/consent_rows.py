@@ -9,6 +9,15 @@ from typing import Final
 import polars as pl
 
 from clarion.domain.attributes import MAX_TEXT_OCTETS, FieldProblem
+from clarion.domain.conditions import (
+    above,
+    absent,
+    among,
+    below,
+    holds,
+    more_characters,
+    number_given,
+)
 from clarion.domain.consent import How
 from clarion.domain.consent_intake import Asked, truncated_address
 from clarion.domain.naming import POINTERS, text_rules
@@ -102,8 +111,6 @@ def _finished(frame: pl.DataFrame, evidence: Mapping[str, str], now: datetime) -
 
 
 def _rules(now: datetime) -> Sequence[Rule]:
-    external, user = pl.col("external_id"), pl.col("user")
-    category, change, how, at = (pl.col(name) for name in ("category", "change", "how", "at"))
     changes = [asked.value for asked in Asked]
     return [
         *text_rules("external_id", MAX_TEXT_OCTETS),
@@ -111,22 +118,24 @@ def _rules(now: datetime) -> Sequence[Rule]:
             "external_id",
             "field_missing",
             "name the person: external_id or user",
-            external.is_null() & user.is_null(),
+            number_given(("external_id", "user"), 0, 0),
         ),
         Rule(
             "user",
             "field_unknown",
             "give either external_id or user, not both",
-            external.is_not_null() & user.is_not_null(),
+            number_given(("external_id", "user"), 2, 2),
         ),
-        Rule("user", "number_invalid", "the id is no number above 0", user < 1),
-        Rule("category", "field_missing", "name the category", category.is_null()),
+        Rule("user", "number_invalid", "the id is no number above 0", below("user", 1)),
+        Rule("category", "field_missing", "name the category", absent("category")),
         *text_rules("category", MAX_TEXT_OCTETS),
-        Rule("change", "field_missing", "say what changed", change.is_null()),
-        Rule("change", "value_unknown", f"one of {', '.join(changes)}", ~change.is_in(changes)),
-        Rule("how", "value_unknown", f"one of {', '.join(_WAYS)}", ~how.is_in(list(_WAYS))),
-        Rule("at", "time_invalid", "the instant is more than a day ahead", at > now + AHEAD),
-        Rule("at", "time_invalid", "the instant lies before 1900", at < EARLIEST),
+        Rule("change", "field_missing", "say what changed", absent("change")),
+        Rule("change", "value_unknown", f"one of {', '.join(changes)}", ~among("change", changes)),
+        Rule("how", "value_unknown", f"one of {', '.join(_WAYS)}", ~among("how", _WAYS)),
+        Rule(
+            "at", "time_invalid", "the instant is more than a day ahead", above("at", now + AHEAD)
+        ),
+        Rule("at", "time_invalid", "the instant lies before 1900", below("at", EARLIEST)),
         *_lengths("text", MAX_TEXT_CHARS, _CONTROL_BUT_LINES),
         *_lengths("language", MAX_LINE_CHARS, _CONTROL),
         *_lengths("text_version", MAX_LINE_CHARS, _CONTROL),
@@ -134,16 +143,13 @@ def _rules(now: datetime) -> Sequence[Rule]:
 
 
 def _lengths(name: str, most: int, control: str) -> Sequence[Rule]:
-    text = pl.col(name)
     return [
-        Rule(
-            name, "text_invalid", "the text holds a control character", text.str.contains(control)
-        ),
+        Rule(name, "text_invalid", "the text holds a control character", holds(name, control)),
         Rule(
             name,
             "text_too_long",
             f"the text is longer than {most} characters",
-            text.str.len_chars() > most,
+            more_characters(name, most),
         ),
     ]
 

@@ -23,6 +23,17 @@ from clarion.domain.attributes import (
     FieldProblem,
     check_attributes,
 )
+from clarion.domain.conditions import (
+    above,
+    absent,
+    among,
+    begins,
+    below,
+    between,
+    finite,
+    given,
+    whole,
+)
 from clarion.domain.naming import (
     NAMING,
     POINTERS,
@@ -88,7 +99,7 @@ COLUMNS: Final[Mapping[str, pl.DataType]] = {
 """The same after `check`: ids in lower case, networks as numbers, `at_us` in microseconds and `day`
 in days since 1970; `at` as it was given."""
 
-_UUID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+_UUID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _DAY_US: Final = 86_400_000_000
 
 
@@ -189,7 +200,7 @@ def _canonical(raw: pl.DataFrame, now: datetime) -> pl.DataFrame:
         for name, kind in RAW_COLUMNS.items()
     )
     frame = canonical_names(frame).with_columns(pl.col("id", "message").str.to_lowercase())
-    seventh = pl.col("id").str.contains(_UUID) & (pl.col("id").str.slice(14, 1) == "7")
+    seventh = whole("id", _UUID).columns & (pl.col("id").str.slice(14, 1) == "7")
     stamp = (pl.col("id").str.slice(0, 8) + pl.col("id").str.slice(9, 4)).str.to_integer(
         base=16, strict=False
     )
@@ -229,42 +240,41 @@ def _rules(rules: EventRules) -> Sequence[Rule]:
 
 
 def _rules_of_identity() -> Sequence[Rule]:
-    identity, name, message = pl.col("id"), pl.col("name"), pl.col("message")
-    about_message = name.is_in(OF_MESSAGES)
+    about_message = among("name", OF_MESSAGES)
     return [
         Rule(
             "id",
             "id_invalid",
             "the id is no UUID, such as 0198c2f4-8c5e-7b51-9a77-1f6f2ad3c001",
-            ~identity.str.contains(_UUID),
+            ~whole("id", _UUID),
         ),
-        Rule("name", "field_missing", "an event has a name", name.is_null()),
+        Rule("name", "field_missing", "an event has a name", absent("name")),
         Rule(
             "name",
             "name_reserved",
             f"names that begin with {RESERVED} are kept for {', '.join(OF_MESSAGES)}",
-            name.str.starts_with(RESERVED) & ~about_message,
+            begins("name", RESERVED) & ~about_message,
         ),
         Rule(
             "message",
             "field_missing",
             "an event about a message names it",
-            about_message & message.is_null(),
+            about_message & absent("message"),
         ),
         Rule(
             "message",
             "field_unknown",
             f"only {', '.join(OF_MESSAGES)} name a message; put it among the properties",
-            message.is_not_null() & ~about_message,
+            given("message") & ~about_message,
         ),
-        Rule("message", "id_invalid", "the message's id is no UUID", ~message.str.contains(_UUID)),
+        Rule("message", "id_invalid", "the message's id is no UUID", ~whole("message", _UUID)),
     ]
 
 
 def _rules_of_content() -> Sequence[Rule]:
     return [
         *text_rules("name", MAX_NAME_OCTETS),
-        Rule("value", "number_invalid", "the number is not finite", ~pl.col("value").is_finite()),
+        Rule("value", "number_invalid", "the number is not finite", ~finite("value")),
     ]
 
 
@@ -272,19 +282,19 @@ def _rules_of_time(rules: EventRules) -> Sequence[Rule]:
     late, early = _us(rules.now + AHEAD), _us(rules.now - rules.keep)
     days = rules.keep.days
     return [
-        Rule("at", "time_invalid", "the instant is more than a day ahead", pl.col("at_us") > late),
+        Rule("at", "time_invalid", "the instant is more than a day ahead", above("at_us", late)),
         Rule(
             "at",
             "event_too_old",
             f"the event is older than {days} days: nobody would know whether it came before",
-            pl.col("at_us") < early,
+            below("at_us", early),
         ),
         Rule(
             "id",
             "id_invalid",
             f"the UUID of version 7 says that it was made more than {days} days ago, or more than "
             "a day from now",
-            ~pl.col("made_us").is_between(early, late),
+            ~between("made_us", early, late),
         ),
     ]
 

@@ -6,6 +6,7 @@ from typing import Final
 import polars as pl
 
 from clarion.domain.attributes import MAX_TEXT_OCTETS
+from clarion.domain.conditions import among, holds, is_text, longer, number_given
 from clarion.domain.network import Network
 from clarion.domain.registration import RowProblem, broken
 from clarion.domain.registration_rules import MAX_FCM_OCTETS, Rule
@@ -28,7 +29,7 @@ POINTERS: Final[Mapping[str, str]] = {
 }
 """Where a column stands in JSON, unless that is simply `/<column>`."""
 
-_CONTROL: Final = r"[\x00-\x1f\x7f-\x{9f}]"
+_CONTROL: Final = r"[\x00-\x1f\x7f-\x9f]"
 
 
 def canonical_names(frame: pl.DataFrame) -> pl.DataFrame:
@@ -49,12 +50,7 @@ def numbered_networks(frame: pl.DataFrame) -> pl.DataFrame:
 
 def naming_rules() -> Sequence[Rule]:
     """The rules of how a person is named: in one way, and wholly."""
-    label, value = pl.col("alias_label"), pl.col("alias_value")
-    token, network = pl.col("token"), pl.col("network")
-    ways = pl.sum_horizontal(
-        pl.col(name).is_not_null().cast(pl.Int8)
-        for name in ("external_id", "alias_value", "user", "device", "token")
-    )
+    ways = ("external_id", "alias_value", "user", "device", "token")
     texts = [
         rule
         for name in ("external_id", "alias_label", "alias_value")
@@ -67,45 +63,49 @@ def naming_rules() -> Sequence[Rule]:
             "external_id",
             "field_missing",
             "name the person: external_id, alias, user, device, or network and token",
-            ways == 0,
+            number_given(ways, 0, 0),
         ),
-        Rule("external_id", "field_unknown", "name the person in one way only", ways > 1),
+        Rule(
+            "external_id",
+            "field_unknown",
+            "name the person in one way only",
+            number_given(ways, 2, len(ways)),
+        ),
         Rule(
             "alias_label",
             "field_missing",
             "an alias is a label and a value",
-            label.is_null() != value.is_null(),
+            number_given(("alias_label", "alias_value"), 1, 1),
         ),
         Rule(
             "network",
             "field_missing",
             "a device is named by its network and its token",
-            token.is_null() != network.is_null(),
+            number_given(("token", "network"), 1, 1),
         ),
         Rule(
             "network",
             "network_unknown",
             f"the network is none of {', '.join(n.label for n in Network)}",
-            ~network.is_in([n.label for n in Network]),
+            ~among("network", [n.label for n in Network]),
         ),
     ]
 
 
 def text_rules(name: str, most: int) -> Sequence[Rule]:
     """The rules of a line of text of at most so many octets of UTF-8."""
-    text = pl.col(name)
     return [
         Rule(
             name,
             "text_invalid",
             "the text is empty or holds a control character",
-            (text == "") | text.str.contains(_CONTROL),
+            is_text(name, "") | holds(name, _CONTROL),
         ),
         Rule(
             name,
             "text_too_long",
             f"the text is longer than {most} octets of UTF-8",
-            text.str.len_bytes() > most,
+            longer(name, most),
         ),
     ]
 

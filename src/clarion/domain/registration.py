@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import polars as pl
@@ -19,7 +19,13 @@ from clarion.domain.attributes import (
 from clarion.domain.geography import canonical_language
 from clarion.domain.network import Network
 from clarion.domain.permission import Permission
-from clarion.domain.registration_rules import ENVIRONMENTS, Rule, presence_rules, rules_of_fields
+from clarion.domain.registration_rules import (
+    ENVIRONMENTS,
+    Rule,
+    clock_rule,
+    presence_rules,
+    rules_of_fields,
+)
 
 INSTANT: Final = pl.Datetime("us", "UTC")
 
@@ -81,14 +87,18 @@ POINTERS: Final[Mapping[str, str]] = {
 }
 """Where a column stands in a JSON registration, unless that is simply `/<column>`."""
 
-_FUTURE: Final = timedelta(days=1)
-"""How far a device's clock may run ahead of ours before its word is refused."""
-
-_OBJECTS: Final = {
+OBJECTS: Final = {
     "attributes": check_attributes,
     "user_attributes": check_attributes,
     "aliases": check_aliases,
 }
+"""Columns that hold JSON objects, and who judges them."""
+NETWORKS: Final = {network.label: network.value for network in Network}
+PERMISSIONS: Final = {permission.label: permission.value for permission in Permission}
+LOWERED: Final = ("network", "platform", "environment", "permission")
+RAISED: Final = ("country", "user_country")
+LANGUAGES: Final = ("language", "user_language")
+"""Columns whose words are spelled in one way before they are judged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +136,7 @@ def check(raw: pl.DataFrame, *, zones: frozenset[str], now: datetime) -> Checked
     )
     frame = _canonical(given)
     used = {column.name for column in frame if column.null_count() < frame.height}
-    rules = [rule for rule in [*rules_of_fields(zones), _clock_rule(now)] if rule.column in used]
+    rules = [rule for rule in [*rules_of_fields(zones), clock_rule(now)] if rule.column in used]
     problems = [
         *broken(frame, [*rules, *presence_rules()], POINTERS),
         *_broken_objects(frame),
@@ -153,31 +163,19 @@ def timely(texts: pl.Series) -> pl.Series:
 def _canonical(frame: pl.DataFrame) -> pl.DataFrame:
     """One spelling for each value, before it is judged."""
     spelling: dict[str, str] = {}
-    for column in (frame["language"], frame["user_language"]):
+    for column in frame.select(LANGUAGES):
         if column.null_count() < frame.height:
             spelling |= {tag: canonical_language(tag) for tag in column.drop_nulls().unique()}
     network = pl.col("network")
     return frame.with_columns(
-        network.str.to_lowercase(),
-        pl.col("platform", "environment", "permission").str.to_lowercase(),
-        pl.col("country", "user_country").str.to_uppercase(),
-        *([pl.col("language", "user_language").replace(spelling)] if spelling else []),
+        pl.col(LOWERED).str.to_lowercase(),
+        pl.col(RAISED).str.to_uppercase(),
+        *([pl.col(LANGUAGES).replace(spelling)] if spelling else []),
         # Apple's tokens are compared without regard to case.
-        pl.when(network.str.to_lowercase() == "apns")
+        pl.when(network.str.to_lowercase() == Network.APNS.label)
         .then(pl.col("token").str.to_lowercase())
         .otherwise(pl.col("token"))
         .alias("token"),
-    )
-
-
-def _clock_rule(now: datetime) -> Rule:
-    return Rule(
-        column="last_active_at",
-        code="time_invalid",
-        detail="the instant lies before 1970 or more than a day in the future",
-        broken=~pl.col("last_active_at").is_between(
-            pl.lit(0).cast(INSTANT), pl.lit(now + _FUTURE).cast(INSTANT)
-        ),
     )
 
 
@@ -192,7 +190,8 @@ def broken(
         pointers: where a column stands in JSON, unless that is simply `/<column>`.
     """
     verdicts = frame.select(
-        rule.broken.fill_null(value=False).alias(str(number)) for number, rule in enumerate(rules)
+        rule.broken.columns.fill_null(value=False).alias(str(number))
+        for number, rule in enumerate(rules)
     )
     return [
         RowProblem(
@@ -212,7 +211,7 @@ def broken(
 def _broken_objects(frame: pl.DataFrame) -> list[RowProblem]:
     """What is wrong with the columns that hold JSON objects; each different text is read once."""
     found: list[RowProblem] = []
-    for name, check_text in _OBJECTS.items():
+    for name, check_text in OBJECTS.items():
         texts = frame[name]
         if texts.null_count() == frame.height:
             continue
@@ -233,13 +232,11 @@ def _broken_objects(frame: pl.DataFrame) -> list[RowProblem]:
 
 def _numbered(frame: pl.DataFrame) -> pl.DataFrame:
     """The API's words as the numbers that are stored."""
-    numbers = {network.label: network.value for network in Network}
     worded = pl.concat_str(pl.col("network"), pl.col("environment"), separator=" ")
-    permissions = {permission.label: permission.value for permission in Permission}
     environments = {f"{of.label} {word}": number for (of, word), number in ENVIRONMENTS.items()}
     return frame.with_columns(
-        pl.col("network").replace_strict(numbers, default=None, return_dtype=pl.Int16),
+        pl.col("network").replace_strict(NETWORKS, default=None, return_dtype=pl.Int16),
         worded.replace_strict(environments, default=0, return_dtype=pl.Int16).alias("environment"),
-        pl.col("permission").replace_strict(permissions, default=None, return_dtype=pl.Int16),
+        pl.col("permission").replace_strict(PERMISSIONS, default=None, return_dtype=pl.Int16),
         pl.lit(None, pl.Binary).alias("keys"),
     )

@@ -8,6 +8,7 @@ from typing import Protocol
 import polars as pl
 
 from clarion.domain.attributes import Attributes
+from clarion.domain.conditions import Row
 from clarion.domain.device import DeviceChange, DeviceState
 from clarion.domain.handoffs import Int64s
 from clarion.domain.ids import AppId, DeviceId, UserId
@@ -193,14 +194,16 @@ class Devices(Protocol):
     """Devices by (network, token)."""
 
     async def register(
-        self, app: AppId, rows: pl.DataFrame, now: datetime, *, refresh: bool = True
+        self, app: AppId, rows: pl.DataFrame | Sequence[Row], now: datetime, *, refresh: bool = True
     ) -> Registered:
         """Create, change, move and resurrect devices and the people they belong to.
 
         `rows` has the columns of `clarion.domain.registration.COLUMNS` and was checked by
-        `clarion.domain.registration.check`. A null keeps what is known; attributes are merged,
-        a null attribute is removed. The number of statements does not depend on the number of
-        rows. Of two rows of the same device (or person) the last wins. Committed when it returns.
+        `clarion.domain.registration.check`; a few rows may come one by one, each checked by
+        `clarion.domain.registration_row.check_row`, with absent cells for null. A null
+        keeps what is known; attributes are merged, a null attribute is removed. The number of
+        statements does not depend on the number of rows. Of two rows of the same device (or
+        person) the last wins. Committed when it returns.
 
         An anonymous person whose device registers with an external id turns out to be that person,
         as by `People.login`.

@@ -6,7 +6,8 @@ from typing import Final
 import asyncpg
 import polars as pl
 
-from clarion.adapters.state.registration import FEW_ROWS, token_key
+from clarion.adapters.state.registration import FEW_ROWS
+from clarion.adapters.state.registration_rows import token_key
 from clarion.adapters.state.statements import statements
 from clarion.adapters.state.suppression import hold_suppressions
 from clarion.domain.ids import AppId

@@ -1,6 +1,5 @@
 """Registrations into the state store: columns in, as many statements for one row as for all."""
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,15 +14,21 @@ import polars as pl
 from clarion.adapters.state.absorbing import absorb
 from clarion.adapters.state.consent_ledger import append_switch
 from clarion.adapters.state.pool import OvertakenError
+from clarion.adapters.state.registration_rows import (
+    PERSON_COLUMNS,
+    FewRows,
+    ManyRows,
+    Rows,
+    Truths,
+)
 from clarion.adapters.state.statements import statements
 from clarion.adapters.state.suppression import hold_suppressions
 from clarion.domain.attributes import MAX_ATTRIBUTES, MAX_TOTAL_OCTETS
+from clarion.domain.conditions import Cell, Row
 from clarion.domain.handoffs import Int64s
 from clarion.domain.ids import AppId, UserId
-from clarion.domain.registration import COLUMNS
 from clarion.ports.registry import Registered
 
-TOKEN_KEY_OCTETS: Final = 16
 STORED_OCTETS: Final = MAX_TOTAL_OCTETS + MAX_TOTAL_OCTETS // 8
 """The limit of merged attributes as PostgreSQL writes them, with a space after every separator."""
 FEW_ROWS: Final = 50
@@ -32,14 +37,6 @@ minutes for thousands."""
 RACES: Final = 3
 """How often rows are tried again that another writer created between our look and our insert."""
 
-Truths = np.ndarray[tuple[int], np.dtype[np.bool_]]
-
-_BETWEEN: Final = "\x1f"
-_NULL: Final = "\x1e"
-"""Control characters, which no text may hold, stand between values and for null."""
-
-_PERSON: Final = ("user_attributes", "user_language", "user_time_zone", "user_country")
-_PERSON_COLUMNS: Final = (*_PERSON, "user_opted_out")
 _DEVICE_COLUMNS: Final = (
     "environment",
     "person",
@@ -73,15 +70,10 @@ def bold_statements() -> Mapping[str, str]:
     }
 
 
-def token_key(token: str) -> bytes:
-    """What devices are found by: the first 16 octets of SHA-256 of the token."""
-    return hashlib.sha256(token.encode()).digest()[:TOKEN_KEY_OCTETS]
-
-
 async def register(
     connection: asyncpg.Connection,
     app: AppId,
-    rows: pl.DataFrame,
+    rows: pl.DataFrame | Sequence[Row],
     now: datetime,
     *,
     refresh: bool = True,
@@ -94,46 +86,43 @@ async def register(
     the unit again, not so bold.
     """
     sql = bold_statements() if bold else statements("registration")
-    count = rows.height
+    given: Rows = ManyRows(rows) if isinstance(rows, pl.DataFrame) else FewRows(rows)
+    count = given.height
     if count > FEW_ROWS:
         await connection.execute(sql["plan_for_many"])
     store = _Store(connection, app, now, sql)
-    if rows["external_id"].null_count() < count:
+    named = given.column("external_id")
+    if any(name is not None for name in named):
         await hold_suppressions(connection, app)
-    person, ours, refused = await store.people(rows)
-    unknown = await _find_named(connection, app, rows["user"], person)
-    taken = await _register_aliases(connection, app, rows["aliases"], person)
-    devices = rows.with_columns(
-        pl.Series("person", person).replace(0, None),
-        pl.Series("ours", ours),
-        pl.col("last_active_at").dt.epoch("us").alias("active_us"),
-        pl.int_range(count, dtype=pl.Int64).alias("row"),
-    ).filter(pl.col("token").is_not_null())
-    if unknown:
-        devices = devices.filter(~pl.col("row").is_in(unknown))
+        person, ours, refused = await store.people(given)
+    else:
+        person, ours, refused = np.zeros(count, np.int64), np.zeros(count, np.bool_), set()
+    unknown = await _find_named(connection, app, given.column("user"), person)
+    taken = await _register_aliases(connection, app, given.column("aliases"), person)
+    kept, answers = given.devices(person, ours, unknown)
     device, owner = np.zeros(count, np.int64), np.zeros(count, np.int64)
     created = np.zeros(count, np.bool_)
-    blocked = await store.devices(_last_of_each(devices), device, owner, created, refresh=refresh)
-    _answer_for_all(devices, device, owner, created)
+    refused |= await store.devices(kept, device, owner, created, refresh=refresh)
+    for row, stored in answers.items():
+        device[row], owner[row], created[row] = device[stored], owner[stored], created[stored]
     await append_switch(connection, app, store.turned, now)
-    merges_refused = await _absorb(connection, app, rows["external_id"], store.left_by, person, now)
-    xid = await connection.fetchval("select pg_current_xact_id()")
+    merges_refused = await _absorb(connection, app, named, store.left_by, person, now)
     return Registered(
         device=device,
         user=np.where(owner == 0, person, owner),
         created=created.tolist(),
-        attributes_refused=sorted(refused | blocked),
+        attributes_refused=sorted(refused),
         user_unknown=unknown,
         aliases_taken=taken,
         merges_refused=merges_refused,
-        xid=int(xid),
+        xid=store.xid or int(await connection.fetchval("select pg_current_xact_id()")),
     )
 
 
 async def _absorb(
     connection: asyncpg.Connection,
     app: AppId,
-    named: pl.Series,
+    named: Sequence[Cell],
     left_by: Mapping[int, int],
     person: Int64s,
     now: datetime,
@@ -149,70 +138,29 @@ async def _absorb(
     return sorted(said[user] for user in await absorb(connection, app, pairs, now))
 
 
-def _last_of_each(devices: pl.DataFrame) -> pl.DataFrame:
-    """Of two rows of one device the last is stored, and answers for both."""
-    return devices.unique(["network", "token"], keep="last", maintain_order=True)
-
-
-def _answer_for_all(devices: pl.DataFrame, device: Int64s, owner: Int64s, created: Truths) -> None:
-    """What became of a row's device counts for the rows before it that name the same one."""
-    if not devices.select("network", "token").is_duplicated().any():
-        return
-    stands_for = devices.select(
-        "row", pl.col("row").last().over("network", "token").alias("stored")
-    )
-    index, stored = stands_for["row"].to_numpy(), stands_for["stored"].to_numpy()
-    device[index], owner[index], created[index] = device[stored], owner[stored], created[stored]
-
-
-def _people(rows: pl.DataFrame) -> tuple[pl.DataFrame, Int64s]:
-    """Each person once, with the last that is said, and where each row's person stands (or -1).
-
-    They are sorted, because writers lock in one order.
-    """
-    named = rows.select("external_id", *_PERSON_COLUMNS).filter(pl.col("external_id").is_not_null())
-    said = [name for name in _PERSON_COLUMNS if named[name].null_count() < named.height]
-    people = (
-        named.select("external_id").unique()
-        if not said
-        else named.group_by("external_id").agg(pl.col(said).drop_nulls().last())
-    ).sort("external_id")
-    people = people.with_columns(
-        *(pl.lit(None, COLUMNS[name]).alias(name) for name in _PERSON_COLUMNS if name not in said),
-        pl.int_range(people.height, dtype=pl.Int64).alias("place"),
-    )
-    place = rows.select("external_id").join(
-        people.select("external_id", "place"), on="external_id", how="left", maintain_order="left"
-    )["place"]
-    return people, place.fill_null(-1).to_numpy()
-
-
 async def _find_named(
-    connection: asyncpg.Connection, app: AppId, named: pl.Series, person: Int64s
+    connection: asyncpg.Connection, app: AppId, ids: Sequence[Cell], person: Int64s
 ) -> Sequence[int]:
     """Fill in people named by their id; the rows whose id the app does not have."""
-    if named.null_count() == len(named):
+    asked = {user for user in ids if user is not None}
+    if not asked:
         return []
-    asked = named.drop_nulls().unique().to_list()
     sql = statements("registration")["known_people"]
-    known = {row["id"] for row in await connection.fetch(sql, app, asked)}
-    ids = named.to_list()
+    known = {row["id"] for row in await connection.fetch(sql, app, list(asked))}
     for row, user in enumerate(ids):
-        if user in known:
+        if isinstance(user, int) and user in known:
             person[row] = user
     return [row for row, user in enumerate(ids) if user is not None and user not in known]
 
 
 async def _register_aliases(
-    connection: asyncpg.Connection, app: AppId, given: pl.Series, person: Int64s
+    connection: asyncpg.Connection, app: AppId, given: Sequence[Cell], person: Int64s
 ) -> Sequence[int]:
     """Aliases of people; the rows that name one which another person has."""
-    if given.null_count() == len(given):
-        return []
     said: dict[tuple[int, str], tuple[str | None, int]] = {}
     for row, text in enumerate(given):
         if text is not None and person[row]:
-            aliases: dict[str, str | None] = orjson.loads(text)
+            aliases: dict[str, str | None] = orjson.loads(str(text))
             user = int(person[row])
             said |= {(user, label): (value, row) for label, value in aliases.items()}
     if not said:
@@ -245,14 +193,12 @@ class _Store:
         """People whose global opt-out changed -> the app's name, and whether opted out now."""
         self.left_by: dict[int, int] = {}
         """Rows whose device moved -> whose it was."""
+        self.xid = 0
+        """This transaction."""
 
-    async def people(self, rows: pl.DataFrame) -> tuple[Int64s, Truths, set[int]]:
+    async def people(self, rows: Rows) -> tuple[Int64s, Truths, set[int]]:
         """Per row the person (0 where none is named) and whether it is new; and refused rows."""
-        person, ours = np.zeros(rows.height, np.int64), np.zeros(rows.height, np.bool_)
-        named = rows["external_id"]
-        if named.null_count() == rows.height:
-            return person, ours, set()
-        people, place = _people(rows)
+        people, place = rows.people()
         ids, new = np.zeros(people.height, np.int64), np.zeros(people.height, np.bool_)
         refused: set[int] = set()
         left = people
@@ -261,32 +207,34 @@ class _Store:
                 self._sql["register_people"],
                 self._app,
                 self._now,
-                *(_text(left[name]) for name in ("place", "external_id", *_PERSON_COLUMNS)),
+                *(left.text(name) for name in ("place", "external_id", *PERSON_COLUMNS)),
                 MAX_ATTRIBUTES,
                 STORED_OCTETS,
             )
+            self.xid = int(found["xid"])
             index = found["rows"] or []
             ids[index], new[index] = found["ids"] or [], found["added"] or []
             refused.update(found["refused"] or [])
             if found["turned"]:
-                self._turned(left, found["turned"], ids)
+                self._turned(people, found["turned"], ids)
             if len(index) == left.height:
                 break
-            left = people.filter(pl.Series(ids == 0))
+            left = people.take(np.flatnonzero(ids == 0))
         else:
             raise OvertakenError("other writers kept removing these users")
         stood = place >= 0
-        person[stood], ours[stood] = ids[place[stood]], new[place[stood]]
+        person, ours = np.where(stood, ids[place], 0), stood & new[place]
         return person, ours, set(np.flatnonzero(np.isin(place, list(refused))).tolist())
 
-    def _turned(self, people: pl.DataFrame, turned: Sequence[int], ids: Int64s) -> None:
-        said = people.filter(pl.col("place").is_in(turned))
-        for place, name, out in said.select("place", "external_id", "user_opted_out").iter_rows():
-            self.turned[UserId(int(ids[place]))] = (name, out)
+    def _turned(self, people: Rows, turned: Sequence[int], ids: Int64s) -> None:
+        names, switches = people.column("external_id"), people.column("user_opted_out")
+        for place in turned:
+            switch = (str(names[place]), switches[place] is True)
+            self.turned[UserId(int(ids[place]))] = switch
 
     async def devices(
         self,
-        kept: pl.DataFrame,
+        kept: Rows,
         device: Int64s,
         owner: Int64s,
         created: Truths,
@@ -298,9 +246,7 @@ class _Store:
         Fills in, per row of the whole frame, its device, its owner and whether it is new.
         """
         refused: set[int] = set()
-        keys = [token_key(token) for token in kept["token"]]
-        left = kept.with_columns(pl.Series("token_key", keys, pl.Binary))
-        left = left.sort("network", "token_key")  # writers lock in one order
+        left, stored = kept, np.array(kept.column("row"), np.int64)
         for attempt in range(RACES):
             if not left.height:
                 break
@@ -308,11 +254,12 @@ class _Store:
                 self._sql["register_devices"],
                 self._app,
                 self._now,
-                *(_text(left[name]) for name in _DEVICE_PARAMETERS),
+                *(left.text(name) for name in _DEVICE_PARAMETERS),
                 MAX_ATTRIBUTES,
                 STORED_OCTETS,
                 not refresh,
             )
+            self.xid = int(found["xid"])
             index = found["rows"] or []
             device[index], owner[index] = found["ids"] or [], found["users"] or []
             created[index] = found["created"] or []
@@ -320,23 +267,10 @@ class _Store:
             if found["moved"]:
                 self.left_by |= dict(zip(found["moved"], found["left_by"], strict=True))
             if len(index) < left.height or attempt:
-                left = left.filter(pl.Series(device[left["row"].to_numpy()] == 0))
+                left = kept.take(np.flatnonzero(device[stored] == 0))
                 await self._connection.execute(self._sql["forget_strangers"], self._app, self._now)
             else:
                 break
-        if (device[kept["row"].to_numpy()] == 0).any():
+        if (device[stored] == 0).any():
             raise OvertakenError("other writers kept removing these users or devices")
         return refused
-
-
-def _text(column: pl.Series) -> str:
-    """A column as one parameter, which the statement takes apart; nothing at all where all is null.
-
-    `unnest` fills shorter arrays up with nulls.
-    """
-    if column.null_count() == len(column):
-        return ""
-    if column.dtype == pl.Binary:
-        column = pl.select(pl.lit("\\x") + column.bin.encode("hex")).to_series()
-    texts: str = column.cast(pl.String).fill_null(_NULL).str.join(_BETWEEN).item()
-    return texts

@@ -11,9 +11,11 @@ import polars as pl
 
 from clarion.adapters.state.person_rows import merge_attributes
 from clarion.adapters.state.pool import reading, unit_of_work
-from clarion.adapters.state.registration import register, token_key
+from clarion.adapters.state.registration import register
+from clarion.adapters.state.registration_rows import token_key
 from clarion.adapters.state.statements import statements
 from clarion.domain.attributes import decode_attributes, encode_attributes
+from clarion.domain.conditions import Row
 from clarion.domain.device import DeviceChange, DeviceState, Keep
 from clarion.domain.handoffs import Int64s, UInt16s
 from clarion.domain.ids import AppId, DeviceId, UserId
@@ -37,7 +39,7 @@ class PostgresDevices:
         self._sql = statements("devices")
 
     async def register(
-        self, app: AppId, rows: pl.DataFrame, now: datetime, *, refresh: bool = True
+        self, app: AppId, rows: pl.DataFrame | Sequence[Row], now: datetime, *, refresh: bool = True
     ) -> Registered:
         """See `ports.registry.Devices.register`."""
         bold = True

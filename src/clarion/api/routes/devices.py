@@ -19,7 +19,6 @@ from clarion.api.registering import (
     device_view,
     register_rows,
 )
-from clarion.api.registration_rows import Row, frame
 from clarion.api.routes.users import (
     demand_identity,
     identity_secret,
@@ -40,10 +39,11 @@ from clarion.api.shapes.people import (
     RegisteredView,
 )
 from clarion.domain.attributes import FieldProblem
+from clarion.domain.conditions import Row
 from clarion.domain.device import DeviceChange
 from clarion.domain.errors import ErrorCode
 from clarion.domain.ids import DeviceId, UserId
-from clarion.domain.network import NETWORK_BY_LABEL, Network
+from clarion.domain.network import NETWORK_BY_LABEL
 from clarion.domain.person import PersonChange
 from clarion.ports.keys import Scope
 from clarion.ports.registry import (
@@ -54,7 +54,7 @@ from clarion.ports.registry import (
     RegistryError,
     Renewed,
 )
-from clarion.stages.intake.register import judge
+from clarion.stages.intake.register import judge_row
 
 
 async def register_one(api: Api, call: Exchange) -> Answer:
@@ -99,11 +99,12 @@ async def _may_renew(api: Api, call: Exchange, body: DeviceBody, old: str) -> bo
 async def _renew(api: Api, call: Exchange, old: str, row: Row) -> None:
     """Give the device of the old token the new one, where nothing is wrong with that."""
     now = api.deps.clock.now()
-    judged = judge(frame([row]), rules=api.deps.rules, now=now)
-    _refuse([found.problem for found in judged.problems])
-    said = judged.rows.row(0, named=True)
-    network = Network(said["network"])
-    renewed = Renewed(token=said["token"], keys=said["keys"])
+    judged = judge_row(row, rules=api.deps.rules, now=now)
+    _refuse(judged.problems)
+    network, keys = NETWORK_BY_LABEL[str(row["network"]).lower()], judged.row.get("keys")
+    renewed = Renewed(
+        token=str(judged.row["token"]), keys=keys if isinstance(keys, bytes) else None
+    )
     await api.deps.devices.renew(call.caller.app, network, known_token(network, old), renewed, now)
 
 

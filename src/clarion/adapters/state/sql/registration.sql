@@ -91,7 +91,8 @@ with seen as materialized (
 )
 select array_agg(row) as rows, array_agg(id) as ids, array_agg(added) as added,
     (select array_agg(row) from judged where refused) as refused,
-    (select array_agg(row) from turned) as turned
+    (select array_agg(row) from turned) as turned,
+    pg_current_xact_id() as xid
 from done;
 
 -- name: register_devices
@@ -246,7 +247,8 @@ with seen as materialized (
 select array_agg(row) as rows, array_agg(id) as ids, array_agg(user_id) as users,
     array_agg(created) as created, array_agg(row) filter (where refused) as refused,
     array_agg(row) filter (where left_by is not null) as moved,
-    array_agg(left_by) filter (where left_by is not null) as left_by
+    array_agg(left_by) filter (where left_by is not null) as left_by,
+    pg_current_xact_id() as xid
 from done;
 
 -- name: drop_aliases
