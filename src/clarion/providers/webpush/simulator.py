@@ -313,9 +313,9 @@ class WebPushSimulator:
                 credentials = vapid.parse_authorization(bearer[0], fields.get("crypto-key"))
                 origin = vapid.audience(bearer[1])
                 known = vapid.verify(credentials, audience_origin=origin, now=request.now)
-                self._identities[bearer] = known
-                if len(self._identities) > _MAX_IDENTITIES:
+                if len(self._identities) >= _MAX_IDENTITIES:
                     self._identities.popitem(last=False)
+            self._identities[bearer] = known
             self._identities.move_to_end(bearer)
         except vapid.VapidError as error:
             refusal = _OF_FAULT.get(error.fault, Refusal.VAPID_TOKEN)
