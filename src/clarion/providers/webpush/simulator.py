@@ -307,7 +307,7 @@ class WebPushSimulator:
 
     def _authorise(self, request: SimulatedRequest, fields: Mapping[str, str], number: int) -> None:
         bearer = fields.get("authorization"), f"{request.scheme}://{request.authority}/"
-        known = self._identities.get(bearer)
+        known = self._identities.pop(bearer, None)
         try:
             if known is None or known.expires_at < request.now:
                 credentials = vapid.parse_authorization(bearer[0], fields.get("crypto-key"))
@@ -315,8 +315,7 @@ class WebPushSimulator:
                 known = vapid.verify(credentials, audience_origin=origin, now=request.now)
                 if len(self._identities) >= _MAX_IDENTITIES:
                     self._identities.popitem(last=False)
-            self._identities[bearer] = known
-            self._identities.move_to_end(bearer)
+            self._identities[bearer] = known  # what was asked longest ago is first
         except vapid.VapidError as error:
             refusal = _OF_FAULT.get(error.fault, Refusal.VAPID_TOKEN)
             raise _RefusedError(refusal, str(error)) from error
