@@ -1,13 +1,14 @@
 """The audience is read anew while the feed goes on; askers see what was there, and what changes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
 import polars as pl
 from tests.facts.test_owner import NOW, add_people, owner, pool
+from typing_extensions import override
 
 from clarion.adapters.facts.duckdb import FactsClient
 from clarion.adapters.facts.duckdb.rebuilt import REBUILT
@@ -15,7 +16,7 @@ from clarion.adapters.facts.duckdb.registry_feed import RegistryFeed
 from clarion.adapters.facts.duckdb.snapshot import NOTHING, Snapshot
 from clarion.adapters.facts.duckdb.statements import FEED
 from clarion.adapters.facts.duckdb.store import FactsStore, open_store
-from clarion.adapters.facts.duckdb.threads import Threads
+from clarion.adapters.facts.duckdb.threads import Result, Threads
 from clarion.domain.ids import BUCKETS, AppId
 from clarion.ports.audience import AudienceScan
 
@@ -80,10 +81,41 @@ async def test_a_restart_reads_only_what_changed(pool: asyncpg.Pool, short_dir: 
     assert anew == [None, "de"]
 
 
+class Dying(Threads):
+    """Keeps what a process that is killed before a step, or at the end, leaves on the disk."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+        self.left: list[Path] = []
+        self.last: dict[str, bytes] = {}
+
+    @override
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """See `Threads.run`."""
+        self.die()
+        return await super().run(work)
+
+    def die(self) -> None:
+        """Copy the file, and the log beside it, where they are not as they were."""
+        files = [file for file in self.folder.glob("facts.duckdb*") if file.is_file()]
+        found = {file.name: file.read_bytes() for file in files}
+        if found == self.last:
+            return
+        self.last = found
+        self.left.append(self.folder / f"killed-{len(self.left)}")
+        self.left[-1].mkdir()
+        for name, octets in found.items():
+            (self.left[-1] / name).write_bytes(octets)
+
+
 @asynccontextmanager
-async def registry_feed(folder: Path) -> AsyncIterator[RegistryFeed]:
+async def registry_feed(
+    folder: Path, threads: Threads | None = None
+) -> AsyncIterator[RegistryFeed]:
     """A feed over a facts file."""
-    store, threads = open_store(folder / "facts.duckdb", memory_mib=64, threads=1), Threads()
+    threads = threads or Threads()
+    store = open_store(folder / "facts.duckdb", memory_mib=64, threads=1)
     try:
         yield RegistryFeed(store=store, folder=folder, threads=threads)
     finally:
@@ -153,6 +185,49 @@ async def test_changes_are_shown_while_a_rebuild_reads_and_are_there_when_it_has
     assert after == {"u1": None, "u2": "de", "u4": "fr", "u5": None}
     async with registry_feed(short_dir) as feed:
         assert shown(feed.store) == after
+
+
+async def test_a_rebuild_that_is_killed_at_any_step_shows_the_old_or_the_new(
+    pool: asyncpg.Pool, short_dir: Path
+) -> None:
+    """Nothing in between, and no change is lost; who asks again gets what they asked for."""
+    await add_people(pool, 5)
+    async with registry_feed(short_dir) as feed:
+        async with looking(pool) as (connection, now):
+            await feed.follow(connection, now)
+        with feed.store.writing() as cursor:
+            cursor.execute("update users set language = 'xx' where external_id = 'u1'")
+    dying = Dying(short_dir)
+    async with registry_feed(short_dir, dying) as feed:
+        async with looking(pool) as (connection, now):
+            _, since = await feed.reread_beside(connection, now, NOTHING)
+        await speak(pool, "u2", "de")
+        async with looking(pool) as (connection, now):
+            await feed.follow(connection, now)
+        async with looking(pool) as (connection, now):
+            _, since = await feed.reread_beside(connection, now, since)
+        await pool.execute(
+            """with gone as (delete from users where external_id = 'u3' returning id)
+               insert into removal (kind, id, app_id) select 1, id, 1 from gone"""
+        )
+        async with looking(pool) as (connection, now):
+            await feed.follow(connection, now, rebuilt=since)
+        dying.die()
+    right = {"u1": None, "u2": "de", "u4": None, "u5": None}
+    old = right | {"u1": "xx"}
+    seen = []
+    for folder in dying.left:
+        async with registry_feed(folder) as feed, looking(pool) as (connection, now):
+            await feed.follow(connection, now)
+            seen.append(shown(feed.store))
+
+    news = seen.index(right)
+    assert seen == [old] * news + [right] * (len(seen) - news)
+    assert news > 4, "steps before the new tables are shown"
+    async with registry_feed(dying.left[news - 1]) as feed, looking(pool) as (connection, now):
+        _, since = await feed.reread_beside(connection, now, NOTHING)
+        await feed.follow(connection, now, rebuilt=since)
+        assert shown(feed.store) == right
 
 
 async def test_what_a_killed_rebuild_left_is_forgotten(pool: asyncpg.Pool, short_dir: Path) -> None:
