@@ -16,6 +16,7 @@ from tests.platform.test_faults import deliveries, ready
 
 from clarion.api.quick import PATH, PlainBody, PlainTo, QuickWay
 from clarion.api.shapes.messages import MessageBody
+from clarion.app.known_heads import KnownHeads
 from clarion.stages.delivery import urgent
 from clarion.stages.delivery.urgent import NAMES_PER_GROUP
 
@@ -38,6 +39,21 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         return said[-1]
 
     monkeypatch.setattr(QuickWay, "take", noting)
+    return said
+
+
+@pytest.fixture
+def recognised(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each request that met no other on its connection: whether its head was of a known form."""
+    said: list[bool] = []
+    read = KnownHeads.read
+
+    def noting(heads: KnownHeads, data: bytes) -> object:
+        found = read(heads, data)
+        said.append(found is not None)
+        return found
+
+    monkeypatch.setattr(KnownHeads, "read", noting)
     return said
 
 
@@ -284,3 +300,73 @@ async def test_messages_that_come_close_together_share_a_group(
         "select array_agg(size order by size)::text from batch where key like 'urgent:%'"
     )
     assert sizes == f"{{1,{NAMES_PER_GROUP}}}"
+
+
+async def test_a_recognised_head_changes_nothing_of_the_answer(
+    platform: Platform, recognised: list[bool]
+) -> None:
+    """New, replayed, refused for its key, its caller or its text: as when it was parsed."""
+    await ready(platform, 1)
+    kind, key = {"content-type": "application/json"}, platform.http.headers["authorization"]
+    cases: list[tuple[object, dict[str, str]]] = [
+        (plain(0), {"x-request-id": "r"}),
+        (plain(0), {"x-request-id": "r", "idempotency-key": "NAME"}),
+        (plain(0), {"x-request-id": "r", "idempotency-key": "NAME"}),
+        (plain(0, title="Bye"), {"x-request-id": "r", "idempotency-key": "NAME"}),
+        (plain(0), {"x-request-id": "r", "authorization": "Bearer x"}),
+        (plain(0, title=5), {"x-request-id": "r"}),
+        (plain(0, body="x" * 9000), {"x-request-id": "r"}),
+    ]
+    await ask(platform, plain(0), kind)  # what is said of its kind is known from now on
+    for more in ({}, {"idempotency-key": "first"}):
+        await ask(platform, plain(0), {**kind, "x-request-id": "r", **more})
+    told_of: dict[str, list[object]] = {"parsed": [], "recognised": []}
+    for way, answers in told_of.items():
+        recognised.clear()
+        for number, (body, headers) in enumerate(cases):
+            named = {name: value.replace("NAME", way) for name, value in headers.items()}
+            platform.http.headers["authorization"] = named.pop("authorization", key)
+            odd = {f"x-{number}-{way}": "1"} if way == "parsed" else {}
+            answers.append(told(await ask(platform, body, {**kind, **named, **odd})))
+        assert recognised == [way == "recognised"] * len(cases)
+
+    assert told_of["recognised"] == told_of["parsed"]
+
+
+async def test_requests_behind_a_recognised_one_wait_for_its_answer(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, recognised: list[bool]
+) -> None:
+    """And a client that leaves has been heard: what was complete is sent."""
+    await ready(platform, 2)
+    url, key = platform.http.base_url, platform.http.headers["authorization"]
+
+    def request(name: str, user: int) -> bytes:
+        body = json.dumps(plain(user))
+        return (
+            f"POST {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: {key}\r\nx-request-id: {name}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n{body}"
+        ).encode()
+
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    for name in ("checked", "taken", "known"):
+        writer.write(request(name, 0))
+        await reader.readuntil(b"}")
+    assert recognised[-1]
+    monkeypatch.setattr(urgent, "REST_S", 0.5)
+    monkeypatch.setattr(urgent, "REST_FOR_MESSAGE_S", 0.5)
+    recognised.clear()
+    writer.write(request("rests", 0))
+    await reader.readuntil(b"}")
+
+    for name in ("first", "behind"):
+        writer.write(request(name, 0))
+        await asyncio.sleep(0.05)
+    answers = [await reader.readuntil(b"}") for _ in range(2)]
+    writer.write(request("left", 1))
+    await asyncio.sleep(0.05)
+    writer.close()
+
+    assert recognised == [True, True, True]  # the one behind it was not asked about
+    for answer, expected in zip(answers, (b"first", b"behind"), strict=True):
+        assert (answer[9:12], expected in answer) == (b"202", True)
+    await platform.until(lambda: apns_token(1) in deliveries(platform))

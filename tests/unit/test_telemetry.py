@@ -85,6 +85,22 @@ def test_metrics_are_shown_as_text() -> None:
     assert 'clarion_http_request_seconds_bucket{le="0.005",route="/v1/messages"} 1.0' in text
 
 
+def test_durations_that_are_told_together_are_shown_like_those_told_one_by_one() -> None:
+    """On the bound of a bucket, within one, and beyond the last."""
+    shown = []
+    for together in (False, True):
+        metrics, values_s = Metrics(), [0.005, 0.004, 0.0, 0.007, 99.0, 0.005]
+        if together:
+            metrics.observe_all(Metric.HTTP_SECONDS, values_s, "/v1/messages")
+        else:
+            for value_s in values_s:
+                metrics.observe(Metric.HTTP_SECONDS, value_s, "/v1/messages")
+        lines = metrics.exposition().decode().splitlines()
+        shown.append([line for line in lines if "http_request" in line and "_created" not in line])
+    assert shown[0] == shown[1]
+    assert any(line.endswith('le="0.005",route="/v1/messages"} 4.0') for line in shown[0])
+
+
 def test_processes_that_share_a_directory_are_added_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Final, Literal, NamedTuple, Protocol
 
@@ -30,6 +31,7 @@ from clarion.api.shapes.text import NO_CONTROL, NO_CONTROL_BUT_LINES, Name
 from clarion.domain.app_rules import Moment
 from clarion.domain.content import Content, Message
 from clarion.domain.ids import MessageId
+from clarion.domain.lanes import Lane
 from clarion.ports import keys
 from clarion.ports.messages import Acceptance, Accepted, NewMessage, Target, UrgentQueue
 from clarion.telemetry.names import Metric
@@ -108,7 +110,8 @@ class QuickWay:
         self._queue = queue
         self._shared = shared
         self._octets = min(MAX_OCTETS, deps.limits.max_body)
-        self._counted: Counter[tuple[Metric, tuple[str, ...]]] = Counter()
+        self._lanes: Counter[Lane] = Counter()
+        self._seconds: list[float] = []
 
     def wants(self, scope: Scope) -> bool:
         """Whether the request may be one, by its method and path."""
@@ -121,7 +124,7 @@ class QuickWay:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         if len(raw) > self._octets or headers.get(b"content-type") != JSON:
             return False
-        key = self._caller(headers)
+        key = self._caller(headers, now)
         body = None if key is None else _decoded(raw)
         if key is None or body is None or len(body.to.users) > deps.limits.max_recipients:
             return False
@@ -161,13 +164,13 @@ class QuickWay:
         self._queue.enter(new).add_done_callback(partial(self._answer, taken))
         return True
 
-    def _caller(self, headers: dict[bytes, bytes]) -> keys.KeyRecord | None:
+    def _caller(self, headers: dict[bytes, bytes], now: datetime) -> keys.KeyRecord | None:
         """The key, where it is remembered and may send."""
         given = headers.get(b"authorization", b"")
         if not given.startswith(_BEARER):
             return None
         text = given[len(_BEARER) :].decode("latin-1")
-        key = self._deps.keys.recall(text, self._deps.clock.now())
+        key = self._deps.keys.recall(text, now)
         return key if key is not None and RANK[key.scope] >= RANK[keys.Scope.SEND] else None
 
     def _answer(self, taken: _Taken, done: asyncio.Future[Acceptance]) -> None:
@@ -184,12 +187,10 @@ class QuickWay:
                 *quotas.policy,
                 SECURITY_FIELDS,
             )
-            lane = reporting.LANE_NAMES[new.message.lane]
-            self._count(Metric.MESSAGES_ACCEPTED, lane)
+            self._told()
+            self._lanes[new.message.lane] += 1
             if taken.connection.whole(accepted.STATUS, fields, new.answer):
-                self._count(Metric.HTTP_REQUESTS, PATH, "202")
-                seconds = deps.clock.monotonic() - taken.started
-                deps.metrics.observe(Metric.HTTP_SECONDS, seconds, PATH)
+                self._seconds.append(deps.clock.monotonic() - taken.started)
                 return
         extra = (taken.quota, quotas.policy)
         late = self._shared.late(
@@ -197,16 +198,21 @@ class QuickWay:
         )
         taken.connection.otherwise(late)
 
-    def _count(self, metric: Metric, *labels: str) -> None:
+    def _told(self) -> None:
         """Count what happens in this turn of the loop, a whole group as a rule, at its end."""
-        if not self._counted:
-            asyncio.get_running_loop().call_soon(self._add)
-        self._counted[metric, labels] += 1
+        if not self._lanes:
+            asyncio.get_running_loop().call_soon(self._count)
 
-    def _add(self) -> None:
-        for (metric, labels), number in self._counted.items():
-            self._deps.metrics.add(metric, *labels, amount=number)
-        self._counted.clear()
+    def _count(self) -> None:
+        metrics = self._deps.metrics
+        for lane, number in self._lanes.items():
+            name = reporting.LANE_NAMES[lane]
+            metrics.add(Metric.MESSAGES_ACCEPTED, name, amount=number)
+        if self._seconds:
+            metrics.add(Metric.HTTP_REQUESTS, PATH, "202", amount=len(self._seconds))
+            metrics.observe_all(Metric.HTTP_SECONDS, self._seconds, PATH)
+        self._lanes.clear()
+        self._seconds.clear()
 
 
 def _answer_of(done: asyncio.Future[Acceptance], new: NewMessage) -> Answer:

@@ -265,10 +265,11 @@ class UrgentPath:
     def _tell_waits(self, chunk: Chunk, since: dict[MessageId, float]) -> None:
         """The bytes of a chunk go to a connection: of each message the first ones count."""
         present = self.delivery.clock.monotonic()
-        lane = chunk.batch.lane.name.lower()
-        for message in chunk.batch.messages:
-            if (began := since.pop(message.id, None)) is not None:
-                self.delivery.metrics.observe(Metric.ACCEPT_TO_WIRE_SECONDS, present - began, lane)
+        ids = [message.id for message in chunk.batch.messages if message.id in since]
+        if ids:
+            waits_s = [present - since.pop(message) for message in ids]
+            lane = chunk.batch.lane.name.lower()
+            self.delivery.metrics.observe_all(Metric.ACCEPT_TO_WIRE_SECONDS, waits_s, lane)
 
     async def _send_chunk(
         self,
