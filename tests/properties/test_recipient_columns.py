@@ -1,11 +1,22 @@
 """Recipients come out of a batch row as they went in."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.adapters.state.recipient_columns import decode, encode_frame, frame_of, recipients_of
+from clarion.adapters.state.few_recipients import MOST, is_few
+from clarion.adapters.state.recipient_columns import (
+    decode,
+    encode_frame,
+    encode_recipients,
+    frame_of,
+    recipients_of,
+    without,
+)
 from clarion.domain.handoffs import Recipients
 
 IDS = st.integers(0, 2**63 - 1)
@@ -60,6 +71,55 @@ def same(left: Recipients, right: Recipients) -> bool:
 def test_what_is_encoded_is_decoded(some: Recipients) -> None:
     """Every column, byte by byte."""
     assert same(decode(encode_frame(frame_of(some))), some)
+
+
+@given(some=recipients())
+def test_a_few_are_decoded_alike_without_arrow(some: Recipients) -> None:
+    """Every column, byte by byte; merged texts are what Arrow is still for."""
+    blob = encode_recipients(some)
+    assert is_few(blob) == (some.merge is None)
+    assert same(decode(blob), some)
+
+
+@given(some=recipients(), data=st.data())
+def test_what_was_damaged_is_not_read_as_something_else(
+    some: Recipients, data: st.DataObject
+) -> None:
+    """Octets that are missing or too many are told, as an exception that sets the batch aside."""
+    blob = encode_recipients(replace(some, merge=None))
+    cut = blob[: data.draw(st.integers(4, len(blob) - 1))]
+    for damaged in (cut, blob + b"\0"):
+        with pytest.raises(ValueError, match=r"cut short|length|buffer"):
+            decode(damaged)
+
+
+def test_many_are_kept_in_arrow() -> None:
+    """A schema costs nothing beside thousands of rows, and more programs read it."""
+    ids = np.arange(MOST + 1)
+    many = Recipients(
+        device=ids,
+        user=ids,
+        registered_us=ids,
+        environment=ids.astype(np.uint8),
+        tokens=[b"ab"] * len(ids),
+    )
+    assert not is_few(encode_recipients(many))
+    assert is_few(encode_recipients(many.rows(0, MOST)))
+
+
+@given(some=recipients())
+def test_people_leave_a_few_as_they_leave_many(some: Recipients) -> None:
+    """Whichever way the rows are kept, nothing of who is erased stays in them."""
+    gone = some.user[:2].tolist()
+    few, many = (without(blob, gone, 1) for blob in (encode_recipients(some), _arrow(some)))
+    assert (few is None) == (many is None)
+    if few is not None and many is not None:
+        assert few.size == many.size
+        assert same(decode(few.octets), decode(many.octets))
+
+
+def _arrow(some: Recipients) -> bytes:
+    return encode_frame(frame_of(some))
 
 
 @given(some=recipients(), data=st.data())

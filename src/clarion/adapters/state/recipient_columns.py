@@ -1,4 +1,4 @@
-"""Recipients as Arrow bytes in a batch row, and as columns in memory."""
+"""Recipients as octets in a batch row (mostly Arrow), and as columns in memory."""
 
 import io
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from itertools import count, takewhile
 import numpy as np
 import polars as pl
 
+from clarion.adapters.state import few_recipients
 from clarion.domain.handoffs import Recipients, merge_column
 
 COLUMNS = ("device", "user", "registered_us", "environment", "token", "keys", "message", "quiet")
@@ -66,8 +67,8 @@ def _unpacked(texts: pl.Series) -> list[str]:
 
 
 def encode_recipients(recipients: Recipients) -> bytes:
-    """The same of columns in memory, which hold nothing to leave out: cheap for a few rows too."""
-    return _stream(frame_of(recipients))
+    """The same of columns in memory; a few rows go without Arrow (`few_recipients`)."""
+    return few_recipients.encode(recipients) or _stream(frame_of(recipients))
 
 
 def _stream(rows: pl.DataFrame) -> bytes:
@@ -98,7 +99,9 @@ def frame_of(recipients: Recipients) -> pl.DataFrame:
 
 
 def decode(blob: bytes) -> Recipients:
-    """Columns from what `encode_frame` wrote."""
+    """Columns from what `encode_frame` or `encode_recipients` wrote."""
+    if few_recipients.is_few(blob):
+        return few_recipients.decode(blob)
     return recipients_of(pl.read_ipc_stream(io.BytesIO(blob)))
 
 
@@ -131,7 +134,8 @@ def without(blob: bytes, users: Sequence[int], cursor: int) -> Left | None:
 
     Rows before `cursor` are recorded, and keep their places: they are of nobody afterwards.
     """
-    rows = pl.read_ipc_stream(io.BytesIO(blob))
+    few = few_recipients.is_few(blob)
+    rows = frame_of(decode(blob)) if few else pl.read_ipc_stream(io.BytesIO(blob))
     mine = pl.col("user").is_in(users)
     if not rows.select(mine.any()).item():
         return None
