@@ -175,7 +175,9 @@ def _who(read: Inputs) -> UInt16s:
         able=read.has(Flag.ABLE),
     )
     later = (Reason.ACCEPTED, Reason.NETWORK_EXCLUDED, Reason.CREDENTIAL_MISSING)
-    reason[refused(read.permission) & np.isin(reason, later)] = Reason.PERMISSION_DENIED
+    shut = refused(read.permission)
+    if shut.any():
+        reason[shut & np.isin(reason, later)] = Reason.PERMISSION_DENIED
     reason[read.has(Flag.SUPPRESSED) & ~opted_out] = Reason.SUPPRESSION_LIST
     return reason
 

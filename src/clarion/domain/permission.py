@@ -34,9 +34,12 @@ REFUSING: Final = frozenset({Permission.DENIED, Permission.BLOCKED})
 systems (older Androids, wearables) show notifications without ever asking."""
 
 
+_REFUSING: Final = np.isin(np.arange(256), [int(state) for state in REFUSING])
+
+
 def refused(permission: UInt8s) -> npt.NDArray[np.bool_]:
     """Which rows' owners do not let the system show anything."""
-    return np.isin(permission, [int(state) for state in REFUSING])
+    return _REFUSING[permission]
 
 
 class PromptState(StrEnum):

@@ -296,10 +296,10 @@ def test_apns_ids_are_canonical_distinct_and_the_same_again(devices: list[int]) 
     first, second = message(), replace(message(), id=MessageId("m2"))
     column = np.array(devices, np.int64)
     which = np.zeros(len(devices), np.uint16)
-    ids = payload.apns_ids([first, second], which, column)
+    fields = payload.id_fields([first], which, column)
+    ids = payload.texts(payload.id_fields([first, second], which, column))
     assert [str(UUID(text)) for text in ids] == ids
     assert len(set(ids)) == len(ids)
-    assert payload.apns_ids([second, first], which + 1, column) == ids
-    assert not set(payload.apns_ids([second], which, column)) & set(ids)
-    fields = payload.id_fields([first], which, column)
+    assert payload.texts(payload.id_fields([second, first], which + 1, column)) == ids
+    assert not set(payload.texts(payload.id_fields([second], which, column))) & set(ids)
     assert [field.tobytes()[-36:].decode() for field in fields] == ids

@@ -70,6 +70,8 @@ class _Job:
     message: UInt16s
     world: UInt8s
     unknown: npt.NDArray[np.bool_]
+    ids: UInt8s
+    """Each recipient's `apns-id` as an encoded field, one row each."""
     filled: Sequence[bytes] | None = None
     """Each recipient's own body, where something is merged."""
 
@@ -159,7 +161,7 @@ class ApnsProvider:
             rows = await self._round(job, rows)
         ids = None
         if request.urgent:  # a campaign's are computed anew when somebody asks
-            ids = payload.apns_ids(request.messages, job.message, request.recipients.device)
+            ids = payload.texts(job.ids)
         return columns.answers(ids)
 
     def _session(self, stored: Credential) -> Session:
@@ -295,7 +297,8 @@ def _job(request: SendRequest, session: Session, columns: Columns) -> _Job:
     world = recipients.environment.astype(np.uint8)
     unknown = world == Environment.UNKNOWN
     world[unknown] = session.environment or Environment.PRODUCTION
-    return _Job(request, session, columns, prepared, message, world, unknown)
+    ids = payload.id_fields(request.messages, message, recipients.device)
+    return _Job(request, session, columns, prepared, message, world, unknown, ids)
 
 
 def _writable(request: SendRequest, session: Session) -> Mapping[int, payload.Prepared]:
@@ -352,7 +355,7 @@ def _batch(job: _Job, rows: Int64s, bearer: Bearer | None) -> Batch:
         headers.insert(0, (b"authorization", b"bearer " + bearer.text.encode()))
     tokens = job.request.recipients.tokens
     paths = list(tokens) if len(rows) == len(tokens) else [tokens[row] for row in rows.tolist()]
-    extra = payload.id_fields(job.request.messages, message, job.request.recipients.device[rows])
+    extra = job.ids if len(rows) == len(tokens) else job.ids[rows]
     alike = bool((message == message[0]).all())
     headers += some.own_fields() if alike else []
     shared = _shared(tuple(headers))

@@ -69,6 +69,7 @@ OUR_KEY: Final = "clarion"
 """The key beside `aps` under which our SDK finds the message's id, link, image and buttons."""
 
 _ID_PREFIX: Final = literal_field(b"apns-id", b"0" * 36)[:-36]
+_ID_OCTETS: Final = len(_ID_PREFIX) + 36
 _GROUPS: Final = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
 
 
@@ -357,9 +358,18 @@ def _seeds(message: str) -> npt.NDArray[np.uint64]:
     return np.frombuffer(digest, "<u8")
 
 
-def _ids(
-    messages: Sequence[Message], message: UInt16s, devices: Int64s, prefix: bytes
+def id_fields(
+    messages: Sequence[Message], message: UInt16s, devices: Int64s
 ) -> npt.NDArray[np.uint8]:
+    """The `apns-id` of each device's copy: the same again whenever the message is sent again.
+
+    As encoded header fields (RFC 7541 section 6.2.2), a matrix with one row each.
+
+    Args:
+        messages: The messages of a batch.
+        message: Per recipient, the index of its message.
+        devices: Per recipient, its device.
+    """
     seeds = np.stack([_seeds(one.id) for one in messages])
     first, second = seeds[0] if len(messages) == 1 else seeds[message].T  # mostly one
     both = np.empty((2, len(devices)), np.uint64)
@@ -373,28 +383,15 @@ def _ids(
     octets[:, 6] = octets[:, 6] & 0x0F | 0x80  # RFC 9562 section 5.8: version 8, our own layout
     octets[:, 8] = octets[:, 8] & 0x3F | 0x80
     digits = np.frombuffer(octets.tobytes().hex().encode(), np.uint8).reshape(-1, 32)
-    text = np.empty((len(devices), len(prefix) + 36), np.uint8)
-    text[:] = np.frombuffer(prefix + b"-" * 36, np.uint8)
+    text = np.empty((len(devices), _ID_OCTETS), np.uint8)
+    text[:] = np.frombuffer(_ID_PREFIX + b"-" * 36, np.uint8)
     for dashes, (low, high) in enumerate(_GROUPS):
-        at = len(prefix) + low + dashes
+        at = len(_ID_PREFIX) + low + dashes
         text[:, at : at + high - low] = digits[:, low:high]
     return text
 
 
-def apns_ids(messages: Sequence[Message], message: UInt16s, devices: Int64s) -> list[str]:
-    """The `apns-id` of each device's copy: the same again whenever the message is sent again.
-
-    Args:
-        messages: The messages of a batch.
-        message: Per recipient, the index of its message.
-        devices: Per recipient, its device.
-    """
-    text = _ids(messages, message, devices, b"").tobytes().decode()
+def texts(fields: npt.NDArray[np.uint8]) -> list[str]:
+    """The ids in what `id_fields` made."""
+    text = fields[:, len(_ID_PREFIX) :].tobytes().decode()
     return [text[at : at + 36] for at in range(0, len(text), 36)]
-
-
-def id_fields(
-    messages: Sequence[Message], message: UInt16s, devices: Int64s
-) -> npt.NDArray[np.uint8]:
-    """`apns_ids` as encoded header fields (RFC 7541 section 6.2.2): a matrix, one row each."""
-    return _ids(messages, message, devices, _ID_PREFIX)
