@@ -1,7 +1,7 @@
 """An anonymous person logs in: what they were sent and what waits for them counts for the known."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 import pytest
@@ -24,6 +24,7 @@ from clarion.domain.ids import BUCKETS, DeviceId, UserId
 from clarion.domain.lanes import Lane
 from clarion.domain.outcome import Reason
 from clarion.domain.person import PersonChange
+from clarion.domain.send_time import AtLocal
 from clarion.ports.messages import Target
 from clarion.stages.delivery.overlay import Overlay
 from clarion.stages.planning.ports import PlanningPorts
@@ -257,3 +258,34 @@ async def test_a_held_part_gives_way_under_whatever_number(
         store.app, (0, BUCKETS), store.now - timedelta(days=7)
     )
     assert usage.ledger.user.tolist() == [known], "one message, the more important one"
+
+
+@pytest.mark.parametrize(
+    ("day", "due"),
+    [
+        (date(2026, 3, 29), datetime(2026, 3, 29, 1, 0, tzinfo=UTC)),  # 02:30 is skipped
+        (date(2026, 10, 25), datetime(2026, 10, 25, 0, 30, tzinfo=UTC)),  # 02:30 comes twice
+    ],
+)
+async def test_a_local_time_on_the_night_of_a_clock_change_outlives_a_login(
+    store: Store, day: date, due: datetime
+) -> None:
+    """It is due when it was; and it is the known person's only message of that day."""
+    store = replace(store, now=datetime(day.year, day.month, day.day - 1, 12, tzinfo=UTC))
+    await store.add_people(1)
+    await rule(store, [{"count": 1, "per": "day"}])
+    user, device = await stranger(store)
+    await store.pool.execute("update device set time_zone = 'Europe/Berlin'")
+    planner = ports(store)
+    night = AtLocal(clock=time(2, 30), day=day)
+    await send(store, planner, 1, Target(devices=[device]), local=night)
+    known = await login(store, user)
+    late = AtLocal(clock=time(23, 59), day=day)
+    await send(store, planner, 2, Target(users=["u0"]), local=late)
+    assert await sendings(store) == {user: 1}, "however many hours the day has"
+    early = AtLocal(clock=time(0, 0), day=day + timedelta(days=1))
+    await send(store, planner, 3, Target(users=["u0"]), local=early)
+    assert await sendings(store) == {user: 1, known: 2}, "one message, two devices"
+
+    assert await store.pool.fetchval("select min(run_at) from batch") == due
+    assert await reasons_at_dispatch(store, (due - store.now).total_seconds()) == [0]
