@@ -5,13 +5,14 @@ import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from clarion.domain.decision_row import DECISION_ROW, Action
+from clarion.domain.decision_row import DECISION_ROW, Action, DecisionColumns
+from clarion.domain.handoffs import Int64s
 from clarion.domain.ids import BUCKETS, AppId, MessageId
 from clarion.domain.zones import HOUR_US
 
@@ -30,15 +31,14 @@ _HOUR_BITS: Final = 24
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Decided:
-    """Hand-off 4 of planning: what one policy came to for some recipients."""
+class _Decided:
+    """What one policy came to for some recipients."""
 
     app: AppId
     messages: Sequence[MessageId]
     runs: Sequence[int]
     """How many rows each message has, one after the other."""
-    rows: npt.NDArray[np.void]
-    """Structured array of `DECISION_ROW`."""
+    rows: npt.NDArray[np.void] | DecisionColumns
     policy: Mapping[str, object]
     """`policy.to_json` of the policy that was asked."""
     zones: tuple[str, ...] = ()
@@ -78,6 +78,21 @@ class Decided:
         return [_count(*pair) for pair in zip(keys.tolist(), counts.tolist(), strict=True)]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decided(_Decided):
+    """Decisions as rows: of a few recipients, and those that are read again."""
+
+    rows: npt.NDArray[np.void]
+    """Structured array of `DECISION_ROW`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecidedColumns(_Decided):
+    """Hand-off 4 of planning: the same as columns, which is how many are written."""
+
+    rows: DecisionColumns
+
+
 def _count(key: int, rows: int) -> list[int]:
     """What one key of `Decided.counts` stands for."""
     told = [rows, (key & (1 << _HOUR_BITS) - 1) - 1]
@@ -97,15 +112,15 @@ class Span:
     users: tuple[int, int]
 
 
-def packed(rows: npt.NDArray[np.void]) -> bytes:
+def packed(rows: npt.NDArray[np.void] | DecisionColumns) -> bytes:
     """`DECISION_ROW`s as few octets: kept for years, written for everybody who is considered.
 
     A column that says the same on every row is one value, in the first row, which is there whole;
     bit n of the mask says so of column n. The others are an Arrow stream.
     """
-    user = rows["user"]
+    user = cast("Int64s", rows["user"])
     if len(rows) < _FEW:
-        return _head(_IN_ROWS, user) + zlib.compress(rows.tobytes(), _QUICK)
+        return _head(_IN_ROWS, user) + zlib.compress(_structured(rows).tobytes(), _QUICK)
     constant, columns = 0, {}
     differ = _differing(rows)
     for place, name in enumerate(_COLUMNS):
@@ -123,7 +138,13 @@ def packed(rows: npt.NDArray[np.void]) -> bytes:
     if columns:
         pl.DataFrame(columns).write_ipc_stream(out, compression="zstd")
     mask = constant.to_bytes(4, "little")
-    return b"".join((_head(_IN_COLUMNS, user), mask, rows[:1].tobytes(), out.getvalue()))
+    whole = rows.part(0, 1) if isinstance(rows, DecisionColumns) else rows[:1]
+    first = _structured(whole).tobytes()
+    return b"".join((_head(_IN_COLUMNS, user), mask, first, out.getvalue()))
+
+
+def _structured(rows: npt.NDArray[np.void] | DecisionColumns) -> npt.NDArray[np.void]:
+    return rows.rows() if isinstance(rows, DecisionColumns) else rows
 
 
 def span(blob: bytes) -> Span:
@@ -164,9 +185,13 @@ def _head(form: bytes, user: npt.NDArray[np.int64]) -> bytes:
     return _HEAD.pack(form, len(user), *ends)
 
 
-def _differing(rows: npt.NDArray[np.void]) -> set[str]:
+def _differing(rows: npt.NDArray[np.void] | DecisionColumns) -> set[str]:
     """Columns that do not say the same on every row."""
-    return {name for name in _COLUMNS if (rows[name] != rows[name][0]).any()}
+    return {
+        name
+        for name in _COLUMNS
+        if (column := rows[name]).strides[0] and (column != column[0]).any()
+    }
 
 
 def _narrow(steps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | npt.NDArray[np.int32]:

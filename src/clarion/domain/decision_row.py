@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from clarion.domain.zone_rows import encoded, resolve
 
 Mask = npt.NDArray[np.bool_]
 UInt32s = npt.NDArray[np.uint32]
+Column = Int64s | UInt32s | UInt16s | UInt8s
 
 NO_WINDOWS: Final = 65535
 """`quiet` of people without windows of their own."""
@@ -89,6 +90,11 @@ DECISION_ROW: Final = np.dtype(
 indexes its languages. `counters` is what each binding cap had counted when it was first asked;
 `permitted_us` the instant to which caps deferred last, 0 for never.
 """
+
+
+_KINDS: Final[Mapping[str, np.dtype[np.int64]]] = {
+    name: DECISION_ROW[name].base for name in DECISION_ROW.names or ()
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -230,6 +236,37 @@ _DECIDED: Final = np.uint32(
 )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecisionColumns:
+    """n `DECISION_ROW`s column by column: what looks through a column does not step over rows.
+
+    What is the same on every row is one value, shown n times (its stride is 0).
+    """
+
+    count: int
+    columns: Mapping[str, Column]
+    """Every field of `DECISION_ROW`, of its type."""
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, name: str) -> Column:
+        return self.columns[name]
+
+    def part(self, low: int, high: int) -> "DecisionColumns":
+        """Rows `low` <= i < `high`, of those that there are."""
+        low, high = min(low, self.count), min(high, self.count)
+        parts = {name: column[low:high] for name, column in self.columns.items()}
+        return DecisionColumns(count=high - low, columns=parts)
+
+    def rows(self) -> npt.NDArray[np.void]:
+        """The same as a structured array."""
+        rows = np.zeros(self.count, DECISION_ROW)
+        for name, column in self.columns.items():
+            rows[name] = column
+        return rows
+
+
 def record(
     read: Inputs,
     said: Decisions,
@@ -239,7 +276,20 @@ def record(
     *,
     only: Int64s | None = None,
 ) -> npt.NDArray[np.void]:
-    """`DECISION_ROW`s of decisions. The chunk's meta has the policy and the names.
+    """`DECISION_ROW`s of decisions: `recorded` as a structured array."""
+    return recorded(read, said, now_us, variant, language, only=only).rows()
+
+
+def recorded(
+    read: Inputs,
+    said: Decisions,
+    now_us: int,
+    variant: UInt16s | int = 0,
+    language: UInt16s | int = 0,
+    *,
+    only: Int64s | None = None,
+) -> DecisionColumns:
+    """Decisions as they are kept. The chunk's meta has the policy and the names.
 
     Args:
         read: n rows.
@@ -250,16 +300,33 @@ def record(
         only: the rows to record; None: all of them.
     """
     at = slice(None) if only is None else only
-    rows = np.zeros(len(read) if only is None else len(only), DECISION_ROW)
+    n = len(read) if only is None else len(only)
+    found: dict[str, Column | Mask | int] = {
+        "decided_us": now_us,
+        "variant": variant,
+        "language": language,
+        "counters": said.recorded.counters[at],
+        "permitted_us": said.recorded.permitted_us[at],
+        "flags": _flags(read, said, at),
+    }
     for name in ("user", "device", "network", "paused_until_us", "zone", "zone_source", "quiet"):
-        rows[name] = getattr(read, name)[at]
+        found[name] = getattr(read, name)[at]
     for name in ("action", "reason", "send_us", "open_until_us"):
-        rows[name] = getattr(said, name)[at]
-    rows["decided_us"] = now_us
-    rows["variant"], rows["language"] = variant, language
-    rows["counters"] = said.recorded.counters[at]
-    rows["permitted_us"] = said.recorded.permitted_us[at]
-    flags = read.flags[at] & _DECIDED
+        found[name] = getattr(said, name)[at]
+    return DecisionColumns(
+        count=n,
+        columns={name: _spread(found[name], name, n) for name in _KINDS},
+    )
+
+
+def _spread(value: Column | Mask | int, name: str, n: int) -> Column:
+    if isinstance(value, int):
+        return np.broadcast_to(np.full(1, value, _KINDS[name]), n)
+    return cast("Int64s", value).astype(_KINDS[name], copy=False)
+
+
+def _flags(read: Inputs, said: Decisions, at: "slice[None, None, None] | Int64s") -> UInt32s:
+    flags: UInt32s = read.flags[at] & _DECIDED
     for flag, mask in (
         (Flag.SILENT, said.silent[at]),
         (Flag.CAPPED_LATER, said.recorded.capped_later[at]),
@@ -267,8 +334,7 @@ def record(
     ):
         if mask.any():
             flags |= mask * np.uint32(flag)
-    rows["flags"] = flags
-    return rows
+    return flags
 
 
 def inputs_of(

@@ -26,6 +26,8 @@ EXEMPT_PRIORITY: Final = 255
 MAX_CAPS: Final = 4
 MAX_COUNT: Final = 254
 MAX_ROLLING_US: Final = 31 * DAY_US
+_AT_ONCE: Final = 1 << 15
+"""So many entries are counted at a time: what is reckoned of them stays in a cache."""
 
 
 class CapError(ValueError):
@@ -278,16 +280,22 @@ def _loads(
         start, end = bounds(zones, cap.window, asked.zone, asked.at_us)
         inside = (at_us >= start[group]) & (at_us < end[group])
         return np.bincount(group[inside], minlength=n)
-    away = at_us - asked.at_us[group]
-    before = (away > -cap.window) & (away <= 0)
-    load = np.bincount(group[before], minlength=n)
-    after = (away > 0) & (away < cap.window)
-    if after.any():
-        later = np.zeros(n, np.bool_)
-        later[group[after]] = True
-        near = later[group] & (before | after)
-        fullest = _fullest(cap.window, group[near], at_us[near], away[near] > 0)
-        people, most = fullest
+    load, later = np.zeros(n, np.int64), np.zeros(n, np.bool_)
+    for low in range(0, len(group), _AT_ONCE):
+        part = group[low : low + _AT_ONCE]
+        away = at_us[low : low + _AT_ONCE] - asked.at_us[part]
+        before = away > -cap.window
+        after = away > 0
+        if after.any():
+            before &= ~after
+            later[part[after & (away < cap.window)]] = True
+        load += np.bincount(part if before.all() else part[before], minlength=n)
+    if later.any():
+        theirs = np.flatnonzero(later[group])
+        away = at_us[theirs] - asked.at_us[group[theirs]]
+        inside = (away > -cap.window) & (away < cap.window)
+        near = theirs[inside]
+        people, most = _fullest(cap.window, group[near], at_us[near], away[inside] > 0)
         load[people] = np.maximum(load[people], most)
     return load
 

@@ -29,6 +29,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LONG_AGO: Final = np.iinfo(np.int64).min // 4
 """Before every instant, yet far enough from the end of the type to add an offset."""
 _FAR: Final = np.iinfo(np.int64).max // 4
+_LOOK_EVERY_S: Final = 3 * 86_400
 
 INHABITED_OFFSETS_MIN: Final = (
     *(-660, -600, -570, -540, -480, -420, -360, -300, -240, -210, -180, -150, -120, -60, 0, 60),
@@ -66,23 +67,26 @@ def known(name: str) -> bool:
 def _changes(name: str, year: int) -> tuple[int, tuple[tuple[int, int], ...]]:
     """The offset (seconds) as a year begins, and (instant, offset) of each change in it.
 
-    Looks once a day and halves where two looks differ: two changes within a day that undo each
-    other would be missed. No zone has had such since 1970; a test looks every half hour.
+    Looks every three days and halves where two looks differ: two changes within three days would
+    be missed where one undoes the other. The shortest that a zone's summer time or Ramadan has
+    been since 1970, or will be as far as the database knows, is just under seven; a test looks
+    every half hour.
     """
     zone = ZoneInfo(name)
 
     def offset(at: int) -> int:
-        shown = datetime.fromtimestamp(at, zone).utcoffset()
-        return round((shown or timedelta()).total_seconds())
+        shown = datetime.fromtimestamp(at, zone).utcoffset() or timedelta()
+        return shown.days * 86_400 + shown.seconds
 
     start = round((datetime(year, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds())
     stop = round((datetime(year + 1, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds())
     first = before = offset(start)
     changes = []
-    for day in range(start, stop, 86_400):
-        after = offset(day + 86_400)
+    for low in range(start, stop, _LOOK_EVERY_S):
+        high = min(low + _LOOK_EVERY_S, stop)
+        after = offset(high)
         if after != before:
-            changes.append((_first_with(offset, day, day + 86_400), after))
+            changes.append((_first_with(offset, low, high), after))
             before = after
     return first, tuple(changes)
 
@@ -145,24 +149,16 @@ class ZoneTable:
 @lru_cache(maxsize=64)
 def _table(names: tuple[str, ...], years: range) -> ZoneTable:
     """The same for every shard of a message, whose people live in the same zones."""
-    counts: list[int] = []
-    starts: list[int] = []
-    offsets: list[int] = []
-    for name in names:
-        periods = _periods(name, years)
-        counts.append(len(periods))
-        starts.extend(start for start, _ in periods)
-        offsets.extend(offset for _, offset in periods)
-    first = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-    start = np.array(starts, np.int64)
-    end = np.roll(start, -1)
-    end[first[1:] - 1] = _FAR
-    offset_us = np.array(offsets, np.int64) * SECOND_US
-    reach = end + offset_us
-    for low, high in zip(first[:-1].tolist(), first[1:].tolist(), strict=True):
-        np.maximum.accumulate(reach[low:high], out=reach[low:high])
+    periods = [_periods(name, years) for name in names]
+    counts = [columns.shape[1] for columns in periods]
+    start, end, offset_us, reach = np.concatenate([np.zeros((4, 0), np.int64), *periods], axis=1)
     return ZoneTable(
-        names=names, first=first, start_us=start, end_us=end, offset_us=offset_us, reach_us=reach
+        names=names,
+        first=np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
+        start_us=start,
+        end_us=end,
+        offset_us=offset_us,
+        reach_us=reach,
     )
 
 
@@ -170,11 +166,15 @@ def _year(at_us: int) -> int:
     return (_EPOCH + timedelta(microseconds=at_us)).year
 
 
-def _periods(name: str, years: range) -> list[tuple[int, int]]:
-    """(start in microseconds, offset in seconds) of each period of constant offset."""
+@lru_cache(maxsize=4096)
+def _periods(name: str, years: range) -> Int64s:
+    """Start, end, offset and reach of each period of constant offset: four rows."""
     if not known(name):
         raise UnknownZoneNameError(f"there is no time zone {name!r}")
     periods = [(_LONG_AGO, _changes(name, years[0])[0])]
     for year in years:
         periods.extend((at * SECOND_US, offset) for at, offset in _changes(name, year)[1])
-    return periods
+    start, offset = np.array(periods, np.int64).T
+    offset_us = offset * SECOND_US
+    end = np.append(start[1:], _FAR)
+    return np.stack((start, end, offset_us, np.maximum.accumulate(end + offset_us)))

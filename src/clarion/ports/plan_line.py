@@ -8,7 +8,7 @@ from typing import Protocol
 import polars as pl
 
 from clarion.domain.content import Message
-from clarion.domain.decided import Decided
+from clarion.domain.decided import DecidedColumns
 from clarion.domain.frequency import Ledger
 from clarion.domain.handoffs import (
     BatchSent,
@@ -84,7 +84,7 @@ class PlannedBatch:
 class Rulings:
     """What is recorded of a shard's decisions besides its batches and skips."""
 
-    decided: Sequence[Decided] = ()
+    decided: Sequence[DecidedColumns] = ()
     sent: Ledger | None = None
     """What the shard adds to what caps count; None: no cap counts it."""
     usage: Usage | None = None

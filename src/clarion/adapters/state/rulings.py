@@ -10,7 +10,7 @@ import orjson
 from clarion.adapters.state.digests import gather
 from clarion.adapters.state.frequency import LOOSE, add_entries, by_range
 from clarion.adapters.state.statements import statements
-from clarion.domain.decided import Decided, packed
+from clarion.domain.decided import Decided, DecidedColumns, packed
 from clarion.domain.frequency import EXEMPT_PRIORITY, Ledger
 from clarion.domain.handoffs import ShardToPlan
 from clarion.domain.ids import BUCKETS
@@ -46,7 +46,7 @@ async def record_rulings(
         )
 
 
-def decided_values(key: str, decided: Decided) -> tuple[object, ...]:
+def decided_values(key: str, decided: Decided | DecidedColumns) -> tuple[object, ...]:
     """The values of `insert_decided` but the last (`created_at`)."""
     meta = orjson.dumps(decided.meta).decode()
     return key, decided.app, list(decided.messages), packed(decided.rows), meta

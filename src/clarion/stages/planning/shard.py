@@ -6,12 +6,18 @@ from datetime import datetime, timedelta
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from clarion.domain.decided import Decided
+from clarion.domain.decided import DecidedColumns
 from clarion.domain.decision import decide, ledger_of
-from clarion.domain.decision_row import Action, Decisions, Inputs, inputs, record
+from clarion.domain.decision_row import (
+    Action,
+    DecisionColumns,
+    Decisions,
+    Inputs,
+    inputs,
+    recorded,
+)
 from clarion.domain.frequency import Ledger
 from clarion.domain.handoffs import BatchSent, ChunkKind, Int64s
 from clarion.domain.ids import CredentialId, MessageId
@@ -155,7 +161,7 @@ def plan_shard(
     plan.rulings = Rulings(
         decided=[
             replace(one, segments=people.segments)
-            for one in _decided(claimed, record(read, said, now_us, written.variant), read, words)
+            for one in _decided(claimed, recorded(read, said, now_us, written.variant), read, words)
         ],
         sent=ledger_of(read, said, claimed.policy) if claimed.counted else None,
         usage=usage,
@@ -187,17 +193,17 @@ def _skips(
 
 def _decided(
     claimed: ClaimedShard,
-    rows: npt.NDArray[np.void],
+    rows: DecisionColumns,
     read: Inputs,
     words: PreparedContent | None,
-) -> list[Decided]:
+) -> list[DecidedColumns]:
     policy = to_json(claimed.policy)
     return [
-        Decided(
+        DecidedColumns(
             app=claimed.shard.app,
             messages=[claimed.shard.message],
             runs=[min(DECISIONS_PER_CHUNK, len(rows) - low)],
-            rows=rows[low : low + DECISIONS_PER_CHUNK],
+            rows=rows.part(low, low + DECISIONS_PER_CHUNK),
             policy=policy,
             zones=read.zone_names,
             persons=read.persons,
