@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -12,11 +13,13 @@ from tests.platform.test_faults import deliveries, outcomes, ready, send
 from clarion.adapters.state.journal import KEY_LIFETIME, PostgresJournal
 from clarion.adapters.state.pool import Pool, open_pool
 from clarion.adapters.system import SystemClock
+from clarion.app.container import open_container
 from clarion.domain.content import Content, Message
 from clarion.domain.ids import AppId, KeyId, MessageId
 from clarion.domain.lanes import Lane
-from clarion.ports.messages import IdempotencyKey, NewMessage, Target
-from clarion.stages.delivery.urgent import URGENT_DEVICES
+from clarion.ports.messages import Accepted, IdempotencyKey, NewMessage, Target
+from clarion.stages.delivery import urgent
+from clarion.stages.delivery.urgent import URGENT_DEVICES, UrgentPath
 
 
 @pytest.fixture
@@ -157,6 +160,61 @@ async def test_messages_that_reach_many_together_are_sent_in_several_groups(
     found = [await platform.finished(message) for message in messages]
     assert [outcomes(one)["accepted", "accepted"] for one in found] == [each] * 4
     assert set(deliveries(platform).values()) == {1}
+
+
+async def test_only_what_was_sent_is_said_to_be_perhaps_out(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed commit of a group says nothing of those that it had nothing to send for."""
+    await ready(platform, 1)
+    rows = [
+        {"network": "apns", "token": apns_token(1000 + n), "external_id": "collector"}
+        for n in range(URGENT_DEVICES + 1)
+    ]
+    await platform.post("/v1/devices:batch", {"devices": rows}, 200)
+    await platform.ask(
+        "create function no_space() returns trigger language plpgsql as "
+        "$$ begin raise exception 'no space' using errcode = '53100'; end $$"
+    )
+    await platform.ask(
+        "create trigger no_space before insert on message for each row "
+        "when (new.request->'to'->'users' ? 'u0') execute function no_space()"
+    )
+    monkeypatch.setattr(urgent, "REST_S", 0.5)
+    monkeypatch.setattr(urgent, "REST_FOR_MESSAGE_S", 0.5)
+    bodies = [{"to": {"users": [name]}, "title": "Hi"} for name in ("u0", "nobody", "collector")]
+
+    await send(platform, {"users": ["nobody"]})  # the next ones wait for each other after it
+    sent, skipped, queued = await asyncio.gather(
+        *(platform.http.post("/v1/messages", json=body) for body in bodies)
+    )
+
+    assert [answer.status_code for answer in (sent, skipped, queued)] == [503, 503, 202]
+    assert "may have gone out" in sent.json()["detail"]
+    assert "may have gone out" not in skipped.json()["detail"]
+    found = await platform.finished(queued.json()["id"])
+    assert outcomes(found) == {("accepted", "accepted"): URGENT_DEVICES + 1}
+
+
+async def test_who_waits_for_a_group_is_answered_before_the_process_ends(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Draining ends the rest between groups, and leaves nobody in the line."""
+    await ready(platform, 2)
+    monkeypatch.setattr(urgent, "REST_S", 60.0)
+    monkeypatch.setattr(urgent, "REST_FOR_MESSAGE_S", 60.0)
+    async with open_container(platform.settings, connections=2) as container:
+        path = UrgentPath(journal=container.journal, delivery=container.delivery, owner="ends")
+        answers = []
+        for key in ("one", "two", "three"):
+            new = await keyed(platform, key)
+            uuid = MessageId(container.chance.uuid7(container.clock.now()))
+            answers.append(path.enter(replace(new, message=replace(new.message, id=uuid))))
+        async with asyncio.timeout(20):
+            await path.drain()
+
+        assert [answer.result() for answer in answers] == [Accepted()] * 3
+    assert deliveries(platform) == {apns_token(0): 3}
 
 
 async def test_a_credential_deleted_under_traffic_breaks_no_request(platform: Platform) -> None:

@@ -219,7 +219,8 @@ class UrgentPath:
         try:
             await asyncio.shield(written)
         except StoreUnavailableError as error:
-            raise MaybeSentError(str(error)) from error
+            _tell_failed(group, plan, error)
+            return
         for waiting in group:
             _tell(waiting, Accepted())
 
@@ -309,9 +310,26 @@ class UrgentPath:
             await record(ports, commit, started)
 
     async def drain(self) -> None:
-        """Wait until everything accepted is recorded."""
-        while self._groups or self._sends:
+        """Wait until everything that was handed over is answered, and what was sent recorded."""
+        while self._waiting or self._groups or self._sends:
+            if self._rest is not None:
+                self._rest.cancel()
+                self._rested()
             await asyncio.wait([*self._groups, *self._sends])
+
+
+def _tell_failed(group: Sequence[_Waiting], plan: UrgentPlan, error: StoreUnavailableError) -> None:
+    """The commit failed, or had no answer: nothing was accepted, but some may have been sent."""
+    sent = {
+        message.id
+        for batch, leased in zip(plan.batches, plan.leased, strict=True)
+        if leased
+        for message in batch.messages
+    }
+    for waiting in group:
+        maybe = waiting.new.message.id in sent
+        if not waiting.answer.done():
+            waiting.answer.set_exception(MaybeSentError(str(error)) if maybe else error)
 
 
 def _share_out(
