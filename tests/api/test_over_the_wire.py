@@ -13,6 +13,12 @@ from clarion.api import create_app
 from clarion.app.http_protocol import LeanHttp
 
 
+class HastyHttp(LeanHttp):
+    """As the API is served, with less patience."""
+
+    head_time_s = 0.2
+
+
 @pytest.fixture
 async def port(world: World) -> AsyncIterator[int]:
     """The API on a free port, served as the api role serves it."""
@@ -21,7 +27,7 @@ async def port(world: World) -> AsyncIterator[int]:
     config = uvicorn.Config(
         cast("Any", create_app(world.deps)),
         loop="none",
-        http=LeanHttp,
+        http=HastyHttp,
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -83,6 +89,31 @@ async def test_a_body_that_never_comes_ends_in_a_408(port: int, world: World) ->
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"connection: close" in answer.lower()
     assert b"body_timeout" in answer
+
+
+async def test_a_head_that_never_ends_is_not_waited_for(port: int) -> None:
+    """Neither the first one of a connection nor a later one; who says nothing is told nothing."""
+    begun = b"GET /healthz HTTP/1.1\r\nhost: x\r\n"
+    assert await _exchange(port) == b""
+    assert (await _exchange(port, begun)).startswith(b"HTTP/1.1 408 ")
+    first, _, second = (await _exchange(port, begun + b"\r\n" + begun)).rpartition(b"HTTP/1.1 ")
+    assert first.startswith(b"HTTP/1.1 200 ")
+    assert second.startswith(b"408 ")
+
+
+async def test_a_head_without_end_is_not_kept(port: int) -> None:
+    """However fast it comes; a head of many fields passes."""
+    begun = b"GET /healthz HTTP/1.1\r\nhost: x\r\n"
+    field = b"x-padding: " + b"y" * 8_000 + b"\r\n"
+    assert (await _exchange(port, begun, field * 6, b"\r\n")).startswith(b"HTTP/1.1 200 ")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(begun + b"\r\n" + begun)
+    assert (await reader.readuntil(b'{"ok":true}')).startswith(b"HTTP/1.1 200 ")
+    writer.write(field * 12)
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b"connection: close" in answer
 
 
 async def test_a_body_announced_too_large_is_refused_unread(port: int, world: World) -> None:

@@ -1,9 +1,10 @@
 """HTTP/1.1 as uvicorn speaks it, with a shorter way in and out for small exchanges.
 
-Everything that guards a connection (limits, pipelining, keep-alive, upgrades) is uvicorn's. What
-is added is the ASGI extension `clarion.api.exchange.SHORT`: a body that is here already is taken
-without waiting for it, and an answer that is complete is written in one piece. And a request that
-`clarion.api.quick.QuickWay` takes has no task: its answer is written when it is known.
+Everything that guards a connection is uvicorn's (pipelining, keep-alive, upgrades), and the limits
+of a head are those of `clarion.app.head_limits`. What is added is the ASGI extension
+`clarion.api.exchange.SHORT`: a body that is here already is taken without waiting for it, and an
+answer that is complete is written in one piece. And a request that `clarion.api.quick.QuickWay`
+takes has no task: its answer is written when it is known.
 
 A request whose head is of a known form (`clarion.app.known_heads`) does not even meet the parser.
 
@@ -20,13 +21,13 @@ from typing_extensions import override
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
-    HttpToolsProtocol,
     RequestResponseCycle,
 )
 from uvicorn.server import ServerState
 
 from clarion.api.exchange import SHORT
 from clarion.api.quick import PATH, QuickWay
+from clarion.app.head_limits import HeadLimits
 from clarion.app.known_heads import KnownHeads
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ _SCOPE: Final[dict[str, object]] = {
 """What all requests that are recognised have in common, as far as an answer asks for it."""
 
 
-class LeanHttp(HttpToolsProtocol):
+class LeanHttp(HeadLimits):
     """What `uvicorn.Config(http=...)` takes."""
 
     def __init__(
@@ -104,6 +105,7 @@ class LeanHttp(HttpToolsProtocol):
             self._declined = scope["extensions"]
             return False
         self._unset_keepalive_if_required()
+        self.head_is_here()
         self.cycle = brief  # type: ignore[assignment]  # to uvicorn it is one
         return True
 
