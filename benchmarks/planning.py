@@ -41,6 +41,7 @@ from clarion.adapters.facts.duckdb.audience_columns import AUDIENCE_TURN
 from clarion.adapters.facts.duckdb.audience_filling import filled
 from clarion.adapters.facts.duckdb.store import FactsStore, open_store, set_watermark
 from clarion.adapters.state.frequency import by_range, decoded, encoded
+from clarion.adapters.state.plan_line import BUCKETS_PER_SHARD, USERS_PER_SHARD
 from clarion.adapters.state.recipient_columns import encode_frame
 from clarion.domain.category import BORN
 from clarion.domain.content import Content, Message, Wording
@@ -57,7 +58,7 @@ from clarion.domain.segments.text import parse
 from clarion.domain.send_time import instant_us
 from clarion.domain.zones import DAY_US
 from clarion.ports.audience import AudienceScan
-from clarion.ports.frequency import Usage
+from clarion.ports.frequency import RANGE_BUCKETS, Usage
 from clarion.ports.messages import Target
 from clarion.ports.plan_line import ClaimedShard
 from clarion.stages.authoring.preparing import Renderer, Tools
@@ -192,7 +193,8 @@ def measure(path: Path, people: int) -> dict[str, float]:
     message = campaign()
     words = Renderer(Tools(engine=LiquidEngine(), clusters=clusters, providers={})).prepare(message)
     assert words is not None
-    step = max(1, min(32, int(50_000 * BUCKETS / people)))
+    step = max(1, min(BUCKETS_PER_SHARD, int(USERS_PER_SHARD * BUCKETS / people)))
+    step -= step % RANGE_BUCKETS if step > RANGE_BUCKETS else 0
     credentials = {Network.APNS: CredentialId(1), Network.FCM: CredentialId(2)}
     store = open_store(path, memory_mib=512, threads=1)
     spent = scan_spent = 0.0
@@ -206,9 +208,8 @@ def measure(path: Path, people: int) -> dict[str, float]:
         blobs = history(rows["user"].to_numpy())
         started = time.process_time()
         ledger = decoded(blobs)
-        usage = Usage(
-            ledger=ledger, of=np.full(len(ledger), -1), messages=[], versions={low // 32: 0}
-        )
+        versions = dict.fromkeys(range(low // RANGE_BUCKETS, -(-high // RANGE_BUCKETS)), 0)
+        usage = Usage(ledger=ledger, of=np.full(len(ledger), -1), messages=[], versions=versions)
         plan = plan_shard(
             claimed(message, low, high), People(rows=rows, xid=1), usage, credentials, NOW, words
         )

@@ -31,6 +31,7 @@ from clarion.domain.lateness import to_json as lateness_json
 from clarion.domain.network import Network
 from clarion.domain.outcome_runs import packed
 from clarion.domain.send_time import instant_us
+from clarion.ports.frequency import RANGE_BUCKETS
 from clarion.ports.messages import Target
 from clarion.ports.plan_line import (
     ClaimedShard,
@@ -40,8 +41,9 @@ from clarion.ports.plan_line import (
     ShardUnreadableError,
 )
 
-BUCKETS_PER_SHARD = 32
-"""At least 32 shards for everybody: the first is planned, and sent, while the others wait."""
+BUCKETS_PER_SHARD = 128
+"""At least 8 shards for everybody: the first is planned, and sent, while the others wait. More of a
+small audience would cost more than their people do: a scan, a transaction, a batch of each kind."""
 USERS_PER_SHARD = 50_000
 """...and more where they would hold more users: what a planner has in memory, and does again when
 it dies, does not grow with the audience (up to 51 million users of an app: 1,024 shards)."""
@@ -89,6 +91,7 @@ class PostgresPlanLine:
                     BUCKETS,
                     _LANES,
                     float(USERS_PER_SHARD),
+                    RANGE_BUCKETS,
                 )
         return touched(done)
 

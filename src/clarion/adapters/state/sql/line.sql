@@ -5,7 +5,8 @@
 -- Messages whose time has come become shards: hand-off 1 to 2 in one statement. Lane by lane, so
 -- that the index is read up to now only: what is scheduled for later is never looked at. A message
 -- to everybody is cut so that no shard has many more than $6 users: the greatest id says how many
--- there are at most, the statistics how many of them are the app's.
+-- there are at most, the statistics how many of them are the app's. A wide shard has whole ranges of
+-- $7 buckets, which are what the ledger of caps is kept by: no two shards write to one of them.
 with due as (
     select m.*
     from unnest($5::smallint[]) as l (lane), lateral (
@@ -28,10 +29,11 @@ with due as (
         ), 1) else 0 end as people
     from due
 ), cut as (
-    select sized.*, case when everybody
-        then greatest(1, least($3::int, floor($4::int * $6::float8 / greatest(people, 1))))::int
-        else $4::int end as step
-    from sized
+    select sized.*, case when not everybody then $4::int
+        when most >= $7::int then most - most % $7::int else most end as step
+    from sized, lateral (
+        select greatest(1, least($3::int, floor($4::int * $6::float8 / greatest(people, 1))))::int
+    ) as m (most)
 ), made as (
     insert into shard (message_id, low, high, app_id, lane, run_at, named)
     select id, g.low, least(g.low + step, $4::int), app_id, lane, $1, not everybody
