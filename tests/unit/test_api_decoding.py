@@ -49,3 +49,20 @@ def test_what_is_wrong_with_the_whole_is_told_without_a_place() -> None:
     with pytest.raises(ProblemError) as raised:
         refuse([field_problem("", FieldCode.COMBINATION, "Say something.")])
     assert raised.value.detail == "Say something."
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b'{"names": {"de": {}}, "slug": "a", "kind": "call", "name": "A"}', "/names"),
+        (b'{"names": {"de": 1}, "slug": "a", "kind": "call", "name": "A"}', "/names"),
+        (b'{"slug": "a", "kind": "call"}', "/name"),
+        (b'{"slug": "a", "kind": "call", "name": "A", "more": 1}', "/more"),
+        (b'{"slug": "a", "kind": "call", "name": "A", "digest": {"at": 1}}', "/digest/at"),
+    ],
+)
+def test_the_place_of_a_field_goes_as_deep_as_it_is_known(body: bytes, path: str) -> None:
+    """Of a member whose name nobody tells it is the object; never a member without a name."""
+    with pytest.raises(ProblemError) as raised:
+        decode(body, CategoryBody)
+    assert [problem.path for problem in raised.value.errors] == [path]

@@ -7,6 +7,7 @@ open). NaN, Infinity, lone surrogates, a byte order mark and bytes that are not 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -89,14 +90,19 @@ def refusal(sentence: str) -> ProblemError:
     """What msgspec says about a value, as a problem that names the field."""
     match = _AT.match(sentence)
     what, path = (match["what"], match["path"] or "$") if match else (sentence, "$")
-    parts = [a or b for a, b, _ in _STEP.findall(path)]
+    steps = _STEP.findall(path)
+    # `[...]` is some member of an object, and nobody says which: the place is that object.
+    parts = [a or b for a, b, _ in takewhile(lambda step: not step[2], steps)]
     code = FieldCode.WRONG_TYPE if what.startswith("Expected") else FieldCode.INVALID
+    member: Sequence[str] = ()
     if found := _UNKNOWN.match(what):
-        code, parts = FieldCode.UNKNOWN, [*parts, found[1]]
+        code, member = FieldCode.UNKNOWN, found.groups()
     elif found := _MISSING.match(what):
-        code, parts = FieldCode.MISSING, [*parts, found[1]]
+        code, member = FieldCode.MISSING, found.groups()
     elif " of length " in what or " >= " in what or " <= " in what or "matching" in what:
         code, what = FieldCode.INVALID, _REFUSALS.get(what, what)
+    if len(parts) == len(steps):
+        parts += member
     return refusal_of(ErrorCode.REQUEST_INVALID, [field_problem(pointer(*parts), code, f"{what}.")])
 
 
