@@ -1,6 +1,7 @@
 """Hand-offs 1 and 2 in PostgreSQL: messages that are due, and the shards they become."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +17,7 @@ from clarion.adapters.state.envelopes import (
 from clarion.adapters.state.failures import store_failures
 from clarion.adapters.state.field_columns import with_fields
 from clarion.adapters.state.policies import PostgresRulebook
-from clarion.adapters.state.pool import reading, transaction
+from clarion.adapters.state.pool import TRIES, reading, unit_of_work
 from clarion.adapters.state.recipient_columns import encode_frame
 from clarion.adapters.state.resolving import frame, resolve
 from clarion.adapters.state.rulings import record_rulings
@@ -135,6 +136,20 @@ class PostgresPlanLine:
         rulings: Rulings | None = None,
     ) -> bool:
         """See the port."""
+        for _ in range(TRIES - 1):
+            with suppress(asyncpg.DeadlockDetectedError):  # a pause or a withdrawal crossed it
+                return await self._commit(claimed, batches, skipped, now, rulings)
+        return await self._commit(claimed, batches, skipped, now, rulings)
+
+    async def _commit(
+        self,
+        claimed: ClaimedShard,
+        batches: Sequence[PlannedBatch],
+        skipped: Sequence[BatchSent],
+        now: datetime,
+        rulings: Rulings | None,
+    ) -> bool:
+        """Once; a deadlock has left nothing."""
         shard = claimed.shard
         planned = sum(len(batch.rows) for batch in batches) + sum(len(s.rows) for s in skipped)
         with store_failures():
@@ -178,7 +193,8 @@ class PostgresPlanLine:
         """See the port."""
         shard, steering = claimed.shard, statements("messages")
         of = (shard.message, shard.low, claimed.fence)
-        async with transaction(self._pool) as connection:
+
+        async def whole(connection: asyncpg.Connection) -> bool:
             state = await connection.fetchval(_SQL["message_state"], shard.message)
             if state == MessageState.CANCELING:
                 await self._end_shard(connection, of, now)
@@ -194,7 +210,9 @@ class PostgresPlanLine:
                     steering["set_state"], shard.message, int(MessageState.PAUSED), now
                 )
                 await connection.execute(steering["hold_shards"], shard.message)
-        return True
+            return True
+
+        return await unit_of_work(self._pool, whole)  # a pause may cross it
 
     async def readmit(self) -> int:
         """See the port."""
@@ -212,7 +230,8 @@ class PostgresPlanLine:
         unreadable: bool = False,
     ) -> None:
         of = (mine.message, mine.low, mine.fence)
-        async with transaction(self._pool) as connection:
+
+        async def whole(connection: asyncpg.Connection) -> None:
             state = await connection.fetchval(_SQL["message_state"], mine.message)
             if state != MessageState.CANCELING:
                 hold = unreadable or state == MessageState.PAUSED
@@ -220,6 +239,8 @@ class PostgresPlanLine:
                 await connection.execute(_SQL["postpone_shard"], *of, run_at, hold, told)
             else:
                 await self._end_shard(connection, of, now)
+
+        await unit_of_work(self._pool, whole)  # a pause may cross it
 
     @staticmethod
     async def _end_shard(
