@@ -13,17 +13,14 @@ from tests.line.test_rates_on_the_wire import lease
 from tests.line.test_rates_on_the_wire import planned as planned_under_rates
 from tests.line.test_send_line import chunk_of, claim, planned, state_of
 
-from clarion.adapters.state.journal import PostgresJournal
 from clarion.adapters.state.housekeeping import PostgresHousekeeping
 from clarion.adapters.state.journal import PostgresJournal
 from clarion.adapters.state.messages import PostgresMessages
-from clarion.adapters.state.plan_line import PostgresPlanLine
 from clarion.adapters.state.plan_line import PostgresPlanLine
 from clarion.adapters.state.send_line import PostgresSendLine
 from clarion.domain.campaign import MessageInput, MessageState
 from clarion.domain.ids import MessageId
 from clarion.ports.line import Burial
-from clarion.ports.messages import Target
 from clarion.ports.messages import Target
 
 Result = TypeVar("Result")
