@@ -264,3 +264,18 @@ def test_what_is_due_again_takes_the_campaign_s_next_turn() -> None:
     again = Waiting(id=9, campaign="a", size=10, due_us=15_000_000, per_minute=None, again=True)
     run = spread([*first, again], per_minute=60, taken_us=0, campaigns_us={}, now_us=0)
     assert sorted(run, key=lambda n: run[n]) == [0, 1, 9, 2, 3, 4]
+
+
+async def test_a_counted_batch_that_is_taken_apart_is_not_counted_again(store: Store) -> None:
+    """Its halves go at once: their recipients have had their turn."""
+    await store.add_people(10)
+    await rule(store, [])
+    await store.pool.execute("update app set throttle_per_minute = 60")
+    await planned(store, 1)
+    claimed = await lease(store, 60)
+    assert claimed is not None
+
+    await PostgresSendLine(store.pool).split(claimed, store.later(60))
+
+    halves = [await lease(store, 60), await lease(store, 60)]
+    assert [half and len(half.batch.recipients) for half in halves] == [5, 5]

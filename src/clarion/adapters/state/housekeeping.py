@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 import asyncpg
 
 from clarion.adapters.state.failures import store_failures
-from clarion.adapters.state.pool import reading
+from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.statements import statements, touched
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
@@ -16,6 +17,10 @@ _SQL = statements("line")
 DONE_KEPT = timedelta(hours=1)
 """Longer than anybody asks again whether a commit arrived."""
 DROPPED_AT_ONCE = 5000
+
+
+async def _swept(statement: str, now: datetime, connection: asyncpg.Connection) -> int:
+    return touched(await connection.execute(statement, now))
 
 
 class PostgresHousekeeping:
@@ -34,12 +39,13 @@ class PostgresHousekeeping:
 
     async def sweep(self, now: datetime) -> int:
         """See the port."""
-        with store_failures():
-            async with self._pool.acquire() as connection:
-                batches = await connection.execute(_SQL["sweep_batches"], now)
-                shards = await connection.execute(_SQL["sweep_shards"], now)
-                await connection.execute(_SQL["drop_old_work"], now - DONE_KEPT, DROPPED_AT_ONCE)
-        return touched(batches) + touched(shards)
+        swept = 0
+        for name in ("sweep_batches", "sweep_shards"):
+            # A pause writes to the same rows in another order.
+            swept += await unit_of_work(self._pool, partial(_swept, _SQL[name], now))
+        async with reading(self._pool) as connection:
+            await connection.execute(_SQL["drop_old_work"], now - DONE_KEPT, DROPPED_AT_ONCE)
+        return swept
 
     async def backlog(self, now: datetime) -> Sequence[Backlog]:
         """See the port."""

@@ -103,23 +103,30 @@ class PostgresSendLine:
         batch = claimed.batch
         rest = batch.recipients.rows(batch.cursor, len(batch.recipients))
         half = len(rest) // 2
-        with store_failures():
-            async with self._pool.acquire() as connection, connection.transaction():
-                mine = await connection.fetchval(_SQL["split_batch"], batch.id, batch.fence)
-                if mine is None:
-                    return
-                messages = list(dict.fromkeys(message.id for message in batch.messages))
-                content = batch.messages if batch.variants else None
-                for name, part in (("a", rest.rows(0, half)), ("b", rest.rows(half, len(rest)))):
-                    new = _New(
-                        key=f"{batch.id}/{name}",
-                        messages=messages,
-                        recipients=part,
-                        content=content,
-                        spent_s=batch.spent_s,
-                    )
-                    await _insert(connection, batch, new, now, batch.attempt)
-                await connection.execute(_SQL["count_split"], messages)
+        messages = list(dict.fromkeys(message.id for message in batch.messages))
+        halves = [
+            _New(
+                key=f"{batch.id}/{name}",
+                messages=messages,
+                recipients=part,
+                content=batch.messages if batch.variants else None,
+                spent_s=batch.spent_s,
+            )
+            for name, part in (("a", rest.rows(0, half)), ("b", rest.rows(half, len(rest))))
+        ]
+
+        async def whole(connection: asyncpg.Connection) -> None:
+            mine = await connection.fetchrow(_SQL["split_batch"], batch.id, batch.fence)
+            if mine is None:
+                return
+            for new in halves:
+                await _insert(connection, batch, new, now, batch.attempt)
+            if mine["turned"]:  # counted under its rates, every recipient of it: once is enough
+                await connection.execute(_SQL["turned_halves"], [new.key for new in halves])
+            await connection.execute(_SQL["count_split"], messages)
+
+        # A pause writes to the same message and batches in another order.
+        await unit_of_work(self._pool, whole)
 
     async def release(self, batch: BatchToSend, run_at: datetime, *, failed: bool = False) -> None:
         """See the port."""

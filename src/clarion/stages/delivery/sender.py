@@ -39,7 +39,13 @@ from clarion.stages.delivery.health import CredentialHealth
 from clarion.stages.delivery.lateness import await_winner, give_way, put_off, with_put_off
 from clarion.stages.delivery.overlay import Asking, Overlay
 from clarion.stages.delivery.pacing import PacedOutError, Pacer
-from clarion.stages.delivery.telling import tell_claimed, tell_failed, tell_poison, tell_recorded
+from clarion.stages.delivery.telling import (
+    tell_claimed,
+    tell_failed,
+    tell_leasing_failed,
+    tell_poison,
+    tell_recorded,
+)
 from clarion.telemetry.logs import log
 from clarion.telemetry.metrics import Metrics
 from clarion.telemetry.names import LogEvent
@@ -55,6 +61,8 @@ POISON_CLAIMS = 4
 """A batch that was leased this often without progress takes its sender down: split it."""
 STORE_PATIENCE_S = 30.0
 RELEASE_S = 5.0
+LONGEST_REST_S = 5.0
+"""After an error in leasing that nobody foresaw; a process that is told to stop waits no longer."""
 LOOK_KEEPS_S = 0.05
 """How old the look at opt-outs that came with a chunk's commit may be when the next chunk begins,
 counted from before that commit; after a slow commit or a pause the registry is asked anew."""
@@ -302,18 +310,28 @@ async def patiently(clock: Clock, ask: Callable[[], Awaitable[Result]]) -> Resul
 
 
 async def serve_slot(ports: DeliveryPorts, slot: Slot, stop: asyncio.Event) -> None:
-    """Send batches until told to stop; then finish and record the chunk under way."""
-    idle, in_doubt = 0.01, False
+    """Send batches until told to stop; then finish and record the chunk under way.
+
+    Nothing that goes wrong with leasing ends the process: another slot may be in the middle of a
+    chunk, all of which would be sent again.
+    """
+    idle, failures = 0.01, 0
+    in_doubt = False
+    """A lease may be ours without our knowledge, and nobody else would end it soon."""
     while not stop.is_set():
         try:
             if in_doubt:
                 await ports.line.abandon(slot.owner)
                 in_doubt = False
             busy = await send_next(ports, slot, stop)
+            failures = 0
         except StoreUnavailableError as error:
-            # A lease may be ours without our knowledge, and nobody else would end it soon.
             log(_log, logging.WARNING, LogEvent.STORE_UNAVAILABLE, cause=str(error))
             busy, idle, in_doubt = False, 0.5, True
+        except Exception as error:  # noqa: BLE001  # the edge of the process
+            tell_leasing_failed(ports.metrics, slot.owner, error)
+            busy, idle, in_doubt = False, min(LONGEST_REST_S, 0.5 * 2**failures), True
+            failures = min(failures + 1, 16)
         if busy:
             idle = 0.01
             continue

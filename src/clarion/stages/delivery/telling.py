@@ -41,6 +41,12 @@ def tell_failed(metrics: Metrics, claimed: ClaimedBatch, error: Exception) -> No
     log(_log, logging.ERROR, LogEvent.HANDLER_FAILED, error=error, batch=claimed.batch.id)
 
 
+def tell_leasing_failed(metrics: Metrics, owner: str, error: Exception) -> None:
+    """A slot met a bug outside any batch; it tries again."""
+    metrics.add(Metric.HANDLER_FAILURES, "delivery")
+    log(_log, logging.ERROR, LogEvent.HANDLER_FAILED, error=error, owner=owner)
+
+
 def tell_recorded(metrics: Metrics, chunk: ChunkCommit, ack: ChunkAck, seconds: float) -> None:
     """A chunk was recorded, or its lease turned out to be lost."""
     batch = chunk.batch

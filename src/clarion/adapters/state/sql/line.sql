@@ -285,7 +285,11 @@ where id = $1 and fence = $2 and state = 2
 update batch
 set state = 4, owner = null, recipients = ''::bytea
 where id = $1 and fence = $2 and state = 2
-returning 1
+returning turned
+
+-- name: turned_halves
+-- What was counted under its rates as a whole is not counted again in halves.
+update batch set turned = true where key = any ($1::text[])
 
 -- name: count_split
 -- Two batches stand where one stood.
