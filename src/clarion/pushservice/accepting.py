@@ -38,6 +38,7 @@ class Fate(Enum):
     UNAVAILABLE = "unavailable"
 
 
+_ACCEPTED: Final = Fate.ACCEPTED
 _OF_STORED: Final = {
     Stored.GONE: Fate.GONE, Stored.KEPT: Fate.ACCEPTED, Stored.FULL: Fate.FULL,
 }  # fmt: skip
@@ -92,14 +93,14 @@ class Accepting:
         Raises:
             RefusedError: too many wait already.
         """
-        if len(self._open) >= self._most:
+        still_open = self._open
+        if len(still_open) >= self._most:
             raise RefusedError(Refusal.BUSY)
         direct = self._ports.connections.direct(push)
         if not store and (direct or push.receipt is None):
-            tell(Fate.ACCEPTED)
+            tell(_ACCEPTED)
             return
-        entry = self._open[push.id] = _Open(push, tell)
-        self._gathered[push.id] = entry
+        still_open[push.id] = self._gathered[push.id] = _Open(push, tell)
         self._some.set()
 
     def arrived(self, push: PushId, status: ReceiptStatus) -> bool:
@@ -110,7 +111,8 @@ class Accepting:
         entry.arrived = status
         if entry.push.receipt is None:  # nothing of it has to be written any more
             self._gathered.pop(push, None)  # the group may wait long for the store
-            self._answer(entry, Fate.ACCEPTED)
+            del self._open[push]
+            entry.tell(_ACCEPTED)
         return True
 
     def cancel(self, push: PushId) -> bool:

@@ -6,6 +6,7 @@ Sans-I/O: a text message in, a command or a close code out; and what the service
 import binascii
 import hashlib
 import re
+import struct
 from typing import Final, TypeAlias
 
 import msgspec
@@ -25,6 +26,9 @@ _LONGEST_PING: Final = 16
 _BASE64URL: Final = bytes.maketrans(b"+/", b"-_")
 _UAID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+_UUID_PARTS: Final = struct.Struct("8s4s4s4s12s")
+_NO_CODING: Final = PushCoding.NONE
+_MODERN: Final = PushCoding.AES128GCM
 _VERSION: Final = re.compile(r"[0-9a-f]{1,16}", re.ASCII)
 
 
@@ -124,8 +128,11 @@ def channel_octets(channel: str) -> bytes:
 
 def channel_text(octets: bytes) -> str:
     """A channel as it is written."""
-    text = octets.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return _channel(octets).decode("ascii")
+
+
+def _channel(octets: bytes) -> bytes:
+    return b"%b-%b-%b-%b-%b" % _UUID_PARTS.unpack(binascii.hexlify(octets))
 
 
 class BadKeyError(ValueError):
@@ -176,16 +183,17 @@ def say_unregistered(channel: str) -> bytes:
 def say_push(push: Push) -> bytes:
     """A message, as it stands on the wire."""
     lead = b'{"messageType":"notification","channelID":"%b","version":"%x"' % (
-        channel_text(push.channel).encode(),
+        _channel(push.channel),
         push.id,
     )
-    if not push.body:
+    body, coding = push.body, push.coding
+    if not body:
         return lead + b"}"
-    data = binascii.b2a_base64(push.body, newline=False).rstrip(b"=").translate(_BASE64URL)
-    if push.coding is PushCoding.NONE:  # from a sender that can't encrypt, to an app that knows
-        return b'%b,"data":"%b","headers":{}}' % (lead, data)
-    if push.coding is PushCoding.AES128GCM:
+    data = binascii.b2a_base64(body, newline=False).rstrip(b"=").translate(_BASE64URL)
+    if coding is _MODERN:
         return b'%b,"data":"%b","headers":{"encoding":"aes128gcm"}}' % (lead, data)
+    if coding is _NO_CODING:  # from a sender that can't encrypt, to an app that knows
+        return b'%b,"data":"%b","headers":{}}' % (lead, data)
     headers = orjson.dumps(
         {"encoding": "aesgcm", "encryption": push.encryption, "crypto_key": push.crypto_key}
     )

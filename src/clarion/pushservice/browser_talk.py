@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import assert_never
+from typing import Final, assert_never
 
 from clarion.ports.pushservice import (
     Attached,
@@ -20,6 +20,8 @@ from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent, Metric
 from clarion.wire.websocket import CloseCode, WebSocketError
 
+_DELIVERED: Final = Metric.PUSH_DELIVERED
+_HAS_IT: Final = ReceiptStatus.ACKNOWLEDGED
 _log = logging.getLogger(__name__)
 
 
@@ -122,14 +124,14 @@ class BrowserTalk:
         self._socket.say(autopush.say_hello(session.name))
 
     def _ack(self, session: Session, updates: list[autopush.Update]) -> None:
+        connections, tally = self._parts.connections, self._parts.tally
         for update in updates:
             push = update.push()
             if push is None:
                 continue
-            delivered = update.code in {None, autopush.DELIVERED}
-            status = ReceiptStatus.ACKNOWLEDGED if delivered else ReceiptStatus.GAVE_UP
-            self._parts.connections.acked(session, push, status)
-            self._parts.tally.add(Metric.PUSH_DELIVERED, "ack" if delivered else "failed")
+            delivered = update.code == autopush.DELIVERED or update.code is None
+            connections.acked(session, push, _HAS_IT if delivered else ReceiptStatus.GAVE_UP)
+            tally.add(_DELIVERED, "ack" if delivered else "failed")
 
     def _register(self, session: Session, command: autopush.Register) -> None:
         channel = autopush.channel_octets(command.channel)

@@ -14,6 +14,10 @@ RESTRICTED: Final = "/wpush/v2/"
 MESSAGE: Final = "/m/"
 RECEIPTS: Final = "/r/"
 
+_TOKEN_AT: Final = slice(len(OPEN), None)
+"""Where the token stands in the path of a push resource of either sort."""
+_PUSH: Final = CapabilityKind.ENDPOINT
+_SENT: Final = CapabilityKind.MESSAGE
 _ENDPOINT: Final = struct.Struct(">qq16s")
 _BOUND: Final = struct.Struct(">qq16s32s")
 _MESSAGE: Final = struct.Struct(">qq")
@@ -45,10 +49,10 @@ class Capabilities:
         """The URL that application servers push to."""
         numbers = endpoint.device, endpoint.subscription, endpoint.channel
         if endpoint.key_hash is None:
-            token = self.seal.close(CapabilityKind.ENDPOINT, _ENDPOINT.pack(*numbers))
+            token = self.seal.close(_PUSH, _ENDPOINT.pack(*numbers))
             return f"{self.origin}{OPEN}{token}"
         bound = _BOUND.pack(*numbers, endpoint.key_hash)
-        return f"{self.origin}{RESTRICTED}{self.seal.close(CapabilityKind.ENDPOINT, bound)}"
+        return f"{self.origin}{RESTRICTED}{self.seal.close(_PUSH, bound)}"
 
     def endpoint(self, path: str) -> Endpoint:
         """Which push resource a path names; no database is asked.
@@ -57,20 +61,17 @@ class Capabilities:
             CapabilityError: none that we made.
         """
         if path.startswith(RESTRICTED):
-            token = path[len(RESTRICTED) :]
-            content = self.seal.open(CapabilityKind.ENDPOINT, token, _BOUND.size)
-            device, subscription, channel, key_hash = _BOUND.unpack(content)
-        elif path.startswith(OPEN):
-            content = self.seal.open(CapabilityKind.ENDPOINT, path[len(OPEN) :], _ENDPOINT.size)
+            content = self.seal.open(_PUSH, path[_TOKEN_AT], _BOUND.size)
+            return Endpoint._make(_BOUND.unpack(content))
+        if path.startswith(OPEN):
+            content = self.seal.open(_PUSH, path[_TOKEN_AT], _ENDPOINT.size)
             device, subscription, channel = _ENDPOINT.unpack(content)
-            key_hash = None
-        else:
-            raise CapabilityError("no such resource")
-        return Endpoint(device, subscription, channel, key_hash)
+            return Endpoint(device, subscription, channel, None)
+        raise CapabilityError("no such resource")
 
     def message_url(self, subscription: SubscriptionNumber, push: PushId) -> str:
         """The URL of a message: the same each time, so that a receipt can name it."""
-        token = self.seal.close(CapabilityKind.MESSAGE, _MESSAGE.pack(subscription, push))
+        token = self.seal.close(_SENT, _MESSAGE.pack(subscription, push))
         return f"{self.origin}{MESSAGE}{token}"
 
     def message(self, path: str) -> tuple[SubscriptionNumber, PushId]:
@@ -80,7 +81,7 @@ class Capabilities:
             CapabilityError: none that we made.
         """
         token = path.removeprefix(MESSAGE)
-        content = self.seal.open(CapabilityKind.MESSAGE, token, _MESSAGE.size)
+        content = self.seal.open(_SENT, token, _MESSAGE.size)
         subscription, push = _MESSAGE.unpack(content)
         return subscription, push
 

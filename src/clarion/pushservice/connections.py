@@ -130,15 +130,19 @@ class Connections:
         session = self._by_device.get(push.device)
         if session is None or session.channels.get(push.channel) != push.subscription:
             return False
-        if push.urgency < session.floor or session.link.crowded:
+        link, unacked = session.link, session.unacked
+        if push.urgency < session.floor or link.crowded:
             return False
-        unacked = session.unacked
         # One with a topic must not overtake what it replaces, which may be stored already.
         full = unacked and (push.topic is not None or len(unacked) >= self._window)
         if session.more or session.asked or full:
             session.more = True
             return False
-        self._send(session, push)
+        if unacked is None:
+            session.unacked = {push.id: push}
+        else:
+            unacked[push.id] = push
+        link.push(push)
         return True
 
     def on_the_way(self, push: Push) -> bool:
@@ -169,13 +173,13 @@ class Connections:
         status: ReceiptStatus = ReceiptStatus.ACKNOWLEDGED,
     ) -> Push | None:
         """A device has a message; None for one that was not sent on this connection."""
-        unacked = session.unacked
+        unacked, device = session.unacked, session.device
         found = None if unacked is None else unacked.pop(push, None)
-        if found is None or session.device is None:
+        if found is None or device is None:
             return None
         if not unacked:
             session.unacked = None
-        self._settle(session.device, push, status)
+        self._settle(device, push, status)
         if session.more:
             self._want(session)
         return found

@@ -118,11 +118,11 @@ class HttpConnection(asyncio.Protocol):
         reader = self._reader
         alone = not reader.begun and self._busy is None
         if alone:
-            self._since = self._parts.clock.monotonic()
             request = None if self.crowded else self._parts.heads.request(data, self.peer)
             if request is not None:
                 self._take(request, b"")
                 return
+            self._since = self._parts.clock.monotonic()
         try:
             rest = reader.feed(data)
         except RefusedError as error:
@@ -260,12 +260,14 @@ class HttpConnection(asyncio.Protocol):
         self._next(b"")
 
     def _say(self, request: Request, answer: Answer) -> None:
-        keep = not self._last and request.keep_alive and not answer.close and not request.upgrade
-        head = request.method == "HEAD"
-        more = cors.fields(request, self._parts.allowed_origins)
-        self._transport.write(answer.encode(keep_alive=keep, head=head, more=more))
+        parts, fields = self._parts, request.fields
+        keep = not (self._last or answer.close or request.upgrade) and request.keep_alive
+        more = cors.fields(request, parts.allowed_origins) if "origin" in fields else ()
+        self._transport.write(
+            answer.encode(keep_alive=keep, head=request.method == "HEAD", more=more)
+        )
         self._busy = None
-        self._since = self._parts.clock.monotonic()
+        self._since = parts.clock.monotonic()
         if not keep:
             self.finish()
 

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 from math import ceil
+from typing import Final
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,30 +51,34 @@ class PushLimits:
     """How long a group is gathered; a message that arrives within it is never written."""
 
 
+_ROUNDED: Final = 0.001
+"""Of a token: what adding up may have lost."""
+
+
 class Buckets:
     """Token buckets by key; the ones that were not used for longest are forgotten when full.
 
-    A forgotten bucket is a full one, which it would be by then in any honest use.
+    A forgotten bucket is a full one, which it would be by then in any honest use. Each is one
+    number, when it will be full again (the generic cell rate algorithm).
     """
 
-    __slots__ = ("_burst", "_held", "_most", "_rate")
+    __slots__ = ("_each_s", "_held", "_most", "_slack_s")
 
     def __init__(self, rate: float, burst: int, *, most: int = 50_000) -> None:
-        self._rate, self._burst, self._most = rate, float(burst), most
-        self._held: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
+        self._each_s, self._most = 1.0 / rate, most
+        self._slack_s = (burst - 1 + _ROUNDED) * self._each_s
+        self._held: OrderedDict[Hashable, float] = OrderedDict()
 
     def take(self, key: Hashable, now: float) -> int:
         """Take one; 0, or the seconds after which there will be one. `now` is monotonic."""
         held = self._held
-        found = held.pop(key, None)
-        if found is None:
-            left = self._burst
-            if len(held) >= self._most:
-                held.popitem(last=False)
-        else:
-            left = min(self._burst, found[0] + (now - found[1]) * self._rate)
-        if left < 1.0:
-            held[key] = left, now
-            return max(1, ceil((1.0 - left) / self._rate))
-        held[key] = left - 1.0, now
+        full_at = held.get(key, now)
+        missing_s = full_at - now
+        if missing_s > self._slack_s:
+            held.move_to_end(key)
+            return max(1, ceil(missing_s - self._slack_s))
+        held[key] = (full_at if missing_s > 0.0 else now) + self._each_s
+        held.move_to_end(key)
+        if len(held) > self._most:
+            held.popitem(last=False)
         return 0

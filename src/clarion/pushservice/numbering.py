@@ -12,7 +12,7 @@ from clarion.ports.pushservice import NodeNumber, PushId
 _EPOCH_MS: Final = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp() * 1000)
 _NODE_BITS: Final = 10
 _COUNTER_BITS: Final = 12
-_COUNTERS: Final = 1 << _COUNTER_BITS
+_COUNTER: Final = (1 << _COUNTER_BITS) - 1
 
 
 class Numbering:
@@ -27,10 +27,9 @@ class Numbering:
 
     def next(self, now: datetime) -> PushId:
         """A number greater than every one before it, also where the clock goes back."""
-        last = max(self._last + 1, _ticks(now) << _COUNTER_BITS)
-        self._last = last
-        ticks, counter = divmod(last, _COUNTERS)
-        return PushId((ticks << (_NODE_BITS + _COUNTER_BITS)) | self._node | counter)
+        self._last = last = max(self._last + 1, _ticks(now) << _COUNTER_BITS)
+        counter = last & _COUNTER
+        return PushId(((last - counter) << _NODE_BITS) | self._node | counter)
 
 
 def _ticks(now: datetime) -> int:

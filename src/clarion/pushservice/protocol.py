@@ -7,7 +7,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from clarion.ports.pushservice import PushCoding, PushUrgency
@@ -27,6 +27,8 @@ KEY_AT: Final = slice(21, 86)
 """Where an aes128gcm body of Web Push holds its sender's key (RFC 8188 section 2.1)."""
 MAX_IDENTITIES: Final = 4096
 _MAX_LEGACY_CHARS: Final = 1024
+_ALWAYS: Final = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+_MODERN: Final = PushCoding.AES128GCM
 _ABSENT: Final = vapid.VapidFault.MISSING
 _UNREADABLE: Final = frozenset(
     {vapid.VapidFault.MALFORMED, vapid.VapidFault.SCHEME, vapid.VapidFault.PUBLIC_KEY}
@@ -38,16 +40,19 @@ class Asked:
     """What a request's fields ask for, whatever the push resource and the body.
 
     Attributes:
-        identity: who the sender is, if it says so.
+        key: the sender's VAPID key, 65 octets, if it identified itself.
         key_hash: SHA-256 of its key.
+        since, until: while its token is good; any time without one.
         ttl: seconds that are granted.
         lifetime: the same.
         simple: the coding is aes128gcm, and no field is there that must not be.
         receipt: it wants to know; `reader` is the URL that it gave for that.
     """
 
-    identity: vapid.VapidIdentity | None
+    key: bytes | None
     key_hash: bytes | None
+    since: datetime
+    until: datetime
     ttl: int
     lifetime: timedelta
     urgency: PushUrgency
@@ -55,15 +60,6 @@ class Asked:
     simple: bool
     receipt: bool
     reader: str | None
-
-    @property
-    def key(self) -> bytes | None:
-        """The sender's VAPID key, 65 octets, if it identified itself."""
-        return None if self.identity is None else self.identity.public_key
-
-    def good_at(self, now: datetime) -> bool:
-        """Whether the sender's token is still good."""
-        return self.identity is None or _good_at(self.identity, now)
 
 
 class Identities:
@@ -88,9 +84,11 @@ class Identities:
             return None
         key = authorization, crypto_key
         known = self._known.get(key)
-        if known is not None and _good_at(known, now):
-            self._known.move_to_end(key)
-            return known
+        if known is not None:
+            since, until = _good(known)
+            if since <= now <= until:
+                self._known.move_to_end(key)
+                return known
         try:
             credentials = vapid.parse_authorization(authorization, crypto_key)
             identity = vapid.verify(credentials, audience_origin=self._origin, now=now)
@@ -105,8 +103,9 @@ class Identities:
         return identity
 
 
-def _good_at(identity: vapid.VapidIdentity, now: datetime) -> bool:
-    return now <= identity.expires_at <= now + vapid.MAX_LIFETIME
+def _good(identity: vapid.VapidIdentity) -> tuple[datetime, datetime]:
+    """From when to when a token is taken: it must not live for more than a day from now."""
+    return identity.expires_at - vapid.MAX_LIFETIME, identity.expires_at
 
 
 def read_fields(
@@ -131,7 +130,9 @@ def read_fields(
     """
     crypto_key = fields.get("crypto-key")
     identity = identities.identify(fields.get("authorization"), crypto_key, now)
-    key_hash = None if identity is None else hashlib.sha256(identity.public_key).digest()
+    key = None if identity is None else identity.public_key
+    key_hash = None if key is None else hashlib.sha256(key).digest()
+    since, until = _ALWAYS if identity is None else _good(identity)
     check_restriction(endpoint, key_hash)
     try:
         asked = PushFields.parse(fields)
@@ -140,8 +141,10 @@ def read_fields(
     ttl = min(asked.ttl, max_ttl_s)
     named = fields.get("content-encoding", "").strip().lower()
     return Asked(
-        identity=identity,
+        key=key,
         key_hash=key_hash,
+        since=since,
+        until=until,
         ttl=ttl,
         lifetime=timedelta(seconds=ttl),
         urgency=URGENCIES[asked.urgency],
@@ -183,7 +186,7 @@ def coding_of(asked: Asked, fields: Mapping[str, str], body: bytes) -> PushCodin
     if asked.simple:
         if key is not None and body[KEY_AT] == key:
             raise RefusedError(Refusal.SAME_KEY)
-        return PushCoding.AES128GCM
+        return _MODERN
     return _coding(fields, body, key)
 
 

@@ -18,7 +18,9 @@ Fields = Sequence[tuple[bytes, bytes]]
 
 _BREAK: Final = re.compile(rb"[\x00\r\n]")
 _NO_BODY: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
-_PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
+_LINES: Final = {
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus
+}
 
 
 @dataclass(slots=True)
@@ -62,14 +64,18 @@ class Answer(NamedTuple):
         Raises:
             ValueError: a field has a line break.
         """
-        parts = [b"HTTP/1.1 %d %b\r\n%b" % (self.status, _PHRASES[self.status], self.lines)]
-        if self.fields or more:
-            parts.append(encode_fields((*self.fields, *more)))
-        if self.status not in _NO_BODY:
-            parts.append(b"content-length: %d\r\n" % len(self.body))
-        if not keep_alive or self.close:
+        status, fields, body, close, lines = self
+        line = _LINES[status]
+        if lines and keep_alive and not (body or fields or more or close):
+            return b"%b%bcontent-length: 0\r\n\r\n" % (line, lines)  # as most are
+        parts = [line, lines]
+        if fields or more:
+            parts.append(encode_fields((*fields, *more)))
+        if status not in _NO_BODY:
+            parts.append(b"content-length: %d\r\n" % len(body))
+        if not keep_alive or close:
             parts.append(b"connection: close\r\n")
-        parts.append(b"\r\n" if head else b"\r\n" + self.body)
+        parts.append(b"\r\n" if head else b"\r\n" + body)
         return b"".join(parts)
 
 

@@ -25,6 +25,7 @@ JSON: Final = ((b"content-type", b"application/json"),)
 UNIFIED: Final = Answer(200, JSON, orjson.dumps({"unifiedpush": {"version": 1}}))
 HEALTHY: Final = Answer(200, JSON, orjson.dumps({"status": "OK"}))
 _HEALTH: Final = frozenset({"/health", "/status", "/__heartbeat__", "/__lbheartbeat__"})
+_REQUESTS: Final = Metric.PUSH_REQUESTS
 _READ: Final = frozenset({"GET", "HEAD"})
 
 
@@ -50,6 +51,8 @@ class Routes:
             RefusedError: it is refused.
         """
         request.peer = self._client(request)
+        if request.head is not None:  # a message for a push resource, like one before it
+            return self._push(request)
         asked = cors.preflight(request)
         if asked is not None:
             return asked
@@ -83,12 +86,19 @@ class Routes:
             switch_head(upgrade, SUBPROTOCOL), lambda socket: BrowserTalk(parts, socket)
         )
 
-    def _endpoint(self, request: Request) -> Outcome:
+    def _push(self, request: Request) -> Outcome:
         parts = self._parts
-        endpoint = parts.capabilities.endpoint(request.path)
+        try:
+            endpoint = parts.capabilities.endpoint(request.path)
+        except CapabilityError as error:
+            raise RefusedError(Refusal.NOT_FOUND) from error
+        parts.tally.add(_REQUESTS, "push")
+        return pushed(parts, endpoint, request)
+
+    def _endpoint(self, request: Request) -> Outcome:
         if request.method == "POST":
-            parts.tally.add(Metric.PUSH_REQUESTS, "push")
-            return pushed(parts, endpoint, request)
+            return self._push(request)
+        self._parts.capabilities.endpoint(request.path)
         if request.method in _READ:  # UnifiedPush: is this a push endpoint?
             return UNIFIED
         raise RefusedError(Refusal.METHOD)

@@ -180,6 +180,7 @@ class Socket(asyncio.Protocol):
         """Refuse a flood: a leaky bucket in one number (GCRA)."""
         limits = self._limits
         self.heard = now = self._parts.clock.monotonic()
-        self._flood = max(self._flood, now) + max(events, 1) / limits.frames_per_s
-        if self._flood - now > limits.frames_burst / limits.frames_per_s:
+        flood = max(now, self._flood)
+        self._flood = flood = flood + (events or 1) / limits.frames_per_s
+        if (flood - now) * limits.frames_per_s > limits.frames_burst:
             raise WebSocketError(CloseCode.POLICY, "too many messages")

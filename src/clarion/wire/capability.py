@@ -33,6 +33,10 @@ class CapabilityKind(Enum):
     RECEIPTS = b"receipt subscription"
     DEVICE = b"device"
 
+    def __init__(self, value: bytes) -> None:
+        self.associated = [value]
+        """The data that goes into the seal, as the cipher takes it."""
+
 
 class CapabilityError(ValueError):
     """A token is not one that this key made for this use."""
@@ -52,7 +56,7 @@ class CapabilitySeal:
 
     def close(self, kind: CapabilityKind, content: bytes) -> str:
         """The token that stands for `content`: base64url without padding."""
-        sealed = self._cipher.encrypt(content, [kind.value])
+        sealed = self._cipher.encrypt(content, kind.associated)
         text = binascii.b2a_base64(sealed, newline=False).rstrip(b"=")
         return text.translate(_WRITE).decode("ascii")
 
@@ -69,6 +73,6 @@ class CapabilitySeal:
             sealed = binascii.a2b_base64(text, strict_mode=True)
             if len(sealed) != octets + TAG_OCTETS:
                 raise CapabilityError("no such resource")
-            return self._cipher.decrypt(sealed, [kind.value])
+            return self._cipher.decrypt(sealed, kind.associated)
         except (UnicodeEncodeError, binascii.Error, InvalidTag) as error:
             raise CapabilityError("no such resource") from error
