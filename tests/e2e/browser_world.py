@@ -18,7 +18,7 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from playwright.async_api import BrowserContext, CDPSession, Page, Worker, async_playwright
+from playwright.async_api import BrowserContext, CDPSession, Page, Playwright, Worker
 from tests.e2e.notification_desk import PATIENCE_S, Desk, desk
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
@@ -114,13 +114,13 @@ class Browser:
 
 
 @asynccontextmanager
-async def browser(url: str, *, allowed: bool = True) -> AsyncIterator[Browser]:
+async def browser(driver: Playwright, url: str, *, allowed: bool = True) -> AsyncIterator[Browser]:
     """Chromium with a new profile and a desk of its own."""
     folder = Path(tempfile.mkdtemp(prefix="clarion-web-"))
     script = PUSH_SERVICE.replace("SUBSCRIPTION", json.dumps(new_subscription()))
     try:
-        async with desk(folder) as sitting, async_playwright() as playwright:
-            context = await playwright.chromium.launch_persistent_context(
+        async with desk(folder) as sitting:
+            context = await driver.chromium.launch_persistent_context(
                 folder / "profile",
                 executable_path=CHROMIUM,
                 args=FLAGS,

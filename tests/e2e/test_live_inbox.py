@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page
+from playwright.async_api import Page, Playwright
 from tests.e2e.browser_world import Browser, browser, needs_browser
 from tests.e2e.desktop import desktop
 from tests.e2e.firefox import Firefox, firefox, program
@@ -186,14 +186,17 @@ class Scene:
 
 
 @asynccontextmanager
-async def stock_chromium(url: str) -> AsyncIterator[Program]:
+async def stock_chromium(url: str, driver: Playwright) -> AsyncIterator[Program]:
     """Chromium that nobody allowed anything."""
-    async with browser(url, allowed=False) as opened:
+    async with browser(driver, url, allowed=False) as opened:
         yield Chromium(opened)
 
 
 @asynccontextmanager
-async def stock_firefox(url: str) -> AsyncIterator[Program]:
+async def stock_firefox(
+    url: str,
+    _: Playwright,  # it is Chromium that needs one
+) -> AsyncIterator[Program]:
     """Firefox that refuses every site's notifications."""
     profile = Path(tempfile.mkdtemp(prefix="clarion-firefox-"))
     try:
@@ -207,10 +210,12 @@ async def stock_firefox(url: str) -> AsyncIterator[Program]:
 
 
 @pytest_asyncio.fixture(loop_scope="module", params=[stock_chromium, stock_firefox])
-async def scene(platform: Platform, request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
+async def scene(
+    platform: Platform, driver: Playwright, request: pytest.FixtureRequest
+) -> AsyncIterator[Scene]:
     """A new profile; what earlier tests left in the database is gone."""
     await platform.emptied()
-    async with request.param(platform.url) as program:
+    async with request.param(platform.url, driver) as program:
         yield Scene(platform=platform, program=program)
 
 

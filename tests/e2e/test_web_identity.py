@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Error, Page
+from playwright.async_api import Error, Page, Playwright
 from tests.e2e.browser_world import Browser, browser, key_of, needs_browser
 from tests.e2e.web_platform import VOUCHED, VOUCHING, Platform
 
@@ -100,7 +100,7 @@ class Shop:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def shop(platform: Platform) -> AsyncIterator[Shop]:
+async def shop(platform: Platform, driver: Playwright) -> AsyncIterator[Shop]:
     """A new profile in the sample site, with a key of the app that vouches."""
     await platform.emptied()
     async with platform.client() as http:
@@ -109,7 +109,7 @@ async def shop(platform: Platform) -> AsyncIterator[Shop]:
         assert made.status_code in {201, 409}, made.text
         (app,) = (one["id"] for one in apps if one["name"] == VOUCHED)
         key = await key_of(http, "device", app)
-    async with browser(platform.url) as opened:
+    async with browser(driver, platform.url) as opened:
         page = await opened.open("/try")
         made_shop = Shop(platform=platform, chromium=opened, page=page, key=key)
         await page.expose_function("sign", made_shop.sign)

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Page, Playwright, Route, expect
 from tests.e2e.browser_world import Browser, browser, needs_browser
 from tests.e2e.notification_desk import PATIENCE_S
 from tests.e2e.web_platform import Platform
@@ -27,11 +27,11 @@ pytestmark = [
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def chromium(platform: Platform) -> AsyncIterator[Browser]:
+async def chromium(platform: Platform, driver: Playwright) -> AsyncIterator[Browser]:
     """A new profile; what earlier tests left in the database is gone."""
     await platform.database.execute("delete from event")
     await platform.database.execute("delete from device")
-    async with browser(platform.url) as opened:
+    async with browser(driver, platform.url) as opened:
         yield opened
 
 
@@ -421,10 +421,10 @@ STEP_OF_ANOTHER_TAB = """() => new Promise((done) => {
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def undecided(platform: Platform) -> AsyncIterator[Browser]:
+async def undecided(platform: Platform, driver: Playwright) -> AsyncIterator[Browser]:
     """A browser that was not asked yet, and a hand that allows what it is asked."""
     await platform.emptied()
-    async with browser(platform.url, allowed=False) as opened:
+    async with browser(driver, platform.url, allowed=False) as opened:
 
         async def allow() -> None:
             await opened.context.grant_permissions(["notifications"], origin=platform.url)
@@ -492,19 +492,26 @@ async def test_not_now_backs_off_and_a_button_of_the_site_may_still_ask(
 async def test_a_step_waits_until_the_platform_has_it(
     platform: Platform, undecided: Browser
 ) -> None:
-    """What is refused for now is told later; what another tab writes down meanwhile is not lost."""
+    """What is refused for now is told later; what another tab writes down meanwhile is not lost.
+
+    What was taken, and the answer lost, is told once more and counts once.
+    """
     page = await undecided.open("/try")
     await platform.start(page, primer=PRIMER)
     held, go_on = asyncio.Event(), asyncio.Event()
-    answers = iter([401, 503])
+    answers = iter(["refused", "lost"])
 
     async def unwilling(route: Route) -> None:
         held.set()
         await go_on.wait()
-        if (status := next(answers, None)) is None:
-            await route.continue_()
+        answer = next(answers, "taken")
+        if answer == "refused":
+            await route.fulfill(status=401, json={"code": "key_expired", "detail": "Not now."})
+        elif answer == "lost":
+            await route.fetch()
+            await route.abort()
         else:
-            await route.fulfill(status=status, json={"code": "key_expired", "detail": "Not now."})
+            await route.continue_()
 
     await page.route("**/v1/devices:prompt", unwilling)
     answering = asyncio.ensure_future(page.evaluate("clarion.ask().catch(String)"))
@@ -523,7 +530,10 @@ async def test_a_step_waits_until_the_platform_has_it(
 
 
 async def test_the_sample_site_needs_two_clicks(platform: Platform, undecided: Browser) -> None:
-    """Allow, send: the platform takes the message; its policy refuses nothing that it needs."""
+    """Allow, send: the platform takes the message; its policy refuses nothing that it needs.
+
+    Where it remembers keys of a platform that was made anew since, it asks for one.
+    """
     page = await undecided.context.new_page()
     trouble: list[str] = []
     page.on("console", lambda said: trouble.append(said.text) if said.type == "error" else None)
@@ -537,6 +547,13 @@ async def test_the_sample_site_needs_two_clicks(platform: Platform, undecided: B
     assert trouble == []
     (device,) = await platform.devices()
     assert device["external_id"].startswith("try-")
+
+    await page.evaluate("""() => {
+      const kept = JSON.parse(localStorage.getItem("clarion-try"));
+      localStorage.setItem("clarion-try", JSON.stringify({ ...kept, send: "of another platform" }));
+    }""")
+    await page.reload()
+    await expect(page.get_by_label("Admin key")).to_be_visible()
 
 
 LATE = """

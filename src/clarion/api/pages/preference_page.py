@@ -40,6 +40,9 @@ input[type=time],input[type=number],input[type=text],select{max-width:100%;font:
 border:1px solid var(--line);border-radius:8px;padding:.45rem .6rem;min-height:2.75rem}
 input[type=number]{width:7rem}
 .field label{display:block;font-weight:600;margin-block-end:.3rem}
+.field .soft{margin-block:.5rem 0}
+fieldset.topic legend{margin-block-end:.25rem}
+fieldset.topic .soft{margin-block-end:.25rem}
 .day{display:grid;grid-template-columns:minmax(6rem,1fr) auto auto;gap:.5rem .9rem;
 align-items:center;padding-block:.3rem}
 .day label{display:flex;align-items:center;gap:.45rem}

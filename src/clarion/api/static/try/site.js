@@ -69,6 +69,15 @@ function remembered() {
   return kept && kept.until > Date.now() ? kept : null;
 }
 
+/** A platform that was made anew since knows none of what is remembered. */
+async function resume(kept) {
+  const headers = { Authorization: `Bearer ${kept.send}` };
+  const { status } = await fetch("/v1/messages?limit=1", { headers });
+  if (status !== 401) return start(kept);
+  localStorage.removeItem(KEPT);
+  byId("key-form").hidden = false;
+}
+
 async function start(kept) {
   byId("key-form").hidden = true;
   byId("steps").hidden = false;
@@ -178,6 +187,6 @@ byId("key-form").onsubmit = (event) => {
 
 const given = keyOfAddress();
 const kept = given ? null : remembered();
-if (kept) start(kept).catch(complain);
+if (kept) resume(kept).catch(complain);
 else if (given) prepare(given).then(start).catch(complain);
 else byId("key-form").hidden = false;
