@@ -24,6 +24,24 @@ def test_recipients_become_the_target() -> None:
     }
 
 
+def test_an_audience_becomes_the_target() -> None:
+    """By segment, lists and topics, in a category of its own."""
+    to = Recipients(segment="country = FR", list=("vip",), topic=("news", "jobs"))
+    assert body(to, Content(title="x", category="offers")) == {
+        "to": {"segment": "country = FR", "lists": ["vip"], "topics": ["news", "jobs"]},
+        "title": "x",
+        "category": "offers",
+    }
+
+
+def test_a_network_binds_the_recipients_of_a_file_too(tmp_path: Path) -> None:
+    """It does not go by unheard because the file says for whom."""
+    file = tmp_path / "message.json"
+    file.write_bytes(orjson.dumps({"to": {"users": ["ada"]}, "title": "x"}))
+    made = body(Recipients(network=("fcm",)), Content(from_file=file))
+    assert made["to"] == {"users": ["ada"], "networks": ["fcm"]}
+
+
 def test_only_what_is_said_is_sent() -> None:
     """The API's defaults stay the API's."""
     assert body(Recipients(all=True), Content(body="Hi.")) == {"to": {"all": True}, "body": "Hi."}

@@ -24,6 +24,12 @@ class Recipients:
     """Id of a device; may be repeated."""
     all: Annotated[bool, Parameter(negative=())] = False
     """Everybody."""
+    segment: str | None = None
+    """Who is in a segment: its name, or an expression such as `country = FR`."""
+    list: Annotated[tuple[str, ...], Parameter(negative=())] = ()
+    """Members of this list; may be repeated."""
+    topic: Annotated[tuple[str, ...], Parameter(negative=())] = ()
+    """Subscribers of this topic; may be repeated."""
     network: Annotated[tuple[Literal["apns", "fcm", "webpush"], ...], Parameter(negative=())] = ()
     """Only over this network; may be repeated."""
 
@@ -56,6 +62,8 @@ class Content:
     """Messages of the same id replace each other on the device."""
     priority: Literal["low", "normal", "high"] | None = None
     """How urgent the network should take it."""
+    category: str | None = None
+    """Slug of the category whose consent, caps and quiet hours bind it; else the app's default."""
     lane: Literal["call", "transactional", "campaign", "bulk"] | None = None
     """How urgent we take it; else transactional for up to ten named recipients."""
     from_file: Path | None = None
@@ -68,7 +76,7 @@ _PLAIN = ("title", "body", "image", "link", "sound", "badge", "ttl", "collapse_i
 def body(to: Recipients, content: Content) -> Json:
     """The request of `POST /v1/messages`. Raises `CommandError`."""
     request: Json = {} if content.from_file is None else _object(content.from_file, "--from-file")
-    for name in (*_PLAIN, "lane"):
+    for name in (*_PLAIN, "category", "lane"):
         value = getattr(content, name)
         if value is not None:
             request[name] = value
@@ -81,7 +89,12 @@ def body(to: Recipients, content: Content) -> Json:
     if target:
         request["to"] = target
     if "to" not in request:
-        raise CommandError("say whom it is for: --to PERSON, --alias, --device, or --all")
+        raise CommandError(
+            "say whom it is for: --to PERSON, --alias, --device, --segment, --list, --topic, "
+            "or --all"
+        )
+    if to.network and isinstance(request["to"], dict):
+        request["to"] = {**request["to"], "networks": [*to.network]}
     return request
 
 
@@ -97,13 +110,17 @@ def _target(to: Recipients) -> Json:
     if to.all:
         target["all"] = True
     if to.to:
-        target["users"] = list(to.to)
+        target["users"] = [*to.to]
     if to.device:
-        target["devices"] = list(to.device)
+        target["devices"] = [*to.device]
     if to.alias:
         target["aliases"] = [_alias(text) for text in to.alias]
-    if to.network and target:
-        target["networks"] = list(to.network)
+    if to.segment is not None:
+        target["segment"] = to.segment
+    if to.list:
+        target["lists"] = [*to.list]
+    if to.topic:
+        target["topics"] = [*to.topic]
     return target
 
 
