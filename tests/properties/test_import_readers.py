@@ -5,6 +5,7 @@ import io
 import json
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,7 +47,9 @@ VALUES = st.sampled_from(
             "-1.5",
             "7.0",
         ),
-        *("123456789012345678901234567890", '"2026-01-02T03:04:05Z"', '"2026-01-02"', "[1]", "{}"),
+        *("123456789012345678901234567890", "1" + "0" * 400, "-0", "1e2", "1e400"),
+        *('"2026-01-02T03:04:05Z"', '"2026-01-02"', "[1]", "{}"),
+        *('{"a":1e2}', '{"a": 18446744073709551616}', '{"a":"\\ud800"}', '{"a":1e400}'),
         *('{"a":1}', '{"a": "b", "c": {"time": "x"}}', '{"a":"\\""}', '"\n"', "{", "01", "NaN"),
     ]
 )
@@ -119,16 +122,12 @@ def test_every_plain_object_is_fine(made: str) -> None:
 
 @given(lines=LINES, end=st.sampled_from(["\n", ""]))
 def test_lines_of_json_are_read_alike_together_and_one_by_one(lines: list[str], end: str) -> None:
-    """Rows and what is said about bad ones are the same, but for how a JSON object is written."""
+    """Rows and what is said about bad ones are the same, to the text of each JSON object."""
     block = ("\n".join(lines) + end).encode()
     together, alone = NdjsonReader(LAYOUT).read(block), NdjsonReader(LAYOUT)._one_by_one(block)
     told = [
         (
-            [
-                {name: row.get(name) for name in LAYOUT.columns}
-                | {"properties": _understood(row.get("properties"))}
-                for row in batch.rows.to_dicts()
-            ],
+            [{name: row.get(name) for name in LAYOUT.columns} for row in batch.rows.to_dicts()],
             list(batch.lines),
             list(batch.bad),
             batch.read,
@@ -138,8 +137,37 @@ def test_lines_of_json_are_read_alike_together_and_one_by_one(lines: list[str], 
     assert told[0] == told[1]
 
 
-def _understood(text: object) -> object:
-    return json.loads(text) if isinstance(text, str) else None
+@pytest.mark.parametrize("number", [2**53 + 1, 2**63, 2**64, -(2**63) - 1, 10**30, 10**400])
+@pytest.mark.parametrize("beside", ["", "\n"], ids=["plain lines", "an empty line"])
+def test_an_integer_that_is_too_large_is_refused_however_it_is_read(
+    number: int, beside: str
+) -> None:
+    """It does not become a fraction on the way to the rules."""
+    line = f'{{"external_id":"ada","name":"view","properties":{{"n":{number}}}}}\n'
+    (text,) = NdjsonReader(LAYOUT).read((line + beside).encode()).rows["properties"]
+    assert [found.code for found in check_attributes(text, "/properties")] == ["number_invalid"]
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, 2**63, -(2**64), 10**400])
+def test_so_is_one_in_a_column_of_numbers(number: int) -> None:
+    """Of CSV."""
+    (text,) = (
+        CsvReader()
+        .read(f"external_id,attributes.n:number\nada,{number}".encode())
+        .rows["attributes"]
+    )
+    assert [found.code for found in check_attributes(text, "/attributes")] == ["number_invalid"]
+
+
+@pytest.mark.parametrize("depth", [300, 1_010, 2_000])
+def test_a_list_that_is_too_deep_is_refused(depth: int) -> None:
+    """In a column of lists, and beside other columns of attributes."""
+    cell = "[" * depth + "]" * depth
+    batch = CsvReader().read(f"external_id,attributes.n:list\nada,{cell}".encode())
+    assert [found.code for found in batch.bad] == ["type_invalid"]
+    beside = f'external_id,attributes,attributes.n\nada,"{{""a"":{cell}}}",1'
+    (text,) = CsvReader().read(beside.encode()).rows["attributes"]
+    assert check_attributes(text, "/attributes")
 
 
 @given(st.lists(INSTANTS, min_size=1, max_size=3))

@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import Final
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from clarion.domain.registration import INSTANT
@@ -13,6 +14,8 @@ from clarion.stages.intake.rows import Cells, Layout
 
 _LONG_LINES: Final = 2**17
 """Longer ones, on average, are for the reader that looks at each."""
+_ABSENT: Final = msgspec.Raw()
+_LINE_FEED, _OPENING, _CLOSING = 10, 123, 125
 
 
 def plain_lines(block: bytes, layout: Layout) -> Mapping[str, Cells] | None:
@@ -23,30 +26,38 @@ def plain_lines(block: bytes, layout: Layout) -> Mapping[str, Cells] | None:
     """
     if not block.endswith(b"\n"):
         block += b"\n"
-    count = block.count(b"\n")
-    if block.count(b"}\n{") != count - 1 or len(block) > count * _LONG_LINES:
+    octets = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(octets == _LINE_FEED)
+    count = len(ends)
+    whole = octets[0] == _OPENING and (octets[ends[:-1] + 1] == _OPENING).all()
+    if not whole or (octets[ends - 1] != _CLOSING).any() or len(block) > count * _LONG_LINES:
         return None
     try:
-        block.decode()
+        if not block.isascii():
+            block.decode()
         rows = _decoder(layout).decode_lines(block)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if len(rows) != count:
         return None
-    escaped = b"\\u" in block  # maybe in the name of a field
     columns: dict[str, Cells] = {}
     for name, kind in layout.columns.items():
-        if escaped or b'"%s"' % name.encode() in block:
-            cells = list(map(attrgetter(name), rows))
-            columns[name] = _series(name, cells, kind, is_object=name in layout.objects)
+        cells = list(map(attrgetter(name), rows))
+        if name in layout.objects:
+            if cells.count(_ABSENT) < count:
+                columns[name] = _texts(name, cells)
+        elif cells.count(None) < count:
+            columns[name] = _series(name, cells, kind)
     return columns
 
 
-def _series(name: str, cells: list[object], kind: pl.DataType, *, is_object: bool) -> Cells:
-    if is_object:
-        texts = [str(cell, "utf-8") for cell in cells if isinstance(cell, msgspec.Raw)]
-        made = pl.Series(name, texts, pl.String())
-        return pl.select(pl.when(~made.is_in(["", "null"])).then(made).alias(name)).to_series()
+def _texts(name: str, cells: list[msgspec.Raw]) -> pl.Series:
+    """JSON objects as their texts; null where they are absent."""
+    made = pl.Series(name, [str(cell, "utf-8") for cell in cells], pl.String())
+    return pl.select(pl.when(~made.is_in(["", "null"])).then(made).alias(name)).to_series()
+
+
+def _series(name: str, cells: list[object], kind: pl.DataType) -> Cells:
     if kind == pl.Int64() or kind == pl.Boolean():
         return cells
     return pl.Series(name, cells, pl.String() if kind == INSTANT else kind)
@@ -55,7 +66,7 @@ def _series(name: str, cells: list[object], kind: pl.DataType, *, is_object: boo
 @cache
 def _decoder_of(columns: tuple[tuple[str, str], ...]) -> "msgspec.json.Decoder[msgspec.Struct]":
     kinds = {
-        "object": (msgspec.Raw, msgspec.Raw()),
+        "object": (msgspec.Raw, _ABSENT),
         "text": (str | None, None),
         "fraction": (float | None, None),
         "whole": (int | float | None, None),

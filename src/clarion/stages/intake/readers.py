@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, assert_never
 
+import msgspec
 import numpy as np
-import orjson
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -257,32 +257,27 @@ def _object(line: bytes, number: int, layout: Layout) -> dict[str, object] | Bad
     if len(line) > LONGEST_ROW:
         return _malformed(number, "the line is longer than a mebibyte")
     try:
-        found = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        return _malformed(number, f"the line is not JSON: {error}")
-    if not isinstance(found, dict):
+        line.decode()  # what stays a text is not looked into
+        found = _LINE.decode(line)
+        cells = {
+            name: _text(cell) if name in layout.objects else _CELL.decode(cell)
+            for name, cell in found.items()
+        }
+    except msgspec.ValidationError:
         return _malformed(number, "the line is not a JSON object")
-    return flattened(found, number, layout)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return _malformed(number, f"the line is not JSON: {error}")
+    return cells if cells.keys() <= layout.columns.keys() else _unnested(cells, number, layout)
 
 
-def flattened(
-    found: Mapping[str, object], number: int, layout: Layout
-) -> dict[str, object] | BadRow:
-    """A JSON object as flat columns; objects that stay objects are JSON text."""
-    if found.keys() <= layout.columns.keys():  # the usual case
-        flat = dict(found)
-    else:
-        nested = _unnested(found, number, layout)
-        if isinstance(nested, BadRow):
-            return nested
-        flat = nested
-    for name in layout.objects:
-        if flat.get(name) is not None:
-            try:
-                flat[name] = orjson.dumps(flat[name]).decode()
-            except orjson.JSONEncodeError:  # what is read may be deeper than what is written
-                return _malformed(number, f"{name} is nested too deeply")
-    return flat
+_LINE: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_CELL: Final = msgspec.json.Decoder()
+
+
+def _text(cell: msgspec.Raw) -> str | None:
+    """A JSON object as it was written, for the rules to judge."""
+    text = str(cell, "utf-8")
+    return None if text == "null" else text
 
 
 def _unnested(

@@ -202,7 +202,7 @@ def to_number(value: object, *, whole: bool) -> int | float | None:
         return None
     try:
         number = int(value) if whole and not isinstance(value, float) else float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if whole and (isinstance(number, float) or abs(number) >= _INT64):
         return None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
 import orjson
 import polars as pl
 
@@ -26,6 +27,10 @@ from clarion.stages.intake.rows import (
 
 MOST_JOINED: Final = 500
 """Columns joined as columns; each costs about a millisecond, so a wider file goes row by row."""
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+"""Writes integers of any size."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,7 +176,7 @@ def _doubtful(
     known = doubtful.drop_nulls().unique()
     values = [KINDS[column.kind](text) for text in known]
     name = orjson.dumps(column.name).decode()
-    made = [None if v is None else f"{name}:{orjson.dumps(v).decode()}" for v in values]
+    made = [None if v is None else f"{name}:{_ENCODER.encode(v).decode()}" for v in values]
     read = doubtful.replace_strict(known, pl.Series(made, dtype=pl.String), default=None)
     if None in made:
         bad += [
@@ -217,15 +222,18 @@ def _joined(
     try:
         attributes = orjson.loads(base) if isinstance(base, str) else {}
     except orjson.JSONDecodeError:
+        attributes = None
+    if not isinstance(attributes, dict) or any(
+        isinstance(value, list | dict) and _json_list([value]) is None
+        for value in attributes.values()
+    ):
         return str(base)  # the rules of attributes refuse it with the reason
-    if not isinstance(attributes, dict):
-        return str(base)
     for column, cell in given:
         value = KINDS[column.kind](cell)
         if value is None:
             bad.append(_mistyped(column, line))
         attributes[column.name] = value
-    return orjson.dumps(attributes).decode()
+    return _ENCODER.encode(attributes).decode()
 
 
 def _as_given(cell: object) -> object:
@@ -243,7 +251,7 @@ def _as_time(cell: object) -> object:
 
 
 def _json_list(cell: list[object]) -> object:
-    """The list, unless it holds what JSON has not."""
+    """The list, unless it holds what JSON has not, or is nested deeper than it is written."""
     try:
         orjson.dumps(cell)
     except orjson.JSONEncodeError:
@@ -258,13 +266,24 @@ def _as_list(cell: object) -> object:
         found = orjson.loads(cell)
     except orjson.JSONDecodeError:
         return None
-    return found if isinstance(found, list) else None
+    return _json_list(found) if isinstance(found, list) else None
 
 
 def _as_number(cell: object) -> object:
-    whole = to_number(cell, whole=True)
-    number = to_number(cell, whole=False) if whole is None else whole
+    if (whole := _integer(cell)) is not None:
+        return whole
+    number = to_number(cell, whole=False)
     return number if number is None or math.isfinite(number) else None
+
+
+def _integer(cell: object) -> int | None:
+    """An integer of any size, also as text: a fraction in its place could pass the rules."""
+    if not isinstance(cell, str):
+        return cell if type(cell) is int else None
+    try:
+        return int(cell)
+    except ValueError:
+        return None
 
 
 KINDS: Final[Mapping[str, Callable[[object], object]]] = {
