@@ -77,7 +77,7 @@ class Connection:
             answer = await self._client.post(
                 path, content=pieces, headers=headers, timeout=httpx.Timeout(30.0, read=None)
             )
-            return _judged(answer)
+            return judged(answer)
 
     async def download(self, path: str, query: Mapping[str, str]) -> AsyncIterator[bytes]:
         """A long answer piece by piece. Raises `CommandError`."""
@@ -86,7 +86,7 @@ class Connection:
             async with self._client.stream("GET", path, params=query, timeout=timeout) as answer:
                 if answer.is_error:
                     await answer.aread()
-                    _judged(answer)
+                    judged(answer)
                 async for piece in answer.aiter_bytes():
                     yield piece
 
@@ -97,7 +97,7 @@ class Connection:
             async with self._client.stream("GET", path, timeout=timeout) as answer:
                 if answer.is_error:
                     await answer.aread()
-                    _judged(answer)
+                    judged(answer)
                 name, data = "message", ""
                 async for line in answer.aiter_lines():
                     field, _, value = line.partition(":")
@@ -122,7 +122,7 @@ class Connection:
             answer = await self._client.request(
                 method, path, content=body, params=query, headers=headers
             )
-            return _judged(answer)
+            return judged(answer)
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -143,7 +143,7 @@ class Connection:
             ) from error
 
 
-def _judged(answer: httpx.Response) -> Json:
+def judged(answer: httpx.Response) -> Json:
     """The JSON of a good answer; a problem (RFC 9457) as an error."""
     try:
         body: Json = orjson.loads(answer.content) if answer.content else {}
@@ -156,7 +156,7 @@ def _judged(answer: httpx.Response) -> Json:
     if not answer.is_error:
         return body
     sentence = str(body.get("detail") or body.get("title") or f"status {answer.status_code}")
-    sentence = sentence.rstrip(".")
+    sentence = _placed(sentence.rstrip("."), body.get("errors", []))
     if answer.status_code in _ADVICE:
         sentence += f"; {_ADVICE[answer.status_code]}"
     details = tuple(
@@ -166,3 +166,11 @@ def _judged(answer: httpx.Response) -> Json:
     )
     code = Exit.UNREACHABLE if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR else None
     raise CommandError(sentence, code or Exit.REFUSED, details)
+
+
+def _placed(sentence: str, errors: list[Json]) -> str:
+    """The sentence with the field that it is about, where it does not name it itself."""
+    for found in errors[:1]:
+        if found.get("path") and str(found.get("detail", "")).rstrip(".") == sentence:
+            return f"{found['path']}: {sentence}"
+    return sentence
