@@ -155,3 +155,16 @@ async def test_a_page_behind_a_link_is_kept_by_nobody(world: World) -> None:
             assert answer.headers["referrer-policy"] == "no-referrer"
             assert answer.headers["x-frame-options"] == "DENY"
             assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+
+
+async def test_the_title_of_a_page_has_no_markup_in_it(world: World) -> None:
+    """A title is text: an element in it would be shown as it is written."""
+    async with world.client() as admin:
+        await admin.put("/v1/users/ann", json={})
+        link = (await admin.post("/v1/users/ann/preference-link", json={})).json()["path"]
+        name = (await admin.get("/v1/app")).json()["name"]
+    async with world.client(None) as person:
+        page = (await person.get(link)).text
+    title = page.partition("<title>")[2].partition("</title>")[0]
+    assert name in title
+    assert "<" not in title

@@ -126,7 +126,10 @@ def preference_page(preferences: Preferences, shown: Shown) -> bytes:
             f"<section><h2>{escape(words.stop)}</h2><p class=soft>{_said(words.stop_hint, app)}"
             f"</p>{_lone('stop', words.stop, 'stop', shown)}</section>"
         )
-    return _whole(_said(words.title, app), "".join(parts), shown.language)
+    title = escape(words.title).replace(
+        "{app}", f"\N{FIRST STRONG ISOLATE}{app}\N{POP DIRECTIONAL ISOLATE}"
+    )
+    return _whole(title, "".join(parts), shown.language)
 
 
 def gone_page(language: str) -> bytes:
