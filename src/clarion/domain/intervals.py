@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 from clarion.domain.handoffs import Int64s
 
+_SPARSE: Final = 64
+_ALWAYS: Final = 1 << 17
+"""A table has no more than so many places a row, and so many."""
 NEVER: Final = np.iinfo(np.int64).max
 """An instant that does not come."""
 
@@ -120,8 +123,15 @@ class Distinct:
 
 
 def distinct(values: Int64s) -> Distinct:
-    """The distinct values of small non-negative codes, by a table instead of a sort."""
-    place = np.full(int(values.max()) + 1, -1, np.int64)
+    """The distinct values of non-negative codes: by a table where they are small, else by a sort.
+
+    Codes of pairs (a zone, a person's own windows) may be few and far between.
+    """
+    highest = int(values.max())
+    if highest > _SPARSE * len(values) + _ALWAYS:
+        found, example, index = np.unique(values, return_index=True, return_inverse=True)
+        return Distinct(values=found, index=index.reshape(-1), example=example)
+    place = np.full(highest + 1, -1, np.int64)
     place[values] = np.arange(len(values))
     found = np.flatnonzero(place >= 0)
     example = place[found]

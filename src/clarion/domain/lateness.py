@@ -11,6 +11,7 @@ from typing import Final, cast
 import numpy as np
 
 from clarion.domain.handoffs import Int64s, Lateness, UInt16s
+from clarion.domain.intervals import distinct
 from clarion.domain.policy import Policy, UnknownZone
 from clarion.domain.quiet_hours import QuietRules, QuietTimes, quiet_times
 from clarion.domain.quiet_windows import quiet_hours_from, quiet_hours_json
@@ -37,23 +38,26 @@ def lateness_of(
         columns: per recipient, indexes into `zones` and `persons`; beyond the end: none.
         open_until_us: when each one's quiet hours begin.
     """
-    zone, quiet = columns
-    pairs = zone.astype(np.int64) << 16 | quiet
-    distinct, kind = np.unique(pairs, return_inverse=True)
+    zone, quiet = (
+        np.minimum(column, len(names)).astype(np.int64)
+        for column, names in zip(columns, (zones, persons), strict=True)
+    )
+    texts = len(persons) + 1
+    pairs = distinct(zone * texts + quiet)
     unknown = policy.app_zone if policy.unknown_zone is UnknownZone.APP_ZONE else None
     kinds = [
         (
-            zones[pair >> 16] if pair >> 16 < len(zones) else unknown,
-            persons[pair & 0xFFFF] if pair & 0xFFFF < len(persons) else None,
+            zones[pair // texts] if pair // texts < len(zones) else unknown,
+            persons[pair % texts] if pair % texts < len(persons) else None,
         )
-        for pair in distinct.tolist()
+        for pair in pairs.values.tolist()
     ]
     lateness = Lateness(
         open_until=closing(open_until_us),
         owners=[quiet_hours_json(owner) for owner in policy.binding_quiet],
         kinds=kinds,
     )
-    return lateness, kind.reshape(-1).astype(np.uint16)
+    return lateness, pairs.index.astype(np.uint16)
 
 
 def closing(open_until_us: Int64s) -> datetime:

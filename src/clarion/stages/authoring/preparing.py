@@ -18,6 +18,7 @@ from clarion.domain.handoffs import UInt16s, merge_column
 from clarion.domain.ids import MessageId
 from clarion.domain.localisation import choose, localized, parse
 from clarion.domain.network import Network
+from clarion.domain.zone_rows import encoded
 from clarion.ports.provider import Outline, PayloadProblem, Provider
 from clarion.ports.rendering import (
     ContentRefusedError,
@@ -263,10 +264,8 @@ def _coded(rows: pl.DataFrame) -> tuple[list[str | None], UInt16s]:
     """The languages that there are, and each row's place among them."""
     if "language" not in rows.columns:
         return [None], np.zeros(len(rows), np.uint16)
-    texts = rows["language"]
-    names: list[str] = texts.drop_nulls().unique().sort().to_list()
-    codes = texts.cast(pl.Enum(names)).to_physical().cast(pl.UInt16).fill_null(len(names))
-    return [*names, None], codes.to_numpy()
+    names, codes = encoded(rows["language"])
+    return [*names, None], codes.astype(np.uint16)
 
 
 def _written(person: str | None, variant: str) -> str:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import assert_never
 
 from sqlglot import exp
+from sqlglot.dialects.duckdb import DuckDB  # now: the first question would wait for it
 
 from clarion.adapters.facts.duckdb.halves import halves
 from clarion.adapters.facts.duckdb.segment_fields import Bind, Source, instant
@@ -70,7 +71,7 @@ def condition(segment: SegmentAt, span: Span | None = None) -> Condition:
             condition may then name `$low` and `$high`.
     """
     drawing = _Drawing(segment=segment, span=span)
-    sql = drawing.holds(segment.expression).sql("duckdb")
+    sql = drawing.holds(segment.expression).sql(DuckDB)
     return Condition(sql=sql, parameters=drawing.bind.parameters)
 
 
