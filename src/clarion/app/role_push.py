@@ -4,6 +4,7 @@ import asyncio
 import resource
 import socket
 from dataclasses import replace
+from datetime import timedelta
 
 from clarion.adapters.state.push_devices import PostgresPushDevices
 from clarion.adapters.state.push_messages import PostgresPushMessages, PostgresPushReceipts
@@ -38,6 +39,7 @@ async def run_push(below: Foundation, owner: str, stop: asyncio.Event) -> None:
         most_connections=room_for(push, _files()),
         trusted_proxies=frozenset(settings.server.trusted_proxies),
         allowed_origins=own_origins(settings).union(push.allowed_origins),
+        devices_kept=timedelta(days=push.devices_days),
     )
     await serve_node(ports, node, _listener(push), stop)
 

@@ -59,6 +59,15 @@ class Push(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     subscriptions: Annotated[
         int, Meta(description="Subscriptions that one device may have.", ge=1, le=100_000)
     ] = 500
+    devices_days: Annotated[
+        int,
+        Meta(
+            description="Days for which a device may be away. After that its subscriptions end: "
+            "senders are answered 410, and a browser that comes back subscribes anew.",
+            ge=1,
+            le=36_500,
+        ),
+    ] = 60
     connections: Annotated[
         int, Meta(description="Connections that one process holds.", ge=1, le=10_000_000)
     ] = 100_000

@@ -141,8 +141,16 @@ class PushDevices(Protocol):
         """
         ...
 
-    async def forget(self, before: datetime, *, at_once: int) -> int:
-        """Delete devices without subscriptions that were not seen since; how many."""
+    async def seen(self, devices: Sequence[DeviceNumber], now: datetime) -> None:
+        """Devices are still connected."""
+        ...
+
+    async def forget(self, before: datetime, now: datetime, *, at_once: int) -> int:
+        """Delete devices that were not seen since `before`; how many.
+
+        Their subscriptions end with what waits for them, as if each had been unregistered (RFC 8030
+        section 7.3).
+        """
         ...
 
 

@@ -47,7 +47,8 @@ SWEPT_AT_ONCE: Final = 5_000
 STORE_PAUSE_S: Final = 0.5
 ACCEPT_PAUSE_S: Final = 0.01
 RECEIPTS_KEPT: Final = timedelta(days=7)
-DEVICES_KEPT: Final = timedelta(days=60)
+DEVICES_EVERY_S: Final = 3600.0
+SEEN_AT_ONCE: Final = 5_000
 
 
 class NodeLostError(Exception):
@@ -83,6 +84,8 @@ class NodeSettings:
     most_connections: int
     trusted_proxies: frozenset[str] = frozenset()
     allowed_origins: frozenset[str] = frozenset()
+    devices_kept: timedelta = timedelta(days=60)
+    """How long a device may be away until it is forgotten, with its subscriptions."""
 
 
 @asynccontextmanager
@@ -171,6 +174,7 @@ async def serve_node(
                 group.create_task(_listen(ports, parts, hearing_ok)),
                 group.create_task(_tick(parts)),
                 group.create_task(_sweep(ports)),
+                group.create_task(_forget(ports, parts.connections, settings.devices_kept)),
             ]
             accepting = group.create_task(parts.accepting.run())
             accepted = group.create_task(taking.run(listener))
@@ -294,6 +298,33 @@ async def _sweep(ports: NodePorts) -> None:
             while expired := await ports.messages.expire(now, at_once=SWEPT_AT_ONCE):
                 metrics.add(Metric.PUSH_DELIVERED, "expired", amount=expired)
             await ports.receipts.drop(now - RECEIPTS_KEPT, at_once=SWEPT_AT_ONCE)
-            await ports.devices.forget(now - DEVICES_KEPT, at_once=SWEPT_AT_ONCE)
         except StoreUnavailableError as error:
             log(_log, logging.WARNING, LogEvent.STORE_UNAVAILABLE, cause=str(error))
+
+
+async def _forget(ports: NodePorts, connections: Connections, kept: timedelta) -> None:
+    """Forget devices that were away for long.
+
+    An hour passes first: where the service itself was away, devices come back before that.
+    """
+    clock = ports.clock
+    while True:
+        await clock.sleep(DEVICES_EVERY_S * (1.0 + ports.chance.fraction() / 2))
+        try:
+            await forget_absent(ports, connections, kept)
+        except StoreUnavailableError as error:
+            log(_log, logging.WARNING, LogEvent.STORE_UNAVAILABLE, cause=str(error))
+
+
+async def forget_absent(ports: NodePorts, connections: Connections, kept: timedelta) -> None:
+    """Say who is here; then end who was not for `kept`.
+
+    Raises:
+        StoreUnavailableError: the rest waits for the next time.
+    """
+    now = ports.clock.now()
+    here = [session.device for session in connections.sessions() if session.device is not None]
+    for low in range(0, len(here), SEEN_AT_ONCE):
+        await ports.devices.seen(here[low : low + SEEN_AT_ONCE], now)
+    while gone := await ports.devices.forget(now - kept, now, at_once=SWEPT_AT_ONCE):
+        ports.metrics.add(Metric.PUSH_FORGOTTEN, amount=gone)

@@ -75,6 +75,7 @@ class Metric(StrEnum):
     PUSH_DELIVERED = "clarion_push_delivered_total"
     PUSH_RECEIPTS = "clarion_push_receipts_total"
     PUSH_CONNECTIONS = "clarion_push_connections"
+    PUSH_FORGOTTEN = "clarion_push_devices_forgotten_total"
     HANDLER_FAILURES = "clarion_handler_failures_total"
 
 
@@ -107,6 +108,10 @@ COUNTERS: Final[dict[Metric, MetricSpec]] = {
     Metric.PUSH_RECEIPTS: MetricSpec(
         "Receipts of our own messages: recorded, or of devices that nobody knows any more.",
         ("result",),
+    ),
+    Metric.PUSH_FORGOTTEN: MetricSpec(
+        "Devices of our own push service that ended, with their subscriptions, because they were "
+        "away for push.devices_days."
     ),
     Metric.HANDLER_FAILURES: MetricSpec("Handlers that raised.", ("stage",)),
 }

@@ -7,7 +7,7 @@ import asyncpg
 
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.push_rows import octets_of, uuid_of
-from clarion.adapters.state.statements import statements, touched
+from clarion.adapters.state.statements import statements
 from clarion.ports.pushservice import (
     Attached,
     DeviceNumber,
@@ -100,8 +100,12 @@ class PostgresPushDevices:
                 await connection.execute(_SQL["tell"], [device], node, "close")
         return device is not None
 
-    async def forget(self, before: datetime, *, at_once: int) -> int:
+    async def seen(self, devices: Sequence[DeviceNumber], now: datetime) -> None:
         """See the port."""
         async with reading(self._pool) as connection:
-            tag = await connection.execute(_SQL["forget"], before, at_once)
-        return touched(tag)
+            await connection.execute(_SQL["seen"], list(devices), now)
+
+    async def forget(self, before: datetime, now: datetime, *, at_once: int) -> int:
+        """See the port."""
+        async with reading(self._pool) as connection:
+            return int(await connection.fetchval(_SQL["forget"], before, now, at_once))

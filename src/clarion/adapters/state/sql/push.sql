@@ -85,14 +85,33 @@ with ended as (
 )
 select device_id from ended
 
+-- name: seen
+-- Devices $1 are still connected.
+update push_device set seen_at = $2 where id = any($1::bigint[]) and seen_at < $2
+
 -- name: forget
--- Devices without subscriptions that were not seen since $1.
-delete from push_device where id in (
-    select d.id from push_device d
-    where d.created_at < $1 and d.seen_at < $1
-      and not exists (select from push_subscription s where s.device_id = d.id)
-    order by d.id limit $2 for update skip locked
+-- Devices that were not seen since $1 end, $3 at most, with their subscriptions and what waits for
+-- them; senders who asked hear that nobody will get it. One that comes back at this moment holds its
+-- row, and stays.
+with away as (
+    select id from push_device where created_at < $1 and seen_at < $1
+    order by id limit $3 for update skip locked
+), ended as (
+    delete from push_subscription s using away where s.device_id = away.id
+    returning s.id, s.device_id, s.channel, s.key_hash
+), kept as (
+    insert into push_ended (id, device_id, channel, key_hash, at)
+    select id, device_id, channel, key_hash, $2 from ended
+), dropped as (
+    delete from push_message m using away where m.device_id = away.id
+    returning m.id, m.subscription_id, m.receipt
+), told as (
+    insert into push_receipt (reader, message_id, subscription_id, status, at)
+    select receipt, id, subscription_id, 410, $2 from dropped where receipt is not null
+), gone as (
+    delete from push_device d using away where d.id = away.id
 )
+select count(*) from away
 
 -- name: store
 -- Keep a group of messages, $12 of each subscription at most; says which subscriptions are gone.
