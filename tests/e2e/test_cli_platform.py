@@ -13,10 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import orjson
 import pytest
 
 from clarion.app.demo_processes import free_port
+from clarion.testing import make_fcm_credential
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -150,6 +152,29 @@ def test_send_waits_and_trace_tells_why(platform: Platform, tmp_path: Path) -> N
     assert traced.returncode == 0
     assert "zoe" in traced.stdout
     assert "not sent, because: credential missing" in traced.stdout
+
+
+def test_waiting_ends_where_a_message_waits_for_somebody(
+    platform: Platform, tmp_path: Path
+) -> None:
+    """A message that paused itself says why; nobody is left before a silent terminal."""
+    shop = {"authorization": f"Bearer {platform.key}"}
+    with httpx.Client(base_url=platform.url, headers=shop) as http:
+        http.post("/v1/apps", json={"name": "shop"}).raise_for_status()
+    made = platform.beside("keys", "create", "ci", "--scope", "admin", "--app", "shop", "--json")
+    key = orjson.loads(made.stdout)["key"]
+    with httpx.Client(base_url=platform.url, headers={"authorization": f"Bearer {key}"}) as http:
+        http.put("/v1/credentials/fcm", json=make_fcm_credential()).raise_for_status()
+        device = {"network": "fcm", "token": "t", "external_id": "ann", "time_zone": "UTC"}
+        http.post("/v1/devices", json=device).raise_for_status()
+    file = tmp_path / "message.json"
+    words = {"title": "{{ user.first_name }}", "liquid": True, "missing": "fail"}
+    file.write_bytes(orjson.dumps({"to": {"users": ["ann"]}, **words}))
+
+    sent = platform.run("send", "--from-file", str(file), "--wait", "--key", key)
+
+    assert sent.returncode == 1
+    assert " is paused: 1 recipient has no value for `user.first_name`" in sent.stdout
 
 
 def test_a_refusal_of_the_server_is_one_sentence(platform: Platform) -> None:

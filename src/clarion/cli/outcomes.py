@@ -16,11 +16,17 @@ ALWAYS: Final = ("accepted", "dead", "refused", "suppressed")
 
 
 async def follow(connection: Connection, message: str, show: Callable[[Json], None]) -> None:
-    """Watch a message's events until it has ended; `show` gets each progress."""
+    """Watch a message's events until it has ended or is paused; `show` gets each progress.
+
+    A message that waits for somebody would be waited for without end.
+    """
     while True:
         async for event in connection.events(f"/v1/messages/{message}/events"):
             if event.name == "progress":
-                show(orjson.loads(event.data))
+                seen = orjson.loads(event.data)
+                show(seen)
+                if seen["state"] == "paused":
+                    return
             elif event.name == "end":
                 return
 

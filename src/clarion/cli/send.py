@@ -30,7 +30,8 @@ def send(
     Args:
         to: Whom.
         content: What.
-        wait: Wait for the end and show what became of it; exit code 1 when it reached nobody.
+        wait: Wait until it has ended or is paused, and show what became of it; exit code 1 when it
+            reached nobody.
         url: Where the platform is.
         key: API key with scope `send`.
         json: Write the API's answer as JSON.
@@ -55,7 +56,8 @@ async def _send(connection: Connection, body: Json, *, wait: bool, as_json: bool
     if as_json:
         print_json(view)
     else:
-        OUT.print(f"{message} is {view['state']}", markup=False, soft_wrap=True)
+        trouble = f": {view['trouble']}" if view["trouble"] else ""
+        OUT.print(f"{message} is {view['state']}{trouble}", markup=False, soft_wrap=True)
         OUT.print(by_network(view))
         OUT.print(reasons(view))
     return Exit.OK if view["by_outcome"].get("accepted") else Exit.FINDINGS
