@@ -1,6 +1,6 @@
 """Connections to the state store, and the unit of work."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
@@ -15,9 +15,15 @@ Result = TypeVar("Result")
 Pool = asyncpg.Pool
 """What the composition root hands around without knowing the driver."""
 
-PLANS: Final = "force_generic_plan"
+PLANS: Final[Mapping[str, str]] = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "jit": "off",
+}
 """Statements are planned once per connection: ours look things up by index whatever the values,
-and planning some of them takes ten times as long as running them."""
+and planning some of them takes ten times as long as running them. A plan is kept until its tables'
+statistics change, so one that was made while a table was small must not be to read all of it: a
+minute later the table may have a hundred thousand rows."""
 
 TRIES: Final = 4
 
@@ -62,7 +68,7 @@ async def open_pool(
             init=prepare,
             reset=_leave,
             server_settings={
-                "plan_cache_mode": PLANS,
+                **PLANS,
                 **session_settings(master_keys),
             },
         )
