@@ -42,6 +42,7 @@ from clarion.stages.delivery.urgent import (
     URGENT_DEVICES,
 )
 from clarion.stages.planning.plan import PLAN_LEASE_S, RENEW_EVERY_S
+from clarion.telemetry.names import LogEvent, Metric
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -142,6 +143,7 @@ FIGURES = {
     "docs/howto/run-in-production.md": [
         f"{CONNECTIONS['api']} for\neach API process, {CONNECTIONS['sender']} for each sender",
         f"{CONNECTIONS['planner']} for a planner, {CONNECTIONS['facts']} for the facts",
+        f"{CONNECTIONS['push']} for each push process",
     ],
     "docs/explanation/facts-and-audience.md": [
         f"{Retention().messages_days} days (`retention.messages_days`)",
@@ -350,6 +352,14 @@ def test_no_file_names_a_place_that_only_one_machine_has() -> None:
         for match in private.finditer(path.read_text(errors="replace"))
     ]
     assert found == []
+
+
+def test_no_document_names_a_metric_or_a_log_event_that_is_not_there() -> None:
+    """An alert on a name that does not exist never rings."""
+    text = "\n".join(document.read_text() for document in DOCUMENTS)
+    metrics = set(re.findall(r"`(clarion_[a-z_]+)(?:\{[^`]*\})?`", text))
+    assert metrics <= set(Metric)
+    assert set(re.findall(r"[Ll]og event `([a-z_.]+)`", text)) <= set(LogEvent)
 
 
 _PROBLEMS = {"Rule", "FieldProblem", "PayloadProblem", "CredentialProblem", "_problem"}
