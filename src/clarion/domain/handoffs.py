@@ -209,3 +209,5 @@ class BatchSent:
     """Structured array of `OUTCOME_ROW`."""
     notes: Sequence[str] = ()
     provider_ids: Mapping[int, str] = field(default_factory=dict)
+    alike: bool = False
+    """Rows are known to differ by device and user alone; False: nobody has looked."""

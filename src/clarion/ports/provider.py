@@ -61,6 +61,11 @@ class SendRequest:
     now: datetime
     on_wire: Callable[[], None] | None = None
     """Called each time the bytes of some of the requests are handed to a connection's socket."""
+    batch: Recipients | None = None
+    """The batch of which `recipients` are the rows from `low` on. Its other rows are likely to be
+    asked for next: what is dear by the call can be made ready for all of them at once. None where
+    there is none to speak of."""
+    low: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

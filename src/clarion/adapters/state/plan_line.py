@@ -345,7 +345,7 @@ def chunk_values(key: str, chunk: BatchSent) -> tuple[object, ...]:
         chunk.app,
         int(chunk.kind),
         list(chunk.messages),
-        packed(chunk.rows),
+        packed(chunk.rows, alike=chunk.alike),
         list(chunk.notes),
         provider_ids if chunk.provider_ids else None,
     )

@@ -28,7 +28,16 @@ from clarion.ports.provider import (
 from clarion.ports.system import Chance, Clock
 from clarion.ports.transport import Origin, Transport, TransportError
 from clarion.providers.apns import credential, payload
-from clarion.providers.apns.credential import Bearer, Session, Written, session_of
+from clarion.providers.apns.credential import (
+    HEX,
+    Bearer,
+    Lot,
+    Session,
+    Written,
+    all_hex,
+    lot_of,
+    session_of,
+)
 from clarion.providers.apns.errors import Columns, Ruling, misconfigured
 from clarion.wire.http2 import Batch, Field, HeaderSet, literal_field
 from clarion.wire.jose import Json, build_jwt, parse_jwt
@@ -40,7 +49,6 @@ REFRESH_JITTER: Final = timedelta(minutes=5)
 MINT_APART: Final = timedelta(minutes=20)
 USABLE: Final = timedelta(minutes=58)
 LONGEST_TOKEN: Final = 400  # twice the longest Live Activity token seen
-HEX: Final = b"0123456789abcdefABCDEF"
 ROUNDS: Final = 3
 """A first try, one after renewing what was refused, one in the other environment."""
 
@@ -72,6 +80,8 @@ class _Job:
     unknown: npt.NDArray[np.bool_]
     ids: UInt8s
     """Each recipient's `apns-id` as an encoded field, one row each."""
+    lot: Lot | None
+    """What is ready of the whole batch, where this is a chunk of one."""
     filled: Sequence[bytes] | None = None
     """Each recipient's own body, where something is merged."""
 
@@ -297,8 +307,12 @@ def _job(request: SendRequest, session: Session, columns: Columns) -> _Job:
     world = recipients.environment.astype(np.uint8)
     unknown = world == Environment.UNKNOWN
     world[unknown] = session.environment or Environment.PRODUCTION
-    ids = payload.id_fields(request.messages, message, recipients.device)
-    return _Job(request, session, columns, prepared, message, world, unknown, ids)
+    lot = lot_of(request, session)
+    if lot is None:
+        ids = payload.id_fields(request.messages, message, recipients.device)
+    else:
+        ids = lot.ids[request.low : request.low + len(recipients)]
+    return _Job(request, session, columns, prepared, message, world, unknown, ids, lot)
 
 
 def _writable(request: SendRequest, session: Session) -> Mapping[int, payload.Prepared]:
@@ -336,7 +350,7 @@ def _sendable(job: _Job, rows: Int64s) -> Int64s:
     if len(job.prepared) < len(job.request.messages):
         rows = rows[np.isin(job.message[rows], list(job.prepared))]
     tokens = job.request.recipients.tokens
-    if all(tokens) and not b"".join(tokens).translate(None, HEX):
+    if (job.lot is not None and job.lot.tokens_fine) or all_hex(tokens):
         return rows
     fine = np.array([bool(t) and not t.translate(None, HEX) for t in tokens], np.bool_)
     job.columns.put(rows[~fine[rows]], _NOT_HEX)

@@ -8,18 +8,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import NameOID
 
 from clarion.domain.content import Message
+from clarion.domain.handoffs import Recipients
 from clarion.domain.network import Environment
-from clarion.ports.provider import Credential, CredentialProblem
+from clarion.ports.provider import Credential, CredentialProblem, SendRequest
 from clarion.ports.transport import ClientCertificate, Origin
 from clarion.providers.apns import payload
 from clarion.wire.jose import load_es256_key
 
+HEX: Final = b"0123456789abcdefABCDEF"
 _FORMS: Final = {
     "topic": (r"[A-Za-z0-9.\-]{1,200}", "The app's bundle id: letters, digits, dots, dashes."),
     "key_id": (r"[A-Za-z0-9]{10}", "10 letters and digits, as Apple shows them beside the key."),
@@ -181,6 +185,7 @@ class Session:
     origins: dict[tuple[int, int, bool], Origin] = field(default_factory=dict)
     """Generation, environment and whether tokens are doubtful -> where they are sent."""
     written: "Written | None" = None
+    lot: "Lot | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +195,43 @@ class Written:
     messages: Sequence[Message]
     second: int
     items: Mapping[int, payload.Prepared]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lot:
+    """A batch that is sent chunk by chunk, made ready as a whole: each array call costs once."""
+
+    batch: Recipients
+    messages: Sequence[Message]
+    ids: npt.NDArray[np.uint8]
+    """`apns-id` as a header field, a row each."""
+    tokens_fine: bool
+    """Whether every token fits into a path."""
+
+
+def lot_of(request: SendRequest, session: Session) -> Lot | None:
+    """The batch that the recipients are a part of, as it was made ready for its first part."""
+    batch, messages = request.batch, request.messages
+    if batch is None:
+        return None
+    last = session.lot
+    if last is not None and last.batch is batch and last.messages is messages:
+        return last
+    message = batch.message
+    if message is None:
+        message = np.zeros(len(batch), np.uint16)
+    session.lot = Lot(
+        batch=batch,
+        messages=messages,
+        ids=payload.id_fields(messages, message, batch.device),
+        tokens_fine=all_hex(batch.tokens),
+    )
+    return session.lot
+
+
+def all_hex(tokens: Sequence[bytes]) -> bool:
+    """Whether each is there, and made of hexadecimal digits."""
+    return all(tokens) and not b"".join(tokens).translate(None, HEX)
 
 
 def session_of(stored: Credential) -> Session:

@@ -225,15 +225,13 @@ async def send_chunk(
     `reasons` says who may no longer be sent to, and is completed in place. `on_wire` is called as
     bytes go to a connection (`clarion.ports.provider.SendRequest`).
     """
-    batch, recipients = chunk.batch, chunk.recipients
-    deadline_us = deadlines_us(batch, recipients, chunk.now)
-    withhold(chunk, reasons, deadline_us, canceled)
+    withhold(chunk, reasons, canceled)
     if credential is None:
         reasons[reasons == 0] = Reason.CREDENTIAL_MISSING
     index = np.flatnonzero(reasons == 0)
     if credential is None or not len(index):
         return commit_of(chunk, reasons, None, ports.clock.now())
-    sent = await _send_rows(ports, chunk, credential, index, deadline_us, on_wire)
+    sent = await _send_rows(ports, chunk, credential, index, on_wire)
     return commit_of(chunk, reasons, sent, ports.clock.now())
 
 
@@ -242,7 +240,6 @@ async def _send_rows(
     chunk: Chunk,
     credential: Credential,
     index: Int64s,
-    deadline_us: Int64s,
     on_wire: Callable[[], None] | None,
 ) -> Sent:
     batch, recipients = chunk.batch, chunk.recipients
@@ -255,6 +252,8 @@ async def _send_rows(
         urgent=batch.lane.urgent,
         now=ports.clock.now(),
         on_wire=on_wire,
+        batch=batch.recipients if everybody and len(rows) < len(batch.recipients) else None,
+        low=chunk.low,
     )
     answers = await ports.providers[batch.network].send(request)
     diagnosis = ports.health.judge(
@@ -262,14 +261,16 @@ async def _send_rows(
     )
     if diagnosis is Diagnosis.FAULTY:
         ports.health.forget(credential.id, credential.version)
-    settlement = settle_chunk(
-        chunk,
-        answers,
-        diagnosis,
-        deadline_us[index],
-        rows.registered_us,
-        fraction=ports.chance.fraction(),
-    )
+    settlement = None
+    if answers.verdict.any():
+        settlement = settle_chunk(
+            chunk,
+            answers,
+            diagnosis,
+            deadlines_us(batch, recipients, chunk.now)[index],
+            rows.registered_us,
+            fraction=ports.chance.fraction(),
+        )
     return Sent(
         index=index,
         answers=answers,

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 
+from clarion.domain.handoffs import BatchSent
 from clarion.domain.network import Network
 from clarion.domain.outcome import Outcome, Verdict
 from clarion.ports.line import ChunkAck, ChunkCommit, ClaimedBatch
@@ -47,6 +48,19 @@ def tell_leasing_failed(metrics: Metrics, owner: str, error: Exception) -> None:
     log(_log, logging.ERROR, LogEvent.HANDLER_FAILED, error=error, owner=owner)
 
 
+def _count(metrics: Metrics, network: str, sent: BatchSent) -> None:
+    """Outcomes and attempts; one row stands for all where they are alike."""
+    rows = sent.rows[:1] if sent.alike else sent.rows
+    each = len(sent.rows) if sent.alike else 1
+    for outcome, count in enumerate(np.bincount(rows["outcome"])):
+        if count and outcome:
+            metrics.add(Metric.OUTCOMES, network, _OUTCOME[outcome], amount=int(count) * each)
+    tried = rows["verdict"][rows["status"] > 0]
+    for verdict, count in enumerate(np.bincount(tried)):
+        if count:
+            metrics.add(Metric.ATTEMPTS, network, _VERDICT[verdict], amount=int(count) * each)
+
+
 def tell_recorded(metrics: Metrics, chunk: ChunkCommit, ack: ChunkAck, seconds: float) -> None:
     """A chunk was recorded, or its lease turned out to be lost."""
     batch = chunk.batch
@@ -55,14 +69,7 @@ def tell_recorded(metrics: Metrics, chunk: ChunkCommit, ack: ChunkAck, seconds: 
         return
     network = Network(batch.network).label
     metrics.observe(Metric.SEND_SECONDS, seconds, batch.lane.name.lower())
-    rows = chunk.sent.rows
-    for outcome, count in enumerate(np.bincount(rows["outcome"])):
-        if count and outcome:
-            metrics.add(Metric.OUTCOMES, network, _OUTCOME[outcome], amount=int(count))
-    tried = rows["verdict"][rows["status"] > 0]
-    for verdict, count in enumerate(np.bincount(tried)):
-        if count:
-            metrics.add(Metric.ATTEMPTS, network, _VERDICT[verdict], amount=int(count))
+    _count(metrics, network, chunk.sent)
     if chunk.burial is not None:
         metrics.add(Metric.TOKENS_REAPED, network, amount=len(chunk.burial.device))
     if chunk.quarantine is not None:
