@@ -139,3 +139,18 @@ def test_addresses_are_forgotten_when_their_last_connection_ends() -> None:
     assert len(addresses) == 1
     assert addresses.speaks_for_others("proxy")
     assert not addresses.speaks_for_others("b")
+
+
+def test_the_addresses_of_an_ipv6_site_are_one() -> None:
+    """Who has a /48 has 2^80 of them."""
+    limits = PushLimits(connections_per_address=2, handshakes_burst=100, handshakes_per_s=1.0)
+    addresses = Addresses(limits, frozenset())
+    assert addresses.enter("2001:db8:1::1", 0.0)
+    assert addresses.enter("2001:db8:1:ffff::2", 0.0)
+    assert not addresses.enter("2001:db8:1:2::3", 0.0)
+    assert addresses.enter("2001:db8:2::1", 0.0)
+    addresses.leave("2001:db8:1::/48")
+    assert addresses.enter("2001:db8:1:2::3", 0.0)
+    for number in range(2):
+        assert addresses.enter(f"192.0.2.{number}", 0.0)
+    assert len(addresses) == 4

@@ -14,7 +14,7 @@ from clarion.api.shapes.preferences import (
     PreferencesBody,
     PreferencesView,
 )
-from clarion.domain.consent_intake import truncated_address
+from clarion.domain.client_address import truncated_address
 from clarion.domain.device import KEEP, Keep
 from clarion.domain.errors import FieldCode
 from clarion.domain.geography import canonical_language

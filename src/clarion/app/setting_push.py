@@ -74,8 +74,8 @@ class Push(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     connections_per_address: Annotated[
         int,
         Meta(
-            description="Connections that one address holds; one of server.trusted_proxies speaks "
-            "for the addresses that it names.",
+            description="Connections that one address (of IPv6: a /48) holds; one of "
+            "server.trusted_proxies speaks for the addresses that it names.",
             ge=1,
             le=10_000_000,
         ),

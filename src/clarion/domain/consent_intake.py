@@ -1,15 +1,11 @@
 """What becomes of a consent that somebody reports, before it is written into the ledger."""
 
-import ipaddress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from clarion.domain.category import Category, DefaultState
 from clarion.domain.consent import Change, How
-
-IPV4_KEPT_BITS: Final = 24
-IPV6_KEPT_BITS: Final = 48
 
 
 class Asked(StrEnum):
@@ -91,16 +87,3 @@ _OF_EVERYTHING: Final = {
     Asked.GRANTED: Change.GRANTED,
     Asked.WITHDRAWN: Change.WITHDRAWN,
 }
-
-
-def truncated_address(text: str) -> str:
-    """An IP address without what names one household: /24 of IPv4, /48 of IPv6.
-
-    IPv4 inside IPv6 (RFC 4291 section 2.5.5.2) is IPv4; a zone id (RFC 4007 section 11) is left
-    out. Raises `ValueError` for what is no address.
-    """
-    address = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    kept = IPV4_KEPT_BITS if address.version == 4 else IPV6_KEPT_BITS  # noqa: PLR2004  IPv4
-    return str(ipaddress.ip_network((address, kept), strict=False))

@@ -9,6 +9,7 @@ from typing import Final
 import polars as pl
 
 from clarion.domain.attributes import MAX_TEXT_OCTETS, FieldProblem
+from clarion.domain.client_address import truncated_address
 from clarion.domain.conditions import (
     above,
     absent,
@@ -19,7 +20,7 @@ from clarion.domain.conditions import (
     number_given,
 )
 from clarion.domain.consent import How
-from clarion.domain.consent_intake import Asked, truncated_address
+from clarion.domain.consent_intake import Asked
 from clarion.domain.naming import POINTERS, text_rules
 from clarion.domain.registration import INSTANT, RowProblem, broken
 from clarion.domain.registration_rules import Rule

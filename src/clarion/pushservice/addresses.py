@@ -5,12 +5,21 @@ names, once that has become a WebSocket or a stream.
 """
 
 from collections import Counter
+from functools import lru_cache
+from typing import Final
 
+from clarion.domain.client_address import counted_address
 from clarion.pushservice.limits import Buckets, PushLimits
+
+counted: Final = lru_cache(maxsize=4096)(counted_address)
+"""As whom an address is counted: every request asks, and most come from few."""
 
 
 class Addresses:
-    """The addresses that are connected to one node. Memory grows with its connections alone."""
+    """The addresses that are connected to one node. Memory grows with its connections alone.
+
+    All of an IPv6 site's are one.
+    """
 
     __slots__ = ("_held", "_made", "_most", "_trusted")
 
@@ -32,6 +41,7 @@ class Addresses:
 
         Each that is let in leaves once.
         """
+        address = counted(address)
         if self._made.take(address, now) or self._held[address] >= self._most:
             self._tidy(address)
             return False
@@ -40,6 +50,7 @@ class Addresses:
 
     def leave(self, address: str) -> None:
         """A connection has ended."""
+        address = counted(address)
         self._held[address] -= 1
         self._tidy(address)
 

@@ -7,6 +7,7 @@ from typing import Final
 import orjson
 
 from clarion.pushservice import cors, device_routes, gateway, receipts
+from clarion.pushservice.addresses import counted
 from clarion.pushservice.autopush import SUBPROTOCOL
 from clarion.pushservice.browser_talk import BrowserTalk
 from clarion.pushservice.capabilities import MESSAGE, OPEN, RECEIPTS, RESTRICTED
@@ -135,12 +136,12 @@ class Routes:
         return Later(asyncio.ensure_future(receipts.wait_for(parts, reader, cursor, wait or 0)))
 
     def _client(self, request: Request) -> str:
-        """The client's address: what the last proxy that we trust says of it."""
+        """As whom the client is counted: by what the last proxy that we trust says of it."""
         proxies = self._parts.trusted_proxies
         told = request.fields.get("x-forwarded-for")
         if told is None or request.peer not in proxies:
-            return request.peer
+            return counted(request.peer)
         for hop in reversed(told.split(",")):
             if hop.strip() not in proxies:
-                return hop.strip()
-        return request.peer
+                return counted(hop.strip())
+        return counted(request.peer)
