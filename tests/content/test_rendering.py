@@ -139,6 +139,38 @@ def test_variants_share_columns_by_position(engine: LiquidEngine) -> None:
     assert lists(found.merge) == [["1", "Bo", ""], ["Ann", "", ""]]
 
 
+@pytest.mark.parametrize("policy", list(MissingVariable))
+def test_variants_that_put_names_in_are_rendered_as_each_alone(
+    engine: LiquidEngine, policy: MissingVariable
+) -> None:
+    """With a default and without one, names that are missing or empty: texts and counts alike."""
+    names = ["Ann", None, "", "Bo", None, "", "Cy", None, "Di"]
+    who = people(9, first_name=pl.Series(names), city=pl.Series([*"abcdefg", None, None]))
+    wording = Wording(missing=policy, fallbacks={"user.city": "town"})
+    plans = [
+        compile_content(Content(title=title), wording, engine, {})
+        for title in (
+            'Hi {{ user.first_name | default: "you" }}',
+            "{{ user.first_name }}!",
+            "In {{ user.city }}",
+        )
+    ]
+    variant = np.array([0, 0, 0, 1, 1, 1, 2, 2, 1], np.uint16)
+
+    together = render_columns(plans, variant, who)
+
+    lenient = policy is MissingVariable.FALLBACK
+    town = "town" if lenient else ""
+    assert lists(together.merge) == [["Ann", "you", "you", "Bo", "", "", "g", town, "Di"]]
+    assert np.flatnonzero(together.missing).tolist() == ([] if lenient else [4, 7])
+    assert together.missing_by == ({} if lenient else {"user.first_name": 1, "user.city": 1})
+    for index, plan in enumerate(plans):
+        rows = np.flatnonzero(variant == index)
+        alone = rendered(plan, who.take(rows))
+        assert lists(alone.merge)[0] == together.merge[0][rows].to_list()
+        assert alone.missing.tolist() == together.missing[rows].tolist()
+
+
 @pytest.mark.parametrize(
     "body", ["Hi {{ user.name }}", "{% if true %}Hi {{ user.name }}{% endif %}"]
 )

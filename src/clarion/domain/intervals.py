@@ -15,6 +15,10 @@ from clarion.domain.handoffs import Int64s
 _SPARSE: Final = 64
 _ALWAYS: Final = 1 << 17
 """A table has no more than so many places a row, and so many."""
+_FEW_BITS: Final = 12
+_SCATTER: Final = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 by the golden ratio: multiples of it lie apart (Knuth, The Art of Computer Programming,
+volume 3, section 6.4)."""
 NEVER: Final = np.iinfo(np.int64).max
 """An instant that does not come."""
 
@@ -123,14 +127,26 @@ class Distinct:
 
 
 def distinct(values: Int64s) -> Distinct:
-    """The distinct values of non-negative codes: by a table where they are small, else by a sort.
+    """The distinct values of non-negative codes, by a table: a sort costs many times that.
 
-    Codes of pairs (a zone, a person's own windows) may be few and far between.
+    Codes of pairs (a zone, a person's own windows) may be few and far between: a few of them have a
+    place in a small table each, and where two meet there, it is a sort after all.
     """
     highest = int(values.max())
     if highest > _SPARSE * len(values) + _ALWAYS:
-        found, example, index = np.unique(values, return_index=True, return_inverse=True)
-        return Distinct(values=found, index=index.reshape(-1), example=example)
+        place = (values.view(np.uint64) * _SCATTER >> np.uint64(64 - _FEW_BITS)).view(np.int64)
+        code = np.full(1 << _FEW_BITS, -1, np.int64)
+        code[place] = values
+        if (code[place] != values).any():
+            found, example, index = np.unique(values, return_index=True, return_inverse=True)
+            return Distinct(values=found, index=index.reshape(-1), example=example)
+        few = distinct(place)
+        order = np.argsort(values[few.example])
+        return Distinct(
+            values=values[few.example[order]],
+            index=np.argsort(order)[few.index],
+            example=few.example[order],
+        )
     place = np.full(highest + 1, -1, np.int64)
     place[values] = np.arange(len(values))
     found = np.flatnonzero(place >= 0)

@@ -29,7 +29,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LONG_AGO: Final = np.iinfo(np.int64).min // 4
 """Before every instant, yet far enough from the end of the type to add an offset."""
 _FAR: Final = np.iinfo(np.int64).max // 4
-_LOOK_EVERY_S: Final = 3 * 86_400
+_LOOK_EVERY_S: Final = 6 * 86_400
 
 INHABITED_OFFSETS_MIN: Final = (
     *(-660, -600, -570, -540, -480, -420, -360, -300, -240, -210, -180, -150, -120, -60, 0, 60),
@@ -67,8 +67,8 @@ def known(name: str) -> bool:
 def _changes(name: str, year: int) -> tuple[int, tuple[tuple[int, int], ...]]:
     """The offset (seconds) as a year begins, and (instant, offset) of each change in it.
 
-    Looks every three days and halves where two looks differ: two changes within three days would
-    be missed where one undoes the other. The shortest that a zone's summer time or Ramadan has
+    Looks every six days and halves where two looks differ: two changes within six days would be
+    missed where one undoes the other. The shortest that a zone's summer time or Ramadan has
     been since 1970, or will be as far as the database knows, is just under seven; a test looks
     every half hour.
     """

@@ -217,6 +217,8 @@ def render_columns(
         people: What templates read, one row a recipient.
         tracking: Needed where links are tracked; without it they lead straight to their targets.
     """
+    if (plain := _plain(plans, people)) is not None:
+        return _put_in(plain, variant)
     count, width = len(people), max((len(plan.pieces) for plan in plans), default=0)
     missing, failed = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
     missing_by: Counter[str] = Counter()
@@ -244,6 +246,65 @@ def render_columns(
         missing_by=missing_by,
         failures=failures,
     )
+
+
+def _plain(
+    plans: Sequence[ContentPlan], people: People
+) -> list[list[tuple[str, pl.Series]]] | None:
+    """By column, what each variant puts there: a variable and its texts for everybody.
+
+    None where a variant does more than put texts into places, or has another number of them.
+    """
+    if len({len(plan.pieces) for plan in plans}) != 1 or not all(map(_unfilled, plans)):
+        return None
+    done: dict[tuple[Substitution, bool, str | None], pl.Series] = {}
+    columns = []
+    for pieces in zip(*(plan.pieces for plan in plans), strict=True):
+        column = []
+        for plan, piece in zip(plans, pieces, strict=True):
+            what = piece.source
+            if not isinstance(what, Substitution):
+                return None
+            texts = people.columns.get(what.path)
+            if not isinstance(texts, pl.Series) or texts.dtype != pl.String:
+                return None
+            lenient = plan.missing is MissingVariable.FALLBACK
+            key = (what, lenient, plan.fallbacks.get(what.path) if lenient else None)
+            if key not in done:
+                told = texts if key[2] is None else texts.fill_null(key[2])
+                done[key] = substituted(what, told, lenient=lenient)
+            column.append((what.path, done[key]))
+        columns.append(column)
+    return columns
+
+
+def _unfilled(plan: ContentPlan) -> bool:
+    """Whether a plan has no values of its own, and takes others as they are: without filters."""
+    return not plan.constants and not any(
+        isinstance(piece.source, Substitution) and piece.source.filters for piece in plan.pieces
+    )
+
+
+def _put_in(columns: list[list[tuple[str, pl.Series]]], variant: UInt16s) -> Rendered:
+    """Rows of all variants at once: mostly they put the same texts into their places."""
+    missing = np.zeros(len(variant), np.bool_)
+    missing_by: Counter[str] = Counter()
+    merge = []
+    for by_variant in columns:
+        texts = first = by_variant[0][1]
+        for index, (_, other) in enumerate(by_variant):
+            if other is not first:
+                texts = other.zip_with(pl.Series(variant == index), texts)
+        if texts.null_count():
+            absent = texts.is_null().to_numpy()
+            missing |= absent
+            for index, (path, _) in enumerate(by_variant):
+                if rows := int(np.count_nonzero(absent & (variant == index))):
+                    missing_by[path] += rows
+            texts = texts.fill_null("")
+        merge.append(texts)
+    failed = np.zeros(len(variant), np.bool_)
+    return Rendered(merge=merge, missing=missing, failed=failed, missing_by=missing_by, failures={})
 
 
 def _blank(count: int) -> pl.Series:

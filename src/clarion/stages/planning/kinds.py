@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 
 from clarion.domain.decision_row import Action, Decisions, Inputs
 from clarion.domain.handoffs import Int64s
+from clarion.domain.intervals import distinct
 from clarion.domain.network import Network
 
 _NETWORK_BITS = 7
@@ -32,9 +32,7 @@ def in_kinds(read: Inputs, said: Decisions) -> Int64s:
     key = _keys(read, said, going)
     if not len(key) or (key == key[0]).all():
         return going
-    # There are few kinds: they are found by hashing, and their places are sorted in two passes.
-    kinds = np.sort(pl.Series(key).unique().to_numpy())
-    kind = np.searchsorted(kinds, key).astype(np.uint16)
+    kind = distinct(key).index.astype(np.uint16)  # is sorted in two passes
     sorted_in: Int64s = going[np.argsort(kind, kind="stable")]
     return sorted_in
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import cast
 
 import numpy as np
+import numpy.ma  # Polars asks for it with the first column: not while people wait
 import polars as pl
 
 from clarion.domain.decided import DecidedColumns
