@@ -124,7 +124,7 @@ def rotate(
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
-    """Replace a key by a new one of the same scope and name.
+    """Replace a key by a new one of the same scope and name, which has no end of its own.
 
     Args:
         key: The key's id, as `clarion keys list` shows it.

@@ -43,7 +43,11 @@ async def create(api: Api, call: Exchange) -> Answer:
 
 
 async def rotate(api: Api, call: Exchange) -> Answer:
-    """A new key of the same scope and name; the old one goes on opening for `grace_s` seconds."""
+    """A new key of the same scope and name; the old one goes on opening for `grace_s` seconds.
+
+    The new one has no end of its own, whether or not the old one had: where keys are to end, make
+    one with `expires_at` and revoke the old one.
+    """
     body = await call.json(RotateBody, api.deps.limits.max_body)
     new = await api.deps.keys.rotate(
         call.caller.app,
