@@ -1,6 +1,6 @@
 """From names (external ids, aliases, device ids) to rows of devices, many messages at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -64,34 +64,45 @@ async def resolve(
     records = await connection.fetch(
         statements("resolve")["resolve"], *names.users, *names.aliases, *names.devices
     )
-    found = {(record["ix"], record["n"]) for record in records}
+    columns = _columns(records)
+    found = set(zip(columns["ix"], columns["n"], strict=True))
     unknown = [
         [name for n, name in enumerate(called) if (ix, n) not in found]
         for ix, called in enumerate(names.called)
     ]
-    return ResolvedGroup(
-        xid=records[0]["xid"] if records else 0, rows=_columns(records), unknown=unknown
-    )
+    xid = columns["xid"][0] if records else 0
+    return ResolvedGroup(xid=xid, rows=_named_rows(columns), unknown=unknown)
 
 
-def _columns(records: Sequence[asyncpg.Record]) -> NamedRows:
+def _columns(records: Sequence[asyncpg.Record]) -> dict[str, Sequence[Any]]:
+    """The rows turned round; who was named twice for one message differs in `n` only."""
+    if not records:
+        return dict.fromkeys((*_NUMBERS, *_OTHERS, "n", "xid"), ())
+    return dict(zip(records[0].keys(), zip(*records, strict=True), strict=True))
+
+
+def _named_rows(columns: Mapping[str, Sequence[Any]]) -> NamedRows:
     """The rows as columns; who was named twice for one message is there once."""
-    once = list({(r["ix"], r["user"], r["device"]): r for r in reversed(records)}.values())
-    once.reverse()
-    numbers: dict[str, Any] = {}
-    for name, kind in _NUMBERS.items():
-        numbers[name] = np.array([r[name] for r in once], kind)
+    keys = list(zip(columns["ix"], columns["user"], columns["device"], strict=True))
+    if len(set(keys)) < len(keys):
+        first = {key: at for at, key in reversed(list(enumerate(keys)))}
+        rows = sorted(first.values())
+        columns = {name: [column[at] for at in rows] for name, column in columns.items()}
+    numbers: dict[str, Any] = {
+        name: np.array(columns[name], kind) for name, kind in _NUMBERS.items()
+    }
     return NamedRows(
         **numbers,
-        tokens=[r["token"] for r in once],
-        keys=[r["keys"] for r in once],
-        language=[r["language"] for r in once],
-        time_zone=[r["time_zone"] for r in once],
-        country=[r["country"] for r in once],
-        quiet_hours=[r["quiet_hours"] for r in once],
+        tokens=list(columns["token"]),
+        keys=list(columns["keys"]),
+        language=list(columns["language"]),
+        time_zone=list(columns["time_zone"]),
+        country=list(columns["country"]),
+        quiet_hours=list(columns["quiet_hours"]),
     )
 
 
+_OTHERS: Final = ("token", "keys", "language", "time_zone", "country", "quiet_hours")
 _NUMBERS: Final = {
     "ix": np.int64,
     "device": np.int64,
