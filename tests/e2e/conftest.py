@@ -1,10 +1,16 @@
 """What tests in browsers share: a whole platform, started once for each of their files."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Playwright, async_playwright
+from tests.conftest import in_thread
+from tests.e2e.firefox import start_once
 from tests.e2e.web_platform import Platform, web_platform
 
 from clarion.adapters.state.embedded import EmbeddedPostgres
@@ -29,3 +35,12 @@ async def driver() -> AsyncIterator[Playwright]:
     """What drives Chromium: as dear to start as the browser, and it keeps nothing of it."""
     async with async_playwright() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def firefox_profile() -> Iterator[Path]:
+    """A profile of Firefox as its first start leaves it, to be copied by each test."""
+    folder = Path(tempfile.mkdtemp(prefix="clarion-firefox-"))
+    in_thread(lambda: asyncio.run(start_once(folder)))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)

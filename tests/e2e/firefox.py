@@ -4,13 +4,15 @@ import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
+from tests.e2e.desktop import desktop
 
 PATIENCE_S = 60.0
 PROGRAMS = ("firefox-esr", "firefox")
@@ -149,6 +151,23 @@ async def firefox(
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def start_once(profile: Path) -> None:
+    """Start and end it on a new profile: half of what a first start costs is spent then."""
+    async with desktop() as screen, firefox(profile, "ws://127.0.0.1:9/", screen.address) as opened:
+        await opened.open("about:blank")
+
+
+@contextmanager
+def profile_like(template: Path) -> Iterator[Path]:
+    """A profile that no site has seen, for one test."""
+    folder = Path(tempfile.mkdtemp(prefix="clarion-firefox-"))
+    try:
+        shutil.copytree(template, folder, dirs_exist_ok=True, symlinks=True)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _connect(process: asyncio.subprocess.Process, port_file: Path) -> Firefox:

@@ -5,8 +5,6 @@ streams, the element decrypts. No permission is given, because none is needed.
 """
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +16,7 @@ import pytest_asyncio
 from playwright.async_api import Page, Playwright
 from tests.e2e.browser_world import Browser, browser, needs_browser
 from tests.e2e.desktop import desktop
-from tests.e2e.firefox import Firefox, firefox, program
+from tests.e2e.firefox import Firefox, firefox, profile_like, program
 from tests.e2e.notification_desk import PATIENCE_S
 from tests.e2e.web_platform import Platform
 
@@ -186,36 +184,38 @@ class Scene:
 
 
 @asynccontextmanager
-async def stock_chromium(url: str, driver: Playwright) -> AsyncIterator[Program]:
+async def stock_chromium(driver: Playwright, url: str) -> AsyncIterator[Program]:
     """Chromium that nobody allowed anything."""
     async with browser(driver, url, allowed=False) as opened:
         yield Chromium(opened)
 
 
 @asynccontextmanager
-async def stock_firefox(
-    url: str,
-    _: Playwright,  # it is Chromium that needs one
-) -> AsyncIterator[Program]:
+async def stock_firefox(template: Path, url: str) -> AsyncIterator[Program]:
     """Firefox that refuses every site's notifications."""
-    profile = Path(tempfile.mkdtemp(prefix="clarion-firefox-"))
-    try:
+    with profile_like(template) as profile:
         async with (
             desktop() as screen,
             firefox(profile, "ws://127.0.0.1:9/", screen.address, permission=REFUSED) as opened,
         ):
             yield StockFirefox(opened, url)
-    finally:
-        shutil.rmtree(profile, ignore_errors=True)
 
 
-@pytest_asyncio.fixture(loop_scope="module", params=[stock_chromium, stock_firefox])
+@pytest_asyncio.fixture(loop_scope="module", params=["chromium", "firefox"])
 async def scene(
-    platform: Platform, driver: Playwright, request: pytest.FixtureRequest
+    platform: Platform,
+    driver: Playwright,
+    firefox_profile: Path,
+    request: pytest.FixtureRequest,
 ) -> AsyncIterator[Scene]:
     """A new profile; what earlier tests left in the database is gone."""
     await platform.emptied()
-    async with request.param(platform.url, driver) as program:
+    opening = (
+        stock_chromium(driver, platform.url)
+        if request.param == "chromium"
+        else stock_firefox(firefox_profile, platform.url)
+    )
+    async with opening as program:
         yield Scene(platform=platform, program=program)
 
 

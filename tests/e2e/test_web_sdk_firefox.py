@@ -6,8 +6,6 @@ and clicked there.
 """
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ import pytest
 import pytest_asyncio
 from tests.e2e.browser_world import needs_browser
 from tests.e2e.desktop import Desktop, desktop
-from tests.e2e.firefox import Firefox, firefox, program
+from tests.e2e.firefox import Firefox, firefox, profile_like, program
 from tests.e2e.notification_desk import PATIENCE_S
 from tests.e2e.web_platform import Platform
 
@@ -121,33 +119,30 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(platform: Platform, permission: int) -> AsyncIterator[Stage]:
+async def staged(platform: Platform, template: Path, permission: int) -> AsyncIterator[Stage]:
     """Firefox with a new profile, whose push service is the platform's."""
     await platform.emptied()
-    profile = Path(tempfile.mkdtemp(prefix="clarion-firefox-"))
     push = platform.push.replace("http", "ws") + "/"
-    try:
+    with profile_like(template) as profile:
         async with (
             desktop() as screen,
             firefox(profile, push, screen.address, permission=permission) as browser,
         ):
             await browser.open(f"{platform.url}/try")
             yield Stage(platform=platform, desktop=screen, browser=browser)
-    finally:
-        shutil.rmtree(profile, ignore_errors=True)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def allowed(platform: Platform) -> AsyncIterator[Stage]:
+async def allowed(platform: Platform, firefox_profile: Path) -> AsyncIterator[Stage]:
     """Notifications are allowed."""
-    async with staged(platform, 1) as stage:
+    async with staged(platform, firefox_profile, 1) as stage:
         yield stage
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def undecided(platform: Platform) -> AsyncIterator[Stage]:
+async def undecided(platform: Platform, firefox_profile: Path) -> AsyncIterator[Stage]:
     """Nobody was asked yet."""
-    async with staged(platform, 0) as stage:
+    async with staged(platform, firefox_profile, 0) as stage:
         yield stage
 
 
