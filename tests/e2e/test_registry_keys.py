@@ -98,6 +98,20 @@ async def test_a_rotated_key_works_until_its_grace_ends(world: World) -> None:
     assert len(await keys.all(world.app)) == 2
 
 
+async def test_the_successor_of_a_key_that_expires_lives_as_long(world: World) -> None:
+    """A rotation neither shortens a lifetime nor makes it endless."""
+    keys = keys_of(world)
+    old = await keys.create(world.app, Scope.SEND, "k", expires_at=NOW + 90 * MINUTE, now=NOW)
+    later = NOW + 80 * MINUTE
+    new = await keys.rotate(world.app, old.record.id, grace=timedelta(days=1), now=later)
+    assert new is not None
+    assert new.record.expires_at == later + 90 * MINUTE
+    assert [key.expires_at for key in await keys.all(world.app)] == [
+        later + 90 * MINUTE,
+        NOW + 90 * MINUTE,
+    ]
+
+
 async def test_another_app_can_neither_see_nor_end_a_key(world: World) -> None:
     """Ids of others are unknown."""
     keys = keys_of(world)

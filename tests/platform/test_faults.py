@@ -74,6 +74,11 @@ async def held_back(platform: Platform, people: int) -> str:
     return message
 
 
+async def trouble(platform: Platform, message: str) -> str:
+    """Why a message waits, as it is told."""
+    return str((await platform.get(f"/v1/messages/{message}"))["trouble"])
+
+
 async def mend(platform: Platform) -> None:
     """The operator replaces the credential."""
     platform.apns.faults = ApnsFaults()
@@ -120,11 +125,13 @@ async def test_a_configuration_fault_kills_no_token_and_holds_the_queue(
     assert "TopicDisallowed" in str(told["state_reason"])
     assert deliveries(platform) == {}
     assert await platform.ask("select count(*) from device where state <> 1") == 0
+    assert "credential is in quarantine (topic_disallowed" in await trouble(platform, message)
     urgent = await send(platform, {"users": ["u0"]})
     assert (await platform.get(f"/v1/messages/{urgent}"))["state"] == "sending"
 
     await mend(platform)
     assert outcomes(await retried_to_the_end(platform, message)) == {("accepted", "accepted"): 600}
+    assert await trouble(platform, message) == "None"
     assert outcomes(await retried_to_the_end(platform, urgent)) == {("accepted", "accepted"): 1}
     assert deliveries(platform) == {apns_token(i): 1 + (i == 0) for i in range(600)}
     assert (await platform.get("/v1/credentials/apns"))["state"] == "active"

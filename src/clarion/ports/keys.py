@@ -82,7 +82,7 @@ class Keys(Protocol):
     async def rotate(
         self, app: AppId, key: KeyId, *, grace: timedelta, now: datetime
     ) -> NewKey | None:
-        """A new key with the same scope and name; the old one expires after `grace`.
+        """A new key with the same scope, name and lifetime; the old one expires after `grace`.
 
         None when the app has no such living key.
         """

@@ -136,7 +136,7 @@ class MessageRecord:
     xid: int
     """Facts that contain everything below this transaction id are complete for the state."""
     trouble: str | None = None
-    """Why planning of it waits, where it does; lists of messages do not say."""
+    """Why it waits for somebody, where it does; lists of messages do not say."""
 
 
 class Messages(Protocol):

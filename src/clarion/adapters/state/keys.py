@@ -125,7 +125,7 @@ class PostgresKeys:
                     scope=Scope(old["scope"]),
                     name=old["name"],
                     created_at=now,
-                    expires_at=None,
+                    expires_at=None if old["lifetime"] is None else now + old["lifetime"],
                     revoked_at=None,
                     last_used_at=None,
                 ),

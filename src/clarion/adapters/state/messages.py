@@ -15,6 +15,7 @@ from clarion.adapters.state.throttle import spread_batches
 from clarion.domain.campaign import MESSAGE_TABLE, MessageInput, MessageState
 from clarion.domain.ids import AppId, MessageId, UserId
 from clarion.domain.lanes import Lane
+from clarion.domain.network import Network
 from clarion.ports.digests import DigestParts
 from clarion.ports.messages import MessageRecord, TransitionRefusedError
 
@@ -162,5 +163,16 @@ def _record(row: asyncpg.Record) -> MessageRecord:
         paused_at=row["paused_at"],
         recipients=row["recipients"],
         xid=row["xid"],
-        trouble=row.get("trouble"),
+        trouble=_trouble(row),
+    )
+
+
+def _trouble(row: asyncpg.Record) -> str | None:
+    """Why a message waits: its planning first, else the first of its credentials that does."""
+    if row.get("trouble") is not None or row.get("held_network") is None:
+        return row.get("trouble")
+    network = Network(row["held_network"]).label
+    return (
+        f"what goes over {network} waits: its credential is in quarantine ({row['held_reason']}). "
+        f"Mend or replace it: PUT /v1/credentials/{network}"
     )

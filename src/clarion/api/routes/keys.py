@@ -45,8 +45,7 @@ async def create(api: Api, call: Exchange) -> Answer:
 async def rotate(api: Api, call: Exchange) -> Answer:
     """A new key of the same scope and name; the old one goes on opening for `grace_s` seconds.
 
-    The new one has no end of its own, whether or not the old one had: where keys are to end, make
-    one with `expires_at` and revoke the old one.
+    Where the old one was made to expire, the new one lives as long, from now on.
     """
     body = await call.json(RotateBody, api.deps.limits.max_body)
     new = await api.deps.keys.rotate(

@@ -165,7 +165,7 @@ class MessageView(msgspec.Struct, frozen=True, kw_only=True):
     """As it was accepted."""
     progress: ProgressView
     trouble: str | None
-    """Why planning of it waits, where it does."""
+    """Why planning or sending of it waits for somebody, where it does."""
     outcomes: list[OutcomeView]
     by_outcome: dict[str, int]
     """Outcome -> recipients, which are devices: it says nothing of how many people that is."""

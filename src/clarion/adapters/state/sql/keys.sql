@@ -20,10 +20,16 @@ update api_key set last_used_at = $2
 where id = $1 and (last_used_at is null or last_used_at <= $2::timestamptz - interval '1 minute');
 
 -- name: retire_key
--- A living key ends at $4 at the latest; its scope and name go to its successor.
-update api_key set expires_at = least(expires_at, $4)
-where id = $2 and app_id = $1 and revoked_at is null and (expires_at is null or expires_at > $3)
-returning scope, name;
+-- A living key ends at $4 at the latest; its scope, name and lifetime go to its successor.
+with old as (
+    select id, scope, name, expires_at - created_at as lifetime from api_key
+    where id = $2 and app_id = $1 and revoked_at is null
+          and (expires_at is null or expires_at > $3)
+    for update
+)
+update api_key k set expires_at = least(k.expires_at, $4)
+from old where k.id = old.id
+returning old.scope, old.name, old.lifetime;
 
 -- name: revoke_key
 -- Ends a living key now.

@@ -5,8 +5,14 @@
 select id::text as id, app_id, lane, state, request, send_at, expires_at, created_at, started_at,
        finished_at, canceled_at, paused_at, recipients, xid::text::bigint as xid,
        (select s.trouble from shard s where s.message_id = message.id and s.trouble is not null
-        order by s.low limit 1) as trouble
-from message where app_id = $1 and id = $2::text::uuid
+        order by s.low limit 1) as trouble,
+       held.network as held_network, held.reason as held_reason
+from message left join lateral (
+    select c.network, c.state_reason as reason
+    from batch b join credential c on c.id = b.credential_id and c.state = 2
+    where b.message_ids[1] = message.id and b.state = 1 limit 1
+) as held on message.state = 2
+where app_id = $1 and id = $2::text::uuid
 
 -- name: page
 -- Newest first, from a place in the list on.
