@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 from cyclopts import App, Parameter
 from rich.markup import escape
@@ -26,6 +26,9 @@ from clarion.cli.running import engine_failures, run_loop
 from clarion.domain.ids import KeyId
 from clarion.ports.apps import AppRecord
 from clarion.ports.keys import KeyRecord, NewKey, Scope
+
+MAX_GRACE_HOURS: Final = 30 * 24
+"""As over the API."""
 
 app = App(
     name="keys",
@@ -124,7 +127,7 @@ def rotate(
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
-    """Replace a key by a new one of the same scope and name, which has no end of its own.
+    """Replace a key by a new one of the same scope and name, which lives as long.
 
     Args:
         key: The key's id, as `clarion keys list` shows it.
@@ -140,6 +143,8 @@ def rotate(
                 desk.app.id, KeyId(key), grace=timedelta(hours=grace_hours), now=desk.now
             )
 
+    if not 0 <= grace_hours <= MAX_GRACE_HOURS:  # nan is neither
+        raise CommandError(f"--grace-hours is 0 to {MAX_GRACE_HOURS}")
     made = _run(work(read_settings(config)))
     if made is None:
         raise _unknown(key)

@@ -45,6 +45,10 @@ app = App(
     help="Run a push network on this machine: as strict as the real one, with faults on request.",
 )
 
+_SHARES: Final = (
+    "dead", "invalid", "sandbox", "foreign", "other_key",
+    "throttle", "unavailable", "silent", "dropped",
+)  # fmt: skip
 _RANGE: Final = re.compile(r"(\d+(?:\.\d+)?)(?:-(\d+(?:\.\d+)?))?", re.ASCII)
 
 
@@ -290,6 +294,9 @@ _VARIABLES: Final = {
 
 
 def _delayed(faults: _Faults, listen: ListenOptions) -> _Faults:
+    for name in _SHARES:
+        if not 0.0 <= getattr(faults, name, 0.0) <= 1.0:
+            raise CommandError(f"--{name.replace('_', '-')} is a share from 0 to 1")
     if not listen.latency_ms:
         return faults
     found = _RANGE.fullmatch(listen.latency_ms)
