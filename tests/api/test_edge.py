@@ -272,7 +272,7 @@ async def test_the_store_being_away_is_a_503(world: World) -> None:
 
 
 async def test_readiness_says_which_part_is_lame(world: World) -> None:
-    """A draining server is not ready either."""
+    """A draining server is not ready either; one whose push service is lame says so, and is."""
 
     async def lame() -> dict[str, bool]:
         await asyncio.sleep(0)
@@ -282,6 +282,14 @@ async def test_readiness_says_which_part_is_lame(world: World) -> None:
         assert (await client.get("/readyz")).json() == {"ready": True, "parts": {"store": True}}
     async with world.client(None, ready=lame) as client:
         assert "facts" in refused(await client.get("/readyz"), "not_ready")["detail"]
+
+    async def alone() -> dict[str, bool]:
+        await asyncio.sleep(0)
+        return {"store": True, "push": False}
+
+    async with world.client(None, ready=alone) as client:
+        told = await client.get("/readyz")
+        assert told.json() == {"ready": True, "parts": {"store": True, "push": False}}
     stopping = asyncio.Event()
     stopping.set()
     async with world.client(None, stopping=stopping) as client:

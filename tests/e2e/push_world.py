@@ -242,7 +242,7 @@ async def push_world(
     )
     stop = asyncio.Event()
     serving = asyncio.create_task(serve_node(ports, settings, listener, stop))
-    async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
+    async with httpx.AsyncClient(timeout=httpx.Timeout(PATIENCE_S, pool=None)) as client:
         try:
             await _ready(client, f"http://127.0.0.1:{port}", serving)
             yield World(origin=origin, port=port, pool=pool, client=client)

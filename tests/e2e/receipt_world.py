@@ -64,16 +64,17 @@ class ReceiptWorld:
         return int(asked["people"])
 
     async def healthy(self) -> None:
-        """Wait until the push service answers."""
+        """Wait until the push service answers, and the API with all that it needs."""
         async with asyncio.timeout(PATIENCE_S):
-            while True:
-                try:
-                    url = f"http://127.0.0.1:{self.push_port}/health"
-                    if (await self.http.get(url)).status_code == httpx.codes.OK:
-                        return
-                except httpx.TransportError:
-                    pass  # it does not listen yet
-                await asyncio.sleep(0.05)
+            for url in (f"http://127.0.0.1:{self.push_port}/health", "/readyz"):
+                while not await self._answers(url):  # noqa: ASYNC110  another process
+                    await asyncio.sleep(0.05)
+
+    async def _answers(self, url: str) -> bool:
+        try:
+            return (await self.http.get(url)).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False  # it does not listen yet
 
     async def _post(self, path: str, body: object) -> dict[str, Any]:
         answer = await self.http.post(path, json=body)

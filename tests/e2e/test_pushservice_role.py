@@ -14,19 +14,23 @@ from tests.e2e.push_world import Browser, open_socket
 @pytest.mark.timeout(120)
 async def test_platform_serves_pushes_on_its_own_port(short_dir: Path) -> None:
     """A browser subscribes with `clarion serve`, and a push reaches it."""
-    with closing(socket()) as free:
+    with closing(socket()) as free, closing(socket()) as other:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        other.bind(("127.0.0.1", 0))
+        port, api = free.getsockname()[1], other.getsockname()[1]
     environment = {
         "CLARION_DATA_DIR": str(short_dir / "data"),
-        "CLARION_SERVER_PORT": "0",
+        "CLARION_SERVER_PORT": str(api),
         "CLARION_PUSH_PORT": str(port),
         "CLARION_WORKERS_SENDERS": "1",
     }
     async with platform_processes(short_dir, environment), httpx.AsyncClient() as client:
-        async with asyncio.timeout(30):
-            while not await _healthy(client, port):  # noqa: ASYNC110  another process
-                await asyncio.sleep(0.05)
+        async with asyncio.timeout(60):
+            for url in (f"http://127.0.0.1:{port}/health", f"http://127.0.0.1:{api}/readyz"):
+                while not await _answers(client, url):  # noqa: ASYNC110  another process
+                    await asyncio.sleep(0.05)
+        ready = await client.get(f"http://127.0.0.1:{api}/readyz")
+        assert ready.json()["parts"]["push"] is True
         browser = Browser(await open_socket(port, "/", "push-notification"))
         browser.say({"messageType": "hello", "use_webpush": True})
         await browser.hear()
@@ -38,8 +42,8 @@ async def test_platform_serves_pushes_on_its_own_port(short_dir: Path) -> None:
         await browser.line.end()
 
 
-async def _healthy(client: httpx.AsyncClient, port: int) -> bool:
+async def _answers(client: httpx.AsyncClient, url: str) -> bool:
     try:
-        return (await client.get(f"http://127.0.0.1:{port}/health")).status_code == 200
+        return (await client.get(url)).status_code == 200
     except httpx.TransportError:
         return False

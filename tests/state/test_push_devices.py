@@ -128,3 +128,16 @@ async def test_a_device_that_comes_back_while_others_end_stays(pool: Pool) -> No
         await forget_absent(ports, Connections(64, lambda *_: None), KEPT)
     found = await ports.devices.attach([b"1" * 16, b"2" * 16], NODE, clock.now())
     assert list(found) == [b"1" * 16]
+
+
+async def test_only_a_node_that_says_so_lives(pool: Pool) -> None:
+    """One that has left does not, nor one that is silent."""
+    nodes, now = PostgresPushNodes(pool), NOW
+    first, _ = await nodes.join("a", now)
+    await nodes.join("b", now)
+    assert await nodes.living(now - timedelta(seconds=20)) == 2
+    later = now + timedelta(seconds=30)
+    assert await nodes.beat(first, "a", later)
+    assert await nodes.living(later - timedelta(seconds=20)) == 1
+    await nodes.leave(first, "a", later)
+    assert await nodes.living(later - timedelta(seconds=20)) == 0

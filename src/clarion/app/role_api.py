@@ -5,12 +5,15 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from hashlib import sha256
+from typing import Final
 
 import uvicorn
 
 from clarion.adapters.countries import zones_of_countries
 from clarion.adapters.state.frequency import PostgresFrequencyBook
+from clarion.adapters.state.push_nodes import PostgresPushNodes
 from clarion.adapters.state.templates import PostgresPartials, PostgresTemplates
 from clarion.api.dependencies import ApiDependencies, ApiLimits
 from clarion.api.server import create_app
@@ -26,6 +29,9 @@ from clarion.stages.intake.register import Rules
 from clarion.stages.planning.dry_run import DryRunPorts
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent
+
+PUSH_SILENT: Final = timedelta(seconds=20)
+"""Nodes of the push service that were silent for so long don't count as living: four beats."""
 
 _log = logging.getLogger(__name__)
 
@@ -163,10 +169,13 @@ def _limits(settings: Settings) -> ApiLimits:
 
 def _readiness(container: Container) -> Callable[[], Awaitable[Mapping[str, bool]]]:
     async def ready() -> Mapping[str, bool]:
-        return {
+        parts = {
             "state": await _works(_ask_state(container)),
             "facts": await _works(_ask_facts(container)),
         }
+        if container.settings.push.processes:
+            parts["push"] = await _works(_ask_push(container))
+        return parts
 
     return ready
 
@@ -177,6 +186,17 @@ async def _ask_state(container: Container) -> None:
 
 async def _ask_facts(container: Container) -> None:
     await container.facts.version()
+
+
+async def _ask_push(container: Container) -> None:
+    """A node that can't listen on its port ends, and takes no number.
+
+    Raises:
+        LookupError: no node has said lately that it lives.
+    """
+    nodes = PostgresPushNodes(container.pool)
+    if not await nodes.living(container.clock.now() - PUSH_SILENT):
+        raise LookupError
 
 
 async def _works(question: Awaitable[None]) -> bool:

@@ -233,6 +233,10 @@ class PushNodes(Protocol):
         """Say that the node lives; False when its number has been given to another one."""
         ...
 
+    async def living(self, since: datetime) -> int:
+        """How many nodes said since then that they live: each listens, and beats every 5 s."""
+        ...
+
     async def leave(self, node: NodeNumber, owner: str, now: datetime) -> None:
         """Give the number back."""
         ...

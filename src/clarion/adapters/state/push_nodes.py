@@ -36,6 +36,11 @@ class PostgresPushNodes:
         async with reading(self._pool) as connection:
             return await connection.fetchval(_SQL["beat"], node, owner, now) is not None
 
+    async def living(self, since: datetime) -> int:
+        """See the port."""
+        async with reading(self._pool) as connection:
+            return int(await connection.fetchval(_SQL["living_nodes"], since))
+
     async def leave(self, node: NodeNumber, owner: str, now: datetime) -> None:
         """See the port."""
         async with reading(self._pool) as connection:

@@ -21,6 +21,10 @@ class HealthView(msgspec.Struct, frozen=True):
     ok: bool
 
 
+PUSH: Final = "push"
+"""The part that readiness tells of, and does not depend on."""
+
+
 class ReadyView(msgspec.Struct, frozen=True):
     """Which parts work."""
 
@@ -34,12 +38,16 @@ async def health(api: Api, call: Exchange) -> Answer:  # noqa: ARG001  every han
 
 
 async def ready(api: Api, call: Exchange) -> Answer:  # noqa: ARG001  every handler takes both
-    """The server can take messages."""
+    """The server can take messages.
+
+    A push service that does not listen is told and changes nothing else: what is sent meanwhile
+    waits for it, and a balancer that took the API away would make two outages of one.
+    """
     parts = dict(await api.deps.ready())
     if api.deps.stopping.is_set():
         parts["draining"] = False
-    if not all(parts.values()):
-        lame = ", ".join(sorted(name for name, works in parts.items() if not works))
+    lame = ", ".join(sorted(name for name, works in parts.items() if not works and name != PUSH))
+    if lame:
         raise ProblemError(ErrorCode.NOT_READY, f"Not ready: {lame}.", headers={"retry-after": "1"})
     return json_answer(ReadyView(ready=True, parts=parts))
 

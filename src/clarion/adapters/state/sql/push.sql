@@ -251,6 +251,10 @@ returning id, seen_at
 -- A node lives.
 update push_node set seen_at = greatest(seen_at, $3) where id = $1 and owner = $2 returning id
 
+-- name: living_nodes
+-- Nodes that said since $1 that they live.
+select count(*) from push_node where owner is not null and seen_at >= $1
+
 -- name: leave_node
 -- A node ends; the row says until when its number was used.
 update push_node set owner = null, seen_at = greatest(seen_at, $3) where id = $1 and owner = $2
