@@ -14,7 +14,7 @@ from clarion.adapters.state.envelopes import decode_message, decode_messages, en
 from clarion.adapters.state.failures import store_failures
 from clarion.adapters.state.places import NOBODY, given_way, settle_places
 from clarion.adapters.state.plan_line import chunk_values
-from clarion.adapters.state.pool import reading, unit_of_work
+from clarion.adapters.state.pool import unit_of_work
 from clarion.adapters.state.recipient_columns import decode, encode_recipients
 from clarion.adapters.state.statements import statements, touched
 from clarion.adapters.state.throttle import take_turn
@@ -82,8 +82,9 @@ class PostgresSendLine:
     async def commit(self, chunk: ChunkCommit, now: datetime, lease_s: float) -> ChunkAck:
         """See the port."""
         if _is_plain(chunk):
-            with suppress(asyncpg.DeadlockDetectedError):  # a pause or a withdrawal crossed it
-                async with reading(self._pool) as connection:
+            # A pause or a withdrawal may cross it.
+            with suppress(asyncpg.DeadlockDetectedError), store_failures():
+                async with self._pool.acquire() as connection:
                     return await _record(connection, chunk, now, lease_s)
 
         async def whole(connection: asyncpg.Connection) -> ChunkAck:

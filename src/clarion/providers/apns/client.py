@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -33,10 +32,10 @@ from clarion.providers.apns.credential import (
     Bearer,
     Lot,
     Session,
-    Written,
     all_hex,
     lot_of,
     session_of,
+    writable,
 )
 from clarion.providers.apns.errors import Columns, Ruling, misconfigured
 from clarion.wire.http2 import Batch, Field, HeaderSet, literal_field
@@ -52,6 +51,7 @@ LONGEST_TOKEN: Final = 400  # twice the longest Live Activity token seen
 ROUNDS: Final = 3
 """A first try, one after renewing what was refused, one in the other environment."""
 
+_NOBODY: Final = np.zeros(0, np.int64)
 _LITERAL: Final = frozenset({b":path", b"authorization"})  # Apple's advice for HPACK
 _TOO_LARGE: Final = Ruling(verdict=Verdict.FIX_PAYLOAD, reason=Reason.PAYLOAD_TOO_LARGE)
 _UNWRITABLE: Final = Ruling(verdict=Verdict.FIX_PAYLOAD, reason=Reason.PAYLOAD_REFUSED)
@@ -78,6 +78,8 @@ class _Job:
     message: UInt16s
     world: UInt8s
     unknown: npt.NDArray[np.bool_]
+    plain: bool
+    """One message, and one environment that is known of everybody."""
     ids: UInt8s
     """Each recipient's `apns-id` as an encoded field, one row each."""
     lot: Lot | None
@@ -184,18 +186,14 @@ class ApnsProvider:
         """Send to `rows`; the rows to try again, once what was refused has been renewed."""
         bearer = await self._bearer(job.session)
         generation = job.session.generation
-        shapes: dict[tuple[str, str, bytes], int] = {}
-        shape = np.zeros(len(job.request.messages), np.int64)
-        for at, item in job.prepared.items():
-            key = (item.push_type, item.topic_for(job.session.topic), item.priority)
-            shape[at] = shapes.setdefault(key, len(shapes))
-        code = (shape[job.message[rows]] * 4 + job.world[rows]) * 2 + job.unknown[rows]
-        if (code == code[0]).all():  # the usual case needs no task
+        parts = [rows] if job.plain else _parts(job, rows)
+        if len(parts) == 1:  # the usual case needs no task
             rulings = await self._part(job, rows, bearer)
         else:
-            parts = [rows[code == value] for value in np.unique(code)]
             answered = await asyncio.gather(*(self._part(job, part, bearer) for part in parts))
             rulings = {row: ruling for part in answered for row, ruling in part.items()}
+        if not rulings:
+            return _NOBODY
         again, refused = job.columns.again(rulings, job.unknown, job.world)
         if refused:
             await self._renew(job.session, bearer, generation, refused)
@@ -212,6 +210,8 @@ class ApnsProvider:
             job.columns.put(rows, misconfigured(str(error)))
             return {}
         rulings = job.columns.record(rows, batch, ~job.unknown[rows], job.request.now)
+        if job.plain:
+            return rulings
         learnt = rows[job.unknown[rows] & (job.columns.status[rows] == 200)]  # noqa: PLR2004 - OK
         job.columns.environment.update(dict.fromkeys(learnt.tolist(), int(job.world[first])))
         return rulings
@@ -295,9 +295,9 @@ def _job(request: SendRequest, session: Session, columns: Columns) -> _Job:
     message = recipients.message
     if message is None:
         message = np.zeros(len(recipients), np.uint16)
-    writable = _writable(request, session)
+    forms = writable(request, session)
     for at in range(len(request.messages)):
-        ready = writable.get(at)
+        ready = forms.get(at)
         if ready is None:
             columns.put(np.flatnonzero(message == at), _UNWRITABLE)
         elif recipients.merge is None and len(ready.body) > payload.limit(ready.push_type):
@@ -306,26 +306,25 @@ def _job(request: SendRequest, session: Session, columns: Columns) -> _Job:
             prepared[at] = ready
     world = recipients.environment.astype(np.uint8)
     unknown = world == Environment.UNKNOWN
+    plain = recipients.message is None and bool((world == world[:1]).all()) and not unknown.any()
     world[unknown] = session.environment or Environment.PRODUCTION
     lot = lot_of(request, session)
     if lot is None:
         ids = payload.id_fields(request.messages, message, recipients.device)
     else:
         ids = lot.ids[request.low : request.low + len(recipients)]
-    return _Job(request, session, columns, prepared, message, world, unknown, ids, lot)
+    return _Job(request, session, columns, prepared, message, world, unknown, plain, ids, lot)
 
 
-def _writable(request: SendRequest, session: Session) -> Mapping[int, payload.Prepared]:
-    """The messages that have a form for Apple, as of this second."""
-    second, last = int(request.now.timestamp()), session.written
-    if last is not None and last.messages is request.messages and last.second == second:
-        return last.items
-    items: dict[int, payload.Prepared] = {}
-    for at, item in enumerate(request.messages):
-        with suppress(payload.UnwritableError):
-            items[at] = payload.prepare(item, request.now)
-    session.written = Written(request.messages, second, items)
-    return items
+def _parts(job: _Job, rows: Int64s) -> list[Int64s]:
+    """Rows of one environment whose messages share their constant headers, together."""
+    shapes: dict[tuple[str, str, bytes], int] = {}
+    shape = np.zeros(len(job.request.messages), np.int64)
+    for at, item in job.prepared.items():
+        key = (item.push_type, item.topic_for(job.session.topic), item.priority)
+        shape[at] = shapes.setdefault(key, len(shapes))
+    code = (shape[job.message[rows]] * 4 + job.world[rows]) * 2 + job.unknown[rows]
+    return [rows[code == value] for value in np.unique(code)]
 
 
 @lru_cache(maxsize=64)

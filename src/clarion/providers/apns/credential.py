@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -232,6 +233,19 @@ def lot_of(request: SendRequest, session: Session) -> Lot | None:
 def all_hex(tokens: Sequence[bytes]) -> bool:
     """Whether each is there, and made of hexadecimal digits."""
     return all(tokens) and not b"".join(tokens).translate(None, HEX)
+
+
+def writable(request: SendRequest, session: Session) -> Mapping[int, payload.Prepared]:
+    """The messages that have a form for Apple, as of this second."""
+    second, last = int(request.now.timestamp()), session.written
+    if last is not None and last.messages is request.messages and last.second == second:
+        return last.items
+    items: dict[int, payload.Prepared] = {}
+    for at, item in enumerate(request.messages):
+        with suppress(payload.UnwritableError):
+            items[at] = payload.prepare(item, request.now)
+    session.written = Written(request.messages, second, items)
+    return items
 
 
 def session_of(stored: Credential) -> Session:

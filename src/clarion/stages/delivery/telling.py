@@ -49,16 +49,20 @@ def tell_leasing_failed(metrics: Metrics, owner: str, error: Exception) -> None:
 
 
 def _count(metrics: Metrics, network: str, sent: BatchSent) -> None:
-    """Outcomes and attempts; one row stands for all where they are alike."""
-    rows = sent.rows[:1] if sent.alike else sent.rows
-    each = len(sent.rows) if sent.alike else 1
+    """Outcomes and attempts; where rows are alike, they were answered, and the first says how."""
+    rows = sent.rows
+    if sent.alike:
+        ended, said = _OUTCOME[int(rows[0]["outcome"])], _VERDICT[int(rows[0]["verdict"])]
+        metrics.add(Metric.OUTCOMES, network, ended, amount=len(rows))
+        metrics.add(Metric.ATTEMPTS, network, said, amount=len(rows))
+        return
     for outcome, count in enumerate(np.bincount(rows["outcome"])):
         if count and outcome:
-            metrics.add(Metric.OUTCOMES, network, _OUTCOME[outcome], amount=int(count) * each)
+            metrics.add(Metric.OUTCOMES, network, _OUTCOME[outcome], amount=int(count))
     tried = rows["verdict"][rows["status"] > 0]
     for verdict, count in enumerate(np.bincount(tried)):
         if count:
-            metrics.add(Metric.ATTEMPTS, network, _VERDICT[verdict], amount=int(count) * each)
+            metrics.add(Metric.ATTEMPTS, network, _VERDICT[verdict], amount=int(count))
 
 
 def tell_recorded(metrics: Metrics, chunk: ChunkCommit, ack: ChunkAck, seconds: float) -> None:

@@ -9,6 +9,7 @@ answers many requests with records of one length, they are settled as a column.
 import struct
 from array import array
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -32,6 +33,19 @@ _COLUMN_FROM: Final = 64
 _NO_STATUSES: Final = array("H")
 
 Handler = Callable[[int, int, bytes], None]
+
+
+@lru_cache(maxsize=256)
+def _record(octets: int) -> np.dtype[np.void]:
+    """A HEADERS frame of so many octets as a record: fields are compared as whole numbers."""
+    return np.dtype(
+        {
+            "names": ["head", "flags", "stream", "first"],
+            "formats": ["<u4", "u1", ">u4", "u1"],
+            "offsets": [0, 4, 5, 9],
+            "itemsize": octets,
+        }
+    )
 
 
 class Receiver:
@@ -251,20 +265,21 @@ class Receiver:
                 or word & _TYPE_AND_EXCESS != 1
             ):  # fmt: skip
                 break
-            rows = np.frombuffer(data, np.uint8, count * octets, position).reshape(count, octets)
-            run = self._column(rows)
+            run = self._column(np.frombuffer(data, _record(octets), count, position))
             position += run * octets
             self._long_runs = run >= _COLUMN_FROM
             if run < count:
                 break
         return position
 
-    def _column(self, rows: npt.NDArray[np.uint8]) -> int:
+    def _column(self, rows: npt.NDArray[np.void]) -> int:
         """Settles the leading rows that are plain 200 answers; returns how many, or 0."""
-        alike = (rows[:, :5] == rows[0, :5]).all(axis=1) & (rows[:, 9] == _STATUS_200)
+        heads = rows["head"]
+        alike = (heads == heads[0]) & (rows["first"] == _STATUS_200) & (rows["flags"] == _ALL)
         run = len(rows) if alike.all() else int(alike.argmin())
-        ids = np.sort(np.ascontiguousarray(rows[:run, 5:9]).view(">u4")[:, 0].astype(np.int64))
-        if run < _COLUMN_FROM or (np.diff(ids) == 0).any() or not (ids & 1).all():
+        ids = rows["stream"][:run].astype(np.int64)
+        ids.sort()
+        if run < _COLUMN_FROM or (ids[1:] == ids[:-1]).any() or not (ids & 1).all():
             return 0  # one by one, by all the rules
         if self._answering.begun and not self._answering.begun.keys().isdisjoint(ids.tolist()):
             return 0
