@@ -21,6 +21,7 @@ from clarion.app.address import push_origin
 from clarion.app.container import Container, allow_list, zone_names
 from clarion.app.http_protocol import LeanHttp
 from clarion.app.names_known import unknown_names
+from clarion.app.readiness import works
 from clarion.app.settings import Settings
 from clarion.app.words import renderer, tools
 from clarion.domain.network import Network
@@ -170,11 +171,11 @@ def _limits(settings: Settings) -> ApiLimits:
 def _readiness(container: Container) -> Callable[[], Awaitable[Mapping[str, bool]]]:
     async def ready() -> Mapping[str, bool]:
         parts = {
-            "state": await _works(_ask_state(container)),
-            "facts": await _works(_ask_facts(container)),
+            "state": await works(_ask_state(container)),
+            "facts": await works(_ask_facts(container)),
         }
         if container.settings.push.processes:
-            parts["push"] = await _works(_ask_push(container))
+            parts["push"] = await works(_ask_push(container))
         return parts
 
     return ready
@@ -197,12 +198,3 @@ async def _ask_push(container: Container) -> None:
     nodes = PostgresPushNodes(container.pool)
     if not await nodes.living(container.clock.now() - PUSH_SILENT):
         raise LookupError
-
-
-async def _works(question: Awaitable[None]) -> bool:
-    try:
-        async with asyncio.timeout(2):
-            await question
-    except Exception:  # noqa: BLE001  # whatever it is, the part does not work
-        return False
-    return True
