@@ -170,13 +170,10 @@ def _limits(settings: Settings) -> ApiLimits:
 
 def _readiness(container: Container) -> Callable[[], Awaitable[Mapping[str, bool]]]:
     async def ready() -> Mapping[str, bool]:
-        parts = {
-            "state": await works(_ask_state(container)),
-            "facts": await works(_ask_facts(container)),
-        }
+        asked = {"state": works(_ask_state(container)), "facts": works(_ask_facts(container))}
         if container.settings.push.processes:
-            parts["push"] = await works(_ask_push(container))
-        return parts
+            asked["push"] = works(_ask_push(container))
+        return dict(zip(asked, await asyncio.gather(*asked.values()), strict=True))
 
     return ready
 
