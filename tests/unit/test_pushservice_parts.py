@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.ports.pushservice import DeviceNumber, NodeNumber, PushId, SubscriptionNumber
+from clarion.ports.pushservice import DeviceNumber, NodeNumber, Push, PushId, SubscriptionNumber
 from clarion.pushservice.addresses import Addresses
 from clarion.pushservice.capabilities import Capabilities, Endpoint
+from clarion.pushservice.connections import Connections, Session
 from clarion.pushservice.deadlines import Deadlines
 from clarion.pushservice.limits import Buckets, PushLimits
 from clarion.pushservice.numbering import Numbering
@@ -154,3 +155,28 @@ def test_the_addresses_of_an_ipv6_site_are_one() -> None:
     for number in range(2):
         assert addresses.enter(f"192.0.2.{number}", 0.0)
     assert len(addresses) == 4
+
+
+class Line:
+    """A connection to which nothing is sent."""
+
+    crowded = False
+
+    def push(self, push: Push) -> None:
+        """Never called here."""
+
+    def replaced(self) -> None:
+        """Another one serves the device."""
+
+
+def test_a_device_that_left_holds_no_memory_however_many_subscriptions_it_has() -> None:
+    """It may come back as often as it likes; the connections' own circles are collected late."""
+    connections = Connections(64, lambda *_: None)
+    channels = {n.to_bytes(16): SubscriptionNumber(n) for n in range(1000)}
+    first, second = Session(b"n" * 16, Line()), Session(b"n" * 16, Line())
+    connections.seat(first, DeviceNumber(1), channels)
+    connections.seat(second, DeviceNumber(1), channels)
+    assert first.channels == {}
+    assert second.channels == channels
+    connections.leave(second)
+    assert second.channels == {}

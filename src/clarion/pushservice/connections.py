@@ -120,6 +120,7 @@ class Connections:
             if len(self._left) > REMEMBERED:
                 self._left.popitem(last=False)
         session.unacked = None
+        session.channels = {}  # the collector comes late to what refers to itself
 
     def resume(self, device: DeviceNumber, cursor: PushId) -> Sequence[PushId]:
         """What a device had been sent when it left, up to the cursor that it names now."""
