@@ -49,13 +49,18 @@ async def find_people(
 
 
 async def _find(connection: asyncpg.Connection, app: AppId, rows: pl.DataFrame) -> pl.DataFrame:
-    distinct = [rows.select(names).drop_nulls().unique(maintain_order=True) for names in _NAMES]
+    distinct = [
+        rows.select(names).drop_nulls().unique(maintain_order=True)
+        if rows[names[-1]].null_count() < rows.height
+        else rows.select(names).clear()
+        for names in _NAMES
+    ]
     keys = [*(column for frame in distinct[:4] for column in frame)]
     keys += [distinct[4]["network"], _token_keys(distinct[4]["token"])]
     found = await connection.fetchrow(
         statements("naming")["people"],
         app,
-        *(key.cast(pl.String).str.join(_BETWEEN).item() for key in keys),
+        *(key.cast(pl.String).str.join(_BETWEEN).item() if len(key) else "" for key in keys),
     )
     answers = pl.DataFrame(
         {name: found[name] or [] for name in ("kinds", "places", "ids", "devices")},
