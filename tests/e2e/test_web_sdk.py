@@ -529,6 +529,23 @@ async def test_a_step_waits_until_the_platform_has_it(
     assert [row["what"] for row in steps] == wanted
 
 
+async def test_a_permission_that_is_taken_back_ends_a_device_that_is_forgotten_too(
+    platform: Platform, chromium: Browser
+) -> None:
+    """The browser lets go of an address that the platform does not know any more."""
+    page = await ready(platform, chromium)
+    await platform.emptied()
+    await page.evaluate(
+        "() => { Object.defineProperty(Notification, 'permission', { get: () => 'denied' }); }"
+    )
+    for _ in range(2):
+        await page.evaluate("dispatchEvent(new Event('online'))")
+        await page.evaluate("navigator.locks.request('clarion-device', () => 0)")
+    assert await page.evaluate("clarion.preferences().catch((error) => error.code)") == (
+        "not_subscribed"
+    )
+
+
 async def test_the_sample_site_needs_two_clicks(platform: Platform, undecided: Browser) -> None:
     """Allow, send: the platform takes the message; its policy refuses nothing that it needs.
 

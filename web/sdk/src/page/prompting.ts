@@ -56,7 +56,9 @@ export async function stepping(): Promise<boolean> {
 export async function visit(config: Config): Promise<void> {
   const taken = await steps();
   if (!taken.length) return;
-  await ask(config, "/v1/prompts", { steps: taken }).catch(settled);
+  // What was taken back was a device's: it says nothing of how asking went.
+  const said = taken.filter((one) => one.what !== "block");
+  if (said.length) await ask(config, "/v1/prompts", { steps: said }).catch(settled);
   await told(taken);
   await write("visitor", !ENDS.includes(taken.at(-1)!.what));
 }
@@ -67,8 +69,13 @@ export interface Chosen {
   shown: { text: string; language: string; text_version: string };
 }
 
-/** Tell the steps in their order, and what was chosen. */
-export async function report(config: Config, device: Device): Promise<void> {
+/** Tell the steps in their order, and what was chosen; they wait where the platform forgot the device. */
+export const report = (config: Config, device: Device): Promise<void> =>
+  tell(config, device).catch((error: ClarionError) => {
+    if (error.status !== 404) throw error;
+  });
+
+async function tell(config: Config, device: Device): Promise<void> {
   const named = { network: NETWORK, token: device.token };
   const chosen = await read<Chosen>("chosen");
   if (chosen) {
