@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clarion.adapters.state.registration_rows import FewRows, ManyRows, Rows
@@ -53,6 +53,7 @@ _rows = st.fixed_dictionaries(
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(_rows, min_size=1, max_size=7))
+@example([{"external_id": "ada", "network": "webpush"}])  # a person, without a subscription
 def test_both_forms_are_judged_alike(rows: list[Row]) -> None:
     """By all rules, those of addresses and keys of subscriptions included."""
     few, many = judge(rows, rules=RULES, now=NOW), judge(frame(rows), rules=RULES, now=NOW)

@@ -146,7 +146,7 @@ def judge(raw: pl.DataFrame | Sequence[Row], *, rules: Rules, now: datetime) -> 
     checked = check(raw, zones=rules.zones, now=now)
     rows, index = checked.rows, checked.index.to_numpy().astype(np.int64)
     problems = [*checked.problems, *_of_nobody(rows, index)]
-    web = (rows["network"] == Network.WEBPUSH).fill_null(value=False)
+    web = (rows["network"] == Network.WEBPUSH).fill_null(value=False) & rows["token"].is_not_null()
     if web.any():
         rows, found = _read_keys(rows, web.arg_true().to_list(), rules.allow)
         problems += [
@@ -168,7 +168,7 @@ def judge_row(raw: Row, *, rules: Rules, now: datetime) -> CheckedRow:
         return checked
     nobody = "external_id" not in row
     problems = [_orphan(name) for name in _OF_PEOPLE if nobody and name in row]
-    if row.get("network") == Network.WEBPUSH:
+    if row.get("network") == Network.WEBPUSH and "token" in row:
         keys = _keys(row, rules.allow)
         if isinstance(keys, FieldProblem):
             problems.append(keys)
