@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Final
 
 import httpx
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 from tests.platform.conftest import Platform, apns_token
 from tests.platform.test_faults import deliveries, ready
 
+from clarion.adapters.state import keys
+from clarion.api import plain_messages
 from clarion.api.quick import PATH, PlainBody, PlainTo, QuickWay
 from clarion.api.shapes.messages import MessageBody
 from clarion.app.known_heads import KnownHeads
@@ -29,8 +32,16 @@ _text = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=120)
 
 
 @pytest.fixture
-def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+def remembering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is checked anew meanwhile, however slow the machine is."""
+    monkeypatch.setattr(plain_messages, "RULED_FOR", timedelta(hours=1))
+    monkeypatch.setattr(keys, "REMEMBERED", timedelta(hours=1))
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch, remembering: None) -> list[bool]:
     """What the short way said of each request that it was asked about."""
+    del remembering
     said: list[bool] = []
     take = QuickWay.take
 
@@ -43,8 +54,9 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 
 @pytest.fixture
-def recognised(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+def recognised(monkeypatch: pytest.MonkeyPatch, remembering: None) -> list[bool]:
     """Of each request that met no other on its connection: whether its head was of a known form."""
+    del remembering
     said: list[bool] = []
     read = KnownHeads.read
 
