@@ -175,6 +175,7 @@ def test_waiting_ends_where_a_message_waits_for_somebody(
 
     assert sent.returncode == 1
     assert " is paused: 1 recipient has no value for `user.first_name`" in sent.stdout
+    assert "waiting: 1 recipient has no value for `user.first_name`" in sent.stderr
 
 
 def test_a_refusal_of_the_server_is_one_sentence(platform: Platform) -> None:

@@ -75,8 +75,10 @@ async def held_back(platform: Platform, people: int) -> str:
 
 
 async def trouble(platform: Platform, message: str) -> str:
-    """Why a message waits, as it is told."""
-    return str((await platform.get(f"/v1/messages/{message}"))["trouble"])
+    """Why a message waits, as it and its progress tell."""
+    view = await platform.get(f"/v1/messages/{message}")
+    assert view["trouble"] == cast("dict[str, object]", view["progress"])["trouble"]
+    return str(view["trouble"])
 
 
 async def mend(platform: Platform) -> None:

@@ -59,6 +59,7 @@ def progress(record: MessageRecord, counts: MessageCounts) -> ProgressView:
         recipients=record.recipients,
         done=sum(row.count for row in counts.outcomes),
         retried=sum(counts.retried.values()),
+        trouble=record.trouble,
     )
 
 

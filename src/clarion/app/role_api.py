@@ -31,6 +31,8 @@ from clarion.stages.planning.dry_run import DryRunPorts
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent
 
+KEEP_ALIVE_S: Final = 75
+"""Longer than a proxy does (nginx: 60 s), which would write into a connection that just ended."""
 PUSH_SILENT: Final = timedelta(seconds=20)
 """Nodes of the push service that were silent for so long don't count as living: four beats."""
 
@@ -55,6 +57,7 @@ async def run_api(container: Container, owner: str, stop: asyncio.Event) -> None
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         proxy_headers=True,
         forwarded_allow_ips=list(settings.server.trusted_proxies),
         timeout_graceful_shutdown=int(settings.server.drain_s),

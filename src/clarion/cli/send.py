@@ -64,10 +64,15 @@ async def _send(connection: Connection, body: Json, *, wait: bool, as_json: bool
 
 
 async def _watch(connection: Connection, message: str) -> None:
+    told: str | None = None
     with progress() as bar:
         task = bar.add_task("sending", total=None, note="")
 
         def show(seen: Json) -> None:
+            nonlocal told
+            if seen["trouble"] and seen["trouble"] != told:
+                ERR.print(f"waiting: {seen['trouble']}", markup=False, soft_wrap=True)
+            told = seen["trouble"]
             note = f"{seen['retried']} retried" if seen["retried"] else ""
             bar.update(task, completed=seen["done"], total=seen["recipients"] or None, note=note)
 

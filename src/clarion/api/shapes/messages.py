@@ -146,6 +146,8 @@ class ProgressView(msgspec.Struct, frozen=True):
     done: int
     """Recipients with a final outcome."""
     retried: int
+    trouble: str | None = None
+    """Why it waits for somebody, where it does."""
 
 
 class MessageView(msgspec.Struct, frozen=True, kw_only=True):
