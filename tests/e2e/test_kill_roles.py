@@ -25,7 +25,7 @@ from clarion.app.demo_processes import free_port
 from clarion.domain.content import Content, Message
 from clarion.domain.ids import AppId, MessageId
 from clarion.domain.lanes import Lane
-from clarion.providers.apns.payload import apns_ids
+from clarion.providers.apns.payload import id_fields, texts
 from clarion.providers.apns.simulator import ApnsFaults, ApnsRecord, ApnsSimulator
 
 DRILLS: Final[Sequence[Mapping[str, int]]] = (
@@ -163,7 +163,7 @@ def count(record: ApnsRecord, dead: set[str], client: Client) -> Count:
     for message, people in client.accepted.items():
         chosen = np.array(people, np.int64)
         one = Message(id=MessageId(message), app=APP, lane=Lane.BULK, content=Content())
-        ids = apns_ids([one], np.zeros(len(chosen), np.uint16), devices[chosen])
+        ids = texts(id_fields([one], np.zeros(len(chosen), np.uint16), devices[chosen]))
         for person, apns_id in zip(people, ids, strict=True):
             wanted[person].add(apns_id)
     missing = repeated = unaccepted = 0

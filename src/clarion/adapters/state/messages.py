@@ -169,8 +169,9 @@ def _record(row: asyncpg.Record) -> MessageRecord:
 
 def _trouble(row: asyncpg.Record) -> str | None:
     """Why a message waits: its planning first, else the first of its credentials that does."""
-    if row.get("trouble") is not None or row.get("held_network") is None:
-        return row.get("trouble")
+    trouble: str | None = row.get("trouble")
+    if trouble is not None or row.get("held_network") is None:
+        return trouble
     network = Network(row["held_network"]).label
     return (
         f"what goes over {network} waits: its credential is in quarantine ({row['held_reason']}). "
