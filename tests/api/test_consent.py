@@ -67,7 +67,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"at": "1800-01-01T00:00:00Z"}, "/consents/0/at"),
     ({"user": 1}, "/consents/0/user"),
     ({"evidence": {"address": "nowhere"}}, "/consents/0/evidence/address"),
-    ({"evidence": {"a": "\u0000"}}, "/consents/0/evidence/"),
+    ({"evidence": {"a": "\u0000"}}, "/consents/0/evidence"),
     ({"text": "x" * 10_001}, "/consents/0/text"),
     ({"how": "guessed"}, "/consents/0/how"),
 ]

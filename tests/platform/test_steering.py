@@ -64,6 +64,7 @@ async def test_a_message_canceled_before_its_time_reaches_nobody(platform: Platf
         "recipients": 0,
         "done": 0,
         "retried": 0,
+        "trouble": None,
     }
     assert delivered(platform) == 0
 
@@ -136,4 +137,4 @@ class Ended(msgspec.Struct, frozen=True):
 
     state: str
     by_outcome: dict[str, int]
-    progress: dict[str, int | str]
+    progress: dict[str, int | str | None]

@@ -241,4 +241,6 @@ def _word(cell: Cell) -> str:
         return _NULL
     if isinstance(cell, bytes):
         return f"\\x{cell.hex()}"
+    if isinstance(cell, datetime):
+        return cell.isoformat(" ", "microseconds")  # as Polars writes it
     return str(cell).lower() if isinstance(cell, bool) else str(cell)

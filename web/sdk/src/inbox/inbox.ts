@@ -205,7 +205,7 @@ export class ClarionInbox extends HTMLElement implements ClarionInboxElement {
       } catch (error) {
         console.warn("clarion:", error);
         // The page's SDK asks for another token, and says so.
-        if (unvouched(error)) this.#tabs?.postMessage("token");
+        if (unvouched(error)) this.#tabs?.postMessage({ token: error.token });
       }
       await new Promise((done) => {
         setTimeout(done, wait * (0.5 + Math.random() / 2));

@@ -120,10 +120,12 @@ export async function init(options: Options): Promise<Clarion> {
    * The person's token is refused: ask the page for another. No lock is held meanwhile, because the
    * page may take its time, and may call `login` instead of answering.
    *
+   * @param refused the token that was; another one may have come since.
    * @returns whether there is another token, or another person, now.
    */
-  async function renewed(): Promise<boolean> {
+  async function renewed(refused?: string): Promise<boolean> {
     const who = await read<Who>("who");
+    if (who?.token !== refused) return true;
     if (!options.onTokenExpired || !who?.id) return false;
     // One question at a time; whoever comes meanwhile tries again later.
     if (renewing) throw new ClarionError(0, "renewing", "A token is being asked for.");
@@ -140,8 +142,8 @@ export async function init(options: Options): Promise<Clarion> {
   }
 
   /** Somebody else's call was refused so: the worker's, or the inbox's. */
-  async function renew(): Promise<void> {
-    if (!(await renewed())) return;
+  async function renew(refused?: string): Promise<void> {
+    if (!(await renewed(refused))) return;
     await changed();
     await work();
   }
@@ -157,7 +159,7 @@ export async function init(options: Options): Promise<Clarion> {
     };
     const settled = await reconcile()
       .catch(async (error) => {
-        if (!unvouched(error) || !(await renewed())) throw error;
+        if (!unvouched(error) || !(await renewed(error.token))) throw error;
         await reconcile();
       })
       .then(() => true, mendable);
@@ -291,7 +293,7 @@ export async function init(options: Options): Promise<Clarion> {
   await write("config", config);
   tabs.onmessage = ({ data }) => {
     if (data === "state") void state().then((now) => tell("state", now));
-    if (data === "token") void renew().catch((error) => console.warn("clarion:", error));
+    if (typeof data === "object") void renew(data.token).catch((error) => console.warn("clarion:", error));
   };
   if (supported) {
     const address = options.worker ?? "/sw.js";

@@ -13,6 +13,8 @@ export class ClarionError extends Error {
     readonly status: number,
     readonly code: string,
     message: string,
+    /** The person's token that the call went with. */
+    readonly token?: string,
   ) {
     super(message);
     this.name = "ClarionError";
@@ -20,7 +22,7 @@ export class ClarionError extends Error {
 }
 
 /** The person's token is refused, or wanted and missing: whoever signs them can mend that. */
-export const unvouched = (error: unknown): boolean =>
+export const unvouched = (error: unknown): error is ClarionError =>
   error instanceof ClarionError && error.code.startsWith("identity_token");
 
 /** POST; throws `ClarionError` for every answer that is no success. */
@@ -30,7 +32,8 @@ export async function ask(config: Config, path: string, body: unknown): Promise<
   });
   if (answer.ok) return answer;
   const said = await answer.json().catch(() => ({}));
-  throw new ClarionError(answer.status, said.code ?? "", said.detail ?? answer.statusText);
+  const token = (body as { identity_token?: string }).identity_token;
+  throw new ClarionError(answer.status, said.code ?? "", said.detail ?? answer.statusText, token);
 }
 
 /** The subscription made with the platform's key, made anew where another key made it. */

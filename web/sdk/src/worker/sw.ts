@@ -154,7 +154,7 @@ async function renew(): Promise<void> {
     await subscribe(self.registration, config)
       .then((subscription) => settle(config, subscription, about))
       .catch((error) => {
-        if (unvouched(error)) tabs.postMessage("token");
+        if (unvouched(error)) tabs.postMessage({ token: error.token });
         throw error;
       });
   });
