@@ -1,7 +1,6 @@
 """A real PostgreSQL for the tests: one server per test process, a fresh database per test."""
 
 import asyncio
-import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,19 +22,6 @@ from clarion.adapters.state.embedded import (
 _TEMPLATE: Final = "clarion_template"
 _USUAL_S: Final = 60
 """`timeout` of the configuration."""
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int | None:
-    """`-n auto`: half as many again as processors.
-
-    Who waits for a browser, or for what was killed to come back, needs none meanwhile. The variable
-    that xdist documents still decides.
-    """
-    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
-        return None
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
-    return processors + processors // 2
 
 
 @pytest.hookimpl(trylast=True)

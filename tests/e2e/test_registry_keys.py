@@ -110,6 +110,19 @@ async def test_the_successor_of_a_key_that_expires_lives_as_long(world: World) -
         later + 90 * MINUTE,
         NOW + 90 * MINUTE,
     ]
+    again = await keys.rotate(world.app, old.record.id, grace=MINUTE, now=later)
+    assert again is not None, "the first answer was lost"
+    assert again.record.expires_at == new.record.expires_at
+
+
+async def test_a_key_without_end_has_successors_without_end(world: World) -> None:
+    """Also the second, made while the old one goes on opening for a while."""
+    keys = keys_of(world)
+    old = await keys.create(world.app, Scope.SEND, "k", expires_at=None, now=NOW)
+    for _ in range(2):
+        new = await keys.rotate(world.app, old.record.id, grace=timedelta(days=1), now=NOW)
+        assert new is not None
+        assert new.record.expires_at is None
 
 
 async def test_another_app_can_neither_see_nor_end_a_key(world: World) -> None:

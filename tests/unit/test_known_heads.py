@@ -127,3 +127,12 @@ def test_the_memory_is_bounded() -> None:
     heads = knowing(*many)
     assert heads.read(many[0]) is None
     assert heads.read(many[-1]) is not None
+
+
+@pytest.mark.parametrize("length", ["0" * 5000 + "2", "9" * 5000, "02", "+2"])
+def test_a_length_as_no_client_writes_it_is_left_to_the_parser(length: str) -> None:
+    """Python itself refuses to read a number of so many digits."""
+    first = request("Host: x")
+    other = first.replace(b"Content-Length: 2", f"Content-Length: {length}".encode())
+    assert knowing(first).read(first) is not None
+    assert knowing(first).read(other) is None

@@ -34,7 +34,8 @@ async def absorb(
         Those who stay, because who they are has absorbed enough people today.
     """
     sql = statements("people")
-    await connection.fetch(sql["lock_people"], app, sorted({*pairs, *pairs.values()}))
+    await connection.fetch(sql["lock_known"], app, sorted(set(pairs.values())))
+    await connection.fetch(sql["lock_people"], app, sorted(pairs))
     found = {row["id"] for row in await connection.fetch(sql["anonymous"], app, list(pairs))}
     strangers = [user for user in pairs if user in found]
     if not strangers:

@@ -102,10 +102,16 @@ class PostgresPushDevices:
 
     async def seen(self, devices: Sequence[DeviceNumber], now: datetime) -> None:
         """See the port."""
-        async with reading(self._pool) as connection:
+
+        async def work(connection: asyncpg.Connection) -> None:
             await connection.execute(_SQL["seen"], list(devices), now)
+
+        await unit_of_work(self._pool, work)  # begins anew where it crosses another node's
 
     async def forget(self, before: datetime, now: datetime, *, at_once: int) -> int:
         """See the port."""
-        async with reading(self._pool) as connection:
+
+        async def work(connection: asyncpg.Connection) -> int:
             return int(await connection.fetchval(_SQL["forget"], before, now, at_once))
+
+        return await unit_of_work(self._pool, work)

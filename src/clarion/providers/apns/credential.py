@@ -211,12 +211,17 @@ class Lot:
 
 
 def lot_of(request: SendRequest, session: Session) -> Lot | None:
-    """The batch that the recipients are a part of, as it was made ready for its first part."""
+    """The batch that the recipients are a part of, as it was made ready for its first part.
+
+    It is let go of with its last part: a sender may serve thousands of apps.
+    """
     batch, messages = request.batch, request.messages
     if batch is None:
         return None
     last = session.lot
     if last is not None and last.batch is batch and last.messages is messages:
+        if request.low + len(request.recipients) >= len(batch):
+            session.lot = None
         return last
     message = batch.message
     if message is None:

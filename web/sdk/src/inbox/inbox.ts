@@ -153,6 +153,7 @@ export class ClarionInbox extends HTMLElement implements ClarionInboxElement {
    */
   async #start(anew = true): Promise<void> {
     const whose = (await read<Who>("who"))?.id ?? null;
+    if (!this.isConnected) return; // taken off the page meanwhile: nobody would stop what starts now
     const before = this.#who;
     this.#who = whose;
     if (this.hasAttribute("live")) {

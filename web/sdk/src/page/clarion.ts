@@ -64,6 +64,8 @@ export async function init(options: Options): Promise<Clarion> {
   let failed = 0;
   /** The page is asked for a token of the person. */
   let renewing = false;
+  /** A site may sign what the platform never takes: what it gave last, and how long that rests. */
+  let rest: { given?: string | null; until: number; ms: number } = { until: 0, ms: RETRY_MS };
   /** A question is open: how it ends is told with how it began. */
   let asking = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -128,10 +130,14 @@ export async function init(options: Options): Promise<Clarion> {
     if (who?.token !== refused) return true;
     if (!options.onTokenExpired || !who?.id) return false;
     // One question at a time; whoever comes meanwhile tries again later.
+    const again = !!refused && refused === rest.given;
+    if (again && Date.now() < rest.until) return false;
     if (renewing) throw new ClarionError(0, "renewing", "A token is being asked for.");
     renewing = true;
     try {
       const token = await options.onTokenExpired(who.id);
+      const ms = again ? Math.min(2 * rest.ms, RETRY_MOST_MS) : RETRY_MS;
+      rest = { given: token ?? null, until: Date.now() + ms, ms };
       if (token)
         await change<Who>("who", (now = who) => (now.id === who.id ? { ...now, token } : now));
     } finally {

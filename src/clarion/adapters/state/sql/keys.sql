@@ -1,7 +1,7 @@
 -- name: insert_key
 -- Stores a new key; only the hash of its secret.
-insert into api_key (id, app_id, scope, name, secret_hash, created_at, expires_at)
-values ($1, $2, $3, $4, $5, $6, $7)
+insert into api_key (id, app_id, scope, name, secret_hash, created_at, expires_at, lifetime)
+values ($1, $2, $3, $4, $5, $6, $7, $7::timestamptz - $6::timestamptz)
 returning id, app_id, scope, name, secret_hash, created_at, expires_at, revoked_at, last_used_at;
 
 -- name: find_key
@@ -21,15 +21,9 @@ where id = $1 and (last_used_at is null or last_used_at <= $2::timestamptz - int
 
 -- name: retire_key
 -- A living key ends at $4 at the latest; its scope, name and lifetime go to its successor.
-with old as (
-    select id, scope, name, expires_at - created_at as lifetime from api_key
-    where id = $2 and app_id = $1 and revoked_at is null
-          and (expires_at is null or expires_at > $3)
-    for update
-)
-update api_key k set expires_at = least(k.expires_at, $4)
-from old where k.id = old.id
-returning old.scope, old.name, old.lifetime;
+update api_key set expires_at = least(expires_at, $4)
+where id = $2 and app_id = $1 and revoked_at is null and (expires_at is null or expires_at > $3)
+returning scope, name, lifetime;
 
 -- name: revoke_key
 -- Ends a living key now.

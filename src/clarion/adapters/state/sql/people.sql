@@ -30,6 +30,11 @@ from users u where u.app_id = $1 and u.id > $2 order by u.id limit $3;
 -- Keeps others from changing these people until the unit of work ends; in one order for all.
 select id from users where app_id = $1 and id = any($2::bigint[]) order by id for update;
 
+-- name: lock_known
+-- The same for people who are about to absorb others. Whoever gives one of them a device holds them
+-- too, in a weaker way that this one does not wait for: two who did both at once would never end.
+select id from users where app_id = $1 and id = any($2::bigint[]) order by id for no key update;
+
 -- name: lock_owner
 -- Keeps a person who is about to get a device from being removed or merged meanwhile.
 select id from users where app_id = $1 and id = $2 for key share;
