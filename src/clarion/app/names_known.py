@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from clarion.adapters.state.pool import open_pool
+from clarion.adapters.state.pool import Pool, open_pool
 from clarion.adapters.state.suppression import adopt_hashes, kept_names
 from clarion.adapters.system import SystemChance
 from clarion.app.foundation import master_keys
@@ -22,8 +22,18 @@ def sentence(unknown: int) -> str:
     )
 
 
+async def unknown_in(pool: Pool) -> int:
+    """How many erased names none of the keys of these connections knows again.
+
+    Raises:
+        StoreUnavailableError: the state store can't be reached.
+    """
+    await adopt_hashes(pool)
+    return (await kept_names(pool)).unknown
+
+
 async def unknown_names(settings: Settings) -> int:
-    """How many erased names none of our keys knows again; at every start, before anybody comes.
+    """The same by these settings; at every start, before anybody comes.
 
     Raises:
         StoreUnavailableError: the state store can't be reached.
@@ -34,7 +44,6 @@ async def unknown_names(settings: Settings) -> int:
     keys = master_keys(settings, SystemChance())
     pool = await open_pool(settings.database.url.reveal(), max_size=1, master_keys=keys)
     try:
-        await adopt_hashes(pool)
-        return (await kept_names(pool)).unknown
+        return await unknown_in(pool)
     finally:
         await pool.close()

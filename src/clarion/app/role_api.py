@@ -20,7 +20,7 @@ from clarion.api.server import create_app
 from clarion.app.address import push_origin
 from clarion.app.container import Container, allow_list, zone_names
 from clarion.app.http_protocol import LeanHttp
-from clarion.app.names_known import unknown_names
+from clarion.app.names_known import unknown_in
 from clarion.app.readiness import works
 from clarion.app.settings import Settings
 from clarion.app.words import renderer, tools
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 async def run_api(container: Container, owner: str, stop: asyncio.Event) -> None:
     """Serve the public API; send urgent messages."""
     settings = container.settings
-    if unknown := await unknown_names(settings):
+    if unknown := await unknown_in(container.pool):
         log(_log, logging.ERROR, LogEvent.ERASED_NAMES_UNKNOWN, names=unknown)
     urgent = UrgentPath(journal=container.journal, delivery=container.delivery, owner=owner)
     app = create_app(await _api_dependencies(container, urgent, stop))

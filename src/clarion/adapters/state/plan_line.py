@@ -1,7 +1,6 @@
 """Hand-offs 1 and 2 in PostgreSQL: messages that are due, and the shards they become."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +16,7 @@ from clarion.adapters.state.envelopes import (
 from clarion.adapters.state.failures import store_failures
 from clarion.adapters.state.field_columns import with_fields
 from clarion.adapters.state.policies import PostgresRulebook
-from clarion.adapters.state.pool import TRIES, reading, unit_of_work
+from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.recipient_columns import encode_frame
 from clarion.adapters.state.resolving import frame, resolve
 from clarion.adapters.state.rulings import record_rulings
@@ -136,50 +135,38 @@ class PostgresPlanLine:
         rulings: Rulings | None = None,
     ) -> bool:
         """See the port."""
-        for _ in range(TRIES - 1):
-            with suppress(asyncpg.DeadlockDetectedError):  # a pause or a withdrawal crossed it
-                return await self._commit(claimed, batches, skipped, now, rulings)
-        return await self._commit(claimed, batches, skipped, now, rulings)
-
-    async def _commit(
-        self,
-        claimed: ClaimedShard,
-        batches: Sequence[PlannedBatch],
-        skipped: Sequence[BatchSent],
-        now: datetime,
-        rulings: Rulings | None,
-    ) -> bool:
-        """Once; a deadlock has left nothing."""
         shard = claimed.shard
         planned = sum(len(batch.rows) for batch in batches) + sum(len(s.rows) for s in skipped)
-        with store_failures():
-            async with self._pool.acquire() as connection, connection.transaction():
-                mine = await connection.fetchval(
-                    _SQL["finish_shard"], shard.message, shard.low, claimed.fence
+
+        async def whole(connection: asyncpg.Connection) -> bool:
+            mine = await connection.fetchval(
+                _SQL["finish_shard"], shard.message, shard.low, claimed.fence
+            )
+            if mine is None:
+                return False
+            displaces = rulings is not None and bool(rulings.evictions)
+            if rulings is not None:
+                await record_rulings(connection, shard, rulings, now)
+            await connection.copy_records_to_table(
+                "batch",
+                columns=_BATCH_COLUMNS,
+                records=[(*_batch_record(claimed, batch, now), displaces) for batch in batches],
+            )
+            for number, chunk in enumerate(skipped):
+                key = f"plan:{shard.message}:{shard.low}:{number}"
+                await connection.execute(_SQL["insert_chunk"], *chunk_values(key, chunk), now)
+            state = await connection.fetchval(
+                _SQL["count_plan"], shard.message, len(batches), planned, now
+            )
+            if claimed.per_minute is not None and batches:
+                await spread_batches(connection, shard.app, now)
+            if state == MessageState.CANCELING:  # withdrawn while it was planned
+                await connection.execute(
+                    statements("messages")["hurry_batches"], shard.message, now
                 )
-                if mine is None:
-                    return False
-                displaces = rulings is not None and bool(rulings.evictions)
-                if rulings is not None:
-                    await record_rulings(connection, shard, rulings, now)
-                await connection.copy_records_to_table(
-                    "batch",
-                    columns=_BATCH_COLUMNS,
-                    records=[(*_batch_record(claimed, batch, now), displaces) for batch in batches],
-                )
-                for number, chunk in enumerate(skipped):
-                    key = f"plan:{shard.message}:{shard.low}:{number}"
-                    await connection.execute(_SQL["insert_chunk"], *chunk_values(key, chunk), now)
-                state = await connection.fetchval(
-                    _SQL["count_plan"], shard.message, len(batches), planned, now
-                )
-                if claimed.per_minute is not None and batches:
-                    await spread_batches(connection, shard.app, now)
-                if state == MessageState.CANCELING:  # withdrawn while it was planned
-                    await connection.execute(
-                        statements("messages")["hurry_batches"], shard.message, now
-                    )
-        return True
+            return True
+
+        return await unit_of_work(self._pool, whole)  # a pause or a withdrawal may cross it
 
     async def postpone(
         self, claimed: ClaimedShard, run_at: datetime, now: datetime, *, why: str | None = None

@@ -199,10 +199,8 @@ class FewRows:
                 known = said.setdefault(str(name), {"external_id": name})
                 known |= {n: row[n] for n in PERSON_COLUMNS if row.get(n) is not None}
         places = {name: place for place, name in enumerate(sorted(said))}
-        stands = [
-            places.get(str(row["external_id"]), -1) if row.get("external_id") is not None else -1
-            for row in self.rows
-        ]
+        names = self.column("external_id")
+        stands = [-1 if name is None else places[str(name)] for name in names]
         people = [{**said[name], "place": place} for name, place in places.items()]
         return FewRows(people), np.array(stands, np.int64)
 
