@@ -20,7 +20,7 @@ from clarion.adapters.state.embedded import (
 )
 
 _TEMPLATE: Final = "clarion_template"
-_USUAL_S: Final = 60
+_USUAL_S: Final = 180
 """`timeout` of the configuration."""
 
 

@@ -309,7 +309,7 @@ async def read_events(
     """The first events of a stream."""
     headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
     found: list[dict[str, str]] = []
-    async with asyncio.timeout(20), world.client.stream("GET", url, headers=headers) as stream:
+    async with asyncio.timeout(60), world.client.stream("GET", url, headers=headers) as stream:
         async for line in stream.aiter_lines():
             if line.startswith("data: "):
                 found.append(orjson.loads(line[6:]))

@@ -19,7 +19,7 @@ from dbus_fast.aio import MessageBus
 
 NAME = "org.freedesktop.Notifications"
 PATH = "/org/freedesktop/Notifications"
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 DISMISSED = 2
 CLOSED = 3
 ABILITIES = ["actions", "body", "body-hyperlinks", "body-images", "body-markup", "persistence"]

@@ -27,7 +27,7 @@ from clarion.wire.vapid import VapidKey, authorize
 from clarion.wire.websocket import GUID
 
 MASTER_KEY = bytes(range(32))
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @dataclass(kw_only=True)

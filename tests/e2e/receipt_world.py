@@ -12,7 +12,7 @@ from tests.e2e.platform_processes import Processes, platform_processes
 
 from clarion.app.demo_processes import free_port
 
-PATIENCE_S = 40.0
+PATIENCE_S = 60.0
 
 
 @dataclass(kw_only=True)

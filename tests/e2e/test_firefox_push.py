@@ -33,7 +33,7 @@ pytestmark = [
         MISSING is not None,
         reason=f"NOT RUN: {MISSING} is missing: apt-get install firefox-esr libnotify4 dbus-daemon",
     ),
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(240),
 ]
 
 PAGE = b"<!doctype html><meta charset=utf-8><title>shop</title><p>shop</p>"
@@ -90,7 +90,7 @@ class Site:
 
     async def told(self, **what: str) -> None:
         """Wait for a report."""
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             while not any(what.items() <= one.items() for one in self.reports):
                 self._news.clear()
                 await self._news.wait()

@@ -28,7 +28,7 @@ pytestmark = [
         reason="NO CHROMIUM: the preference page is not looked at in a browser here "
         "(apt-get install chromium)",
     ),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(240),
 ]
 OFFERS = {
     "slug": "offers",

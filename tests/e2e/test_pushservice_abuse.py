@@ -29,7 +29,7 @@ async def raw(world: World, data: bytes) -> bytes:
     """What is answered to octets, up to the end of the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
     writer.write(data)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         answer = await reader.read()
     writer.close()
     await writer.wait_closed()
@@ -211,7 +211,7 @@ async def test_connections_of_one_address_are_bounded(
             held.append(await open_socket(world.port, "/", "push-notification", field))
         assert (await world.client.get(f"{world.origin}/health")).status_code == 200
         await held.pop(0).end()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     held.append(await connect(9))

@@ -54,7 +54,7 @@ class App:
         url = f"{self.world.origin}/v1/stream{query}"
         found: list[dict[str, str]] = []
         async with (
-            asyncio.timeout(20),
+            asyncio.timeout(60),
             self.world.client.stream("GET", url, headers=fields) as stream,
         ):
             assert stream.headers["content-type"] == "text/event-stream"
@@ -85,7 +85,7 @@ async def hearing(app: App, query: str = "") -> AsyncIterator[Line]:
 
 async def emptied(world: World) -> None:
     """Wait until nothing is stored."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await world.count():  # noqa: ASYNC110  the store tells nobody
             await asyncio.sleep(0.02)
 

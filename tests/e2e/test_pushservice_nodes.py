@@ -12,7 +12,7 @@ BODY = os.urandom(100)
 
 async def waits(world: World, count: int) -> None:
     """Until so many messages are stored."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while await world.count() != count:  # noqa: ASYNC110  the store tells nobody
             await asyncio.sleep(0.02)
 

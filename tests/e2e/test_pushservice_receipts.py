@@ -18,7 +18,7 @@ from tests.e2e.receipt_world import ReceiptWorld, receipt_world
 from clarion.adapters.state.embedded import EmbeddedPostgres
 from clarion.cli.trace import paragraph
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
 NAME = "push_receipts"
 EVENTS = "select count(*) from event where name = 'clarion.received'"
 

@@ -11,7 +11,7 @@ from tests.e2e.platform_processes import platform_processes
 from tests.e2e.push_world import Browser, open_socket
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_platform_serves_pushes_on_its_own_port(short_dir: Path) -> None:
     """A browser subscribes with `clarion serve`, and a push reaches it."""
     with closing(socket()) as free, closing(socket()) as other:

@@ -17,7 +17,7 @@ from tests.e2e.web_platform import VOUCHED, VOUCHING, Platform
 
 pytestmark = [
     needs_browser,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(240),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 HOUR_S = 3600

@@ -21,7 +21,7 @@ from clarion.providers.webpush.payload import render
 
 pytestmark = [
     needs_browser,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(240),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 

@@ -42,7 +42,7 @@ async def crossed(
     began to wait. That is the work, unless the machine was busy for that second.
     """
     (held, wanted), working = locks, asyncio.ensure_future(work)
-    async with store.pool.acquire() as other, asyncio.timeout(30):
+    async with store.pool.acquire() as other, asyncio.timeout(60):
         with suppress(asyncpg.DeadlockDetectedError):
             async with other.transaction():
                 await other.execute(*held)

@@ -44,7 +44,7 @@ async def ready(platform: Platform, people: int) -> None:
 
 async def quarantined(platform: Platform) -> Mapping[str, object]:
     """The credential once it is in quarantine."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             credential = await platform.get("/v1/credentials/apns")
             if credential["state"] == "quarantined":
@@ -54,7 +54,7 @@ async def quarantined(platform: Platform) -> Mapping[str, object]:
 
 async def retried_to_the_end(platform: Platform, message: str) -> Mapping[str, object]:
     """The message when it has ended, with every wait for another attempt cut short."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(60):
         while True:
             found = await platform.get(f"/v1/messages/{message}")
             if found["state"] == "finished":

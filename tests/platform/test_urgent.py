@@ -210,7 +210,7 @@ async def test_who_waits_for_a_group_is_answered_before_the_process_ends(
             new = await keyed(platform, key)
             uuid = MessageId(container.chance.uuid7(container.clock.now()))
             answers.append(path.enter(replace(new, message=replace(new.message, id=uuid))))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await path.drain()
 
         assert [answer.result() for answer in answers] == [Accepted()] * 3
