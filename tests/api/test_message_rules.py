@@ -152,3 +152,46 @@ async def test_a_target_is_kept_as_one_expression(
     ]
     assert unwanted["not"]["value"] == "fr"
     assert not target["everybody"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"link": "javascript:alert(1)"}, "/link"),
+        ({"link": "https://ann:secret@shop.example/"}, "/link"),
+        ({"link": "http://shop.example/"}, "/link"),
+        ({"image": "data:image/png;base64,AAAA"}, "/image"),
+        ({"image": "myapp://picture"}, "/image"),
+        ({"icon": "file:///icon.png"}, "/icon"),
+        ({"actions": [{"id": "a", "title": "A", "link": "vbscript:x"}]}, "/actions/0/link"),
+        ({"liquid": True, "link": "javascript:{{ user.x }}"}, "/link"),
+        (
+            {"language": "en", "localized": {"de": {"link": "blob:x"}}, "link": "/x"},
+            "/localized/de/link",
+        ),
+    ],
+)
+async def test_a_message_leads_nobody_where_nobody_may_be_led(
+    admin: httpx.AsyncClient, fields: dict[str, object], path: str
+) -> None:
+    """The field is named; a template that says the same is not stored either."""
+    answer = await send(admin, **fields)
+
+    assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+    told = [(error["path"], error["code"]) for error in answer.json()["errors"]]
+    assert told == [(path, "link_forbidden")]
+    template = {"title": "Hi", **fields}
+    template.pop("liquid", None)
+    stored_as = await admin.put("/v1/templates/leading", json=template)
+    told = [(error["path"], error["code"]) for error in stored_as.json()["errors"]]
+    assert told == [(path, "link_forbidden")]
+
+
+@pytest.mark.parametrize("link", ["myapp://orders/1", "/orders/1", "http://localhost:3000/x"])
+async def test_a_message_leads_into_an_app_and_to_the_web(
+    admin: httpx.AsyncClient, link: str
+) -> None:
+    """Deep links, the site's own pages, and a page that is being written."""
+    answer = await send(admin, link=link, actions=[{"id": "a", "title": "A", "link": link}])
+
+    assert answer.status_code == httpx.codes.ACCEPTED, answer.text

@@ -312,3 +312,43 @@ def test_lines_hold_whole_clusters_and_directions_are_closed() -> None:
     assert found.cut
     assert found.lines[0].endswith("…\u2069")
     assert shown("", Room(1, 5), clusters) is None
+
+
+@pytest.mark.parametrize(
+    ("link", "shops"),
+    [
+        ("{{ user.shop }}", ["https://a.example/", "javascript:alert(1)"]),
+        ("{% if user.shop == 'x' %}javascript:{% else %}https{% endif %}://a.example/", ["y", "x"]),
+        ("https://a.example/{{ user.shop | raw }}", ["x", "x\x01"]),
+        ("java{{ user.shop }}:alert(1)", ["-app", "script"]),
+    ],
+)
+def test_an_address_is_judged_with_each_persons_values(
+    engine: LiquidEngine, link: str, shops: list[str]
+) -> None:
+    """Whom it would lead where nobody may be led is left out and told why; others are sent to."""
+    plan = compile_content(Content(body="Hi", link=link), Wording(), engine, {})
+
+    done = rendered(plan, people(2, shop=shops))
+
+    assert done.failed.tolist() == [False, True]
+    assert [told.partition(":")[0] for told in done.failures] == ["/link"]
+
+
+def test_a_tracked_link_is_judged_before_it_becomes_a_redirect(engine: LiquidEngine) -> None:
+    """The redirect leads nowhere either."""
+    wording = Wording(track_links=True)
+    content = Content(body="Hi", link="{{ user.shop }}")
+    plan = compile_content(content, wording, engine, {})
+
+    done = rendered(plan, people(2, shop=["data:text/html,x", "https://a.example/"]), TRACKING)
+
+    assert done.failed.tolist() == [True, False]
+
+
+def test_an_address_that_begins_well_stays_a_text_with_columns(engine: LiquidEngine) -> None:
+    """Values cost a short column each there, as everywhere else."""
+    content = Content(title="{{ user.name }}", link="https://a.example/{{ user.name }}?x=1")
+    plan = compile_content(content, Wording(), engine, {})
+
+    assert all(piece.refusal is None for piece in plan.pieces)

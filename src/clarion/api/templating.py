@@ -12,6 +12,7 @@ from clarion.api.routing import Api
 from clarion.api.shapes.content import NO_OVERRIDES, ActionBody, ContentBody, Overrides
 from clarion.api.shapes.templates import TemplateBody, TemplateView
 from clarion.api.wording import (
+    check_addresses,
     content_of,
     free_problems,
     language_problems,
@@ -48,6 +49,7 @@ async def words_of(api: Api, app: AppId, body: TemplateBody) -> TemplateWords:
         missing=MissingVariable(body.missing),
         fallbacks=body.fallbacks,
     )
+    check_addresses(api, content, wording_of(words))
     try:
         await _plans(api, app, words)
     except ContentRefusedError as error:

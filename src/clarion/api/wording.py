@@ -30,6 +30,7 @@ from clarion.domain.network import NETWORK_BY_LABEL, Network
 from clarion.ports.provider import PayloadProblem
 from clarion.ports.rendering import ContentRefusedError
 from clarion.ports.templates import StoredTemplate
+from clarion.stages.authoring.addresses import forbidden
 from clarion.stages.authoring.adopting import adopted, with_partials
 from clarion.stages.authoring.preparing import Prepared, prepare
 
@@ -99,6 +100,7 @@ async def worded(api: Api, app: AppId, body: WordedBody) -> tuple[Content, Wordi
     """
     content = content_of(body)
     if _is_plain(body):
+        check_addresses(api, content, None)
         return content, None
     refuse([*language_problems(body.language, body.localized), *_value_problems(body)])
     wording = Wording(
@@ -120,6 +122,7 @@ async def worded(api: Api, app: AppId, body: WordedBody) -> tuple[Content, Wordi
     if wording.localized and not wording.language:
         detail = "Say in which language the message's own texts are, where there are others."
         raise invalid("/language", detail, FieldCode.MISSING)
+    check_addresses(api, content, wording)
     try:
         return content, await with_partials(
             app, content, wording, api.deps.words.engine, api.deps.partials
@@ -141,6 +144,13 @@ def refused(problems: Sequence[PayloadProblem]) -> ProblemError:
     return refusal_of(
         ErrorCode.REQUEST_INVALID, [field_problem(p.path, p.code, p.detail) for p in problems]
     )
+
+
+def check_addresses(api: Api, content: Content, wording: Wording | None) -> None:
+    """Raise `ProblemError` for addresses that nobody may be led to."""
+    found = list(forbidden(content, wording, api.deps.words.http_hosts))
+    if found:
+        raise refused(found)
 
 
 def utm_of(body: UtmBody) -> Utm:

@@ -68,7 +68,8 @@ REASONS: Final[Mapping[Reason, str]] = {
     Reason.VARIABLE_MISSING: "A template needs a value that the person does not have.",
     Reason.NOT_IN_SEGMENT: "The person is not in the segment that the message is for.",
     Reason.TIME_ZONE_UNKNOWN: "Where the person is, is not known, and the rules need it.",
-    Reason.TEMPLATE_FAILED: "The template could not be rendered for the person.",
+    Reason.TEMPLATE_FAILED: "The template could not be rendered for the person, or an address "
+    "that it makes leads where nobody may be led.",
     Reason.HELD_FOR_LOCAL_TIME: "Waits for the time asked for where the person is.",
     Reason.HELD_FOR_QUIET_HOURS: "Waits for the end of quiet hours.",
     Reason.HELD_FOR_CAP: "Waits until the frequency caps permit one more.",

@@ -54,6 +54,13 @@ class Server(_Section, frozen=True):
     public_url: Annotated[
         str | None, Meta(description="https:// address of the API on people's devices.")
     ] = None
+    http_link_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Hosts to which messages may link, and from which their pictures may come, "
+            "over plain HTTP. The device's own (`localhost`) needs no entry."
+        ),
+    ] = ()
     processes: Annotated[
         int, Meta(description="API processes that share the port.", ge=1, le=256)
     ] = 1

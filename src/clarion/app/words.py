@@ -39,6 +39,7 @@ def tools(container: Container) -> Tools:
         links=None
         if address is None
         else Links(base=address.rstrip("/"), keys=link_keys(container.master_key)),
+        http_hosts=frozenset(map(str.lower, container.settings.server.http_link_hosts)),
     )
 
 

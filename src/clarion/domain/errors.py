@@ -77,6 +77,7 @@ MORE_FIELD_CODES: Final[Mapping[str, str]] = {
     "id_invalid": "This is no id of that kind.",
     "keys_invalid": "These are not the keys of a Web Push subscription.",
     "language_invalid": "This is no language tag (BCP 47).",
+    "link_forbidden": "Nobody may be led to this address, or no picture may be loaded from it.",
     "location_invalid": "These are not a latitude and a longitude.",
     "merge_limit": "The person has taken over as many others as one may.",
     "name_reserved": "The platform's own events have this name.",

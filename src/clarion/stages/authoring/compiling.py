@@ -6,13 +6,15 @@ one becomes one column of whole texts.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from clarion.domain.content import Action, Content, Json, MissingVariable, Overflow, Wording
+from clarion.domain.link_rules import is_settled, refusal
 from clarion.domain.merge import cleaned, marker
-from clarion.domain.template import Simple, Substitution
+from clarion.domain.template import Filter, Simple, Substitution
 from clarion.ports.provider import PayloadProblem
 from clarion.ports.rendering import (
     ContentRefusedError,
@@ -38,6 +40,8 @@ class Piece:
     """What is done to each distinct text afterwards."""
     place: int | None = None
     """Of a tracked link: 0 the message's, 1 and more a button's."""
+    refusal: Callable[[str], str | None] | None = None
+    """Why a text can't be an address (`domain.link_rules`); None: its beginning has told."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,15 +135,21 @@ def _problem(pointer: str, error: TemplateSyntaxError) -> PayloadProblem:
 
 
 _OPENING: Final = re.compile(r"\{[{%]")
+_RAW: Final = Filter("raw")
 
 
 class _Compiler:
     """Collects the columns of one content while its texts are replaced."""
 
     def __init__(
-        self, engine: TemplateEngine, partials: Mapping[str, str], wording: Wording
+        self,
+        engine: TemplateEngine,
+        partials: Mapping[str, str],
+        wording: Wording,
+        http_hosts: Collection[str],
     ) -> None:
         self._engine, self._partials, self._wording = engine, partials, wording
+        self._http_hosts = http_hosts
         self.pieces: dict[tuple[object, ...], int] = {}
         self.columns: list[Piece] = []
         self.fields: set[str] = set()
@@ -170,10 +180,12 @@ class _Compiler:
         template = self._template(text, pointer, address=True)
         if template is None:
             return ""
-        if finish is None and not tracked:
+        if finish is None and not tracked and _is_settled(template):
             return self._marked(template, pointer)
-        piece = Piece(template, pointer, finish, place if tracked else None)
-        return marker(self._add((id(template), finish is not None, piece.place), piece))
+        judge = partial(refusal, http_hosts=self._http_hosts, picture=place is None)
+        piece = Piece(template, pointer, finish, place if tracked else None, judge)
+        key = (id(template), finish is not None, piece.place, place is None)
+        return marker(self._add(key, piece))
 
     def free(self, value: Json, pointer: str) -> Json:
         """A JSON value with markers in its texts."""
@@ -231,6 +243,7 @@ def compile_content(
     partials: Mapping[str, str],
     *,
     declared: bool = True,
+    http_hosts: Collection[str] = (),
 ) -> ContentPlan:
     """The plan of a content in one language.
 
@@ -241,12 +254,13 @@ def compile_content(
         engine: Compiles.
         partials: Every partial that any text renders, directly or not.
         declared: The message's variables are given, and no other may be read.
+        http_hosts: Where plain `http` may lead.
 
     Raises:
         ContentRefusedError: With a problem for each text that is not a template, or that reads a
             variable of the message that is not given.
     """
-    compiler = _Compiler(engine, partials, wording)
+    compiler = _Compiler(engine, partials, wording, http_hosts)
     texts: dict[str, Any] = {
         name: compiler.text(getattr(content, name), f"/{name}")
         for name in TEXTS
@@ -277,6 +291,18 @@ def compile_content(
         body=compiler.body,
         reads=frozenset(compiler.fields),
     )
+
+
+def _is_settled(template: Template) -> bool:
+    """Whether no value can make it lead where nobody may be led.
+
+    What begins well is followed by percent-encoded values only.
+    """
+    simple = template.simple
+    start = simple.parts[0] if simple is not None and simple.parts else None
+    if simple is None or not isinstance(start, str) or not is_settled(start):
+        return False
+    return not any(what.filters[-1:] == (_RAW,) for what in simple.substitutions)
 
 
 def _action(action: Action, at: int, compiler: _Compiler) -> Action:

@@ -3,8 +3,7 @@
 What planning sees of templates: see `ports.rendering.ContentRenderer`.
 """
 
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -18,6 +17,7 @@ from clarion.domain.handoffs import UInt16s, merge_column
 from clarion.domain.ids import MessageId
 from clarion.domain.localisation import choose, localized, parse
 from clarion.domain.network import Network
+from clarion.domain.recent import Recent
 from clarion.domain.zone_rows import encoded
 from clarion.ports.provider import Outline, PayloadProblem, Provider
 from clarion.ports.rendering import (
@@ -53,6 +53,8 @@ class Tools:
     providers: Mapping[Network, Provider]
     links: Links | None = None
     """None: no public address is set, so links can't be tracked."""
+    http_hosts: frozenset[str] = frozenset()
+    """Hosts to which links may lead, and from which pictures may come, over plain HTTP."""
 
 
 class Renderer:
@@ -60,18 +62,16 @@ class Renderer:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
-        self._held: OrderedDict[MessageId, Prepared] = OrderedDict()
+        self._held: Recent[MessageId, Prepared] = Recent(_HELD)
 
     def prepare(self, message: Message) -> "Prepared | None":
         """See the port."""
         if message.wording is None:
             return None
-        held = self._held.get(message.id)
+        held = self._held.known(message.id)
         if held is None or held.message != message:
-            held = self._held[message.id] = prepare(message, message.wording, self._tools)
-            if len(self._held) > _HELD:
-                self._held.popitem(last=False)
-        self._held.move_to_end(message.id)
+            held = prepare(message, message.wording, self._tools)
+            self._held.learn(message.id, held)
         return held
 
 
@@ -84,12 +84,17 @@ def prepare(message: Message, wording: Wording, tools: Tools) -> "Prepared":
     """
     if wording.track_links and tools.links is None:
         raise ContentRefusedError([_no_address()])
-    plans = compiled(message.content, wording, tools.engine)
+    plans = compiled(message.content, wording, tools.engine, http_hosts=tools.http_hosts)
     return Prepared(message, wording, plans, tools)
 
 
 def compiled(
-    content: Content, wording: Wording, engine: TemplateEngine, *, declared: bool = True
+    content: Content,
+    wording: Wording,
+    engine: TemplateEngine,
+    *,
+    declared: bool = True,
+    http_hosts: Collection[str] = (),
 ) -> list[ContentPlan]:
     """The plan of each variant, the message's own first.
 
@@ -98,6 +103,7 @@ def compiled(
         wording: With every partial.
         engine: Compiles.
         declared: See `compile_content`.
+        http_hosts: See `compile_content`.
 
     Raises:
         ContentRefusedError: A text is not a template, or reads what nobody has.
@@ -107,7 +113,14 @@ def compiled(
     for tag, variant in contents_of(content, wording):
         try:
             plans.append(
-                compile_content(variant, wording, engine, wording.partials, declared=declared)
+                compile_content(
+                    variant,
+                    wording,
+                    engine,
+                    wording.partials,
+                    declared=declared,
+                    http_hosts=http_hosts,
+                )
             )
         except ContentRefusedError as error:
             known = {(p.path, p.detail) for p in problems}

@@ -179,6 +179,9 @@ class _Filling:
             except RenderingFailedError as error:
                 failed[at], text = True, ""
                 self.failures[str(error)] += int(members[at])
+            if piece.refusal is not None and (why := piece.refusal(text)) is not None:
+                failed[at], text = True, ""
+                self.failures[f"{piece.pointer}: {why}"] += int(members[at])
             texts.append(text if piece.finish is None else piece.finish(text))
         self.missing |= missing[group]
         self.failed |= failed[group]
