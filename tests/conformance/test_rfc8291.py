@@ -221,6 +221,33 @@ def test_sender_verifies_that_the_subscription_key_is_on_the_curve(point: bytes)
         SubscriptionKeys.parse(base64url_encode(point), EXAMPLE["auth_secret"])
 
 
+def test_point_that_was_proven_is_kept() -> None:
+    """Section 7 asks for the proof once: it costs a tenth of a message."""
+    keys = SubscriptionKeys(RECEIVER.public, RECEIVER.auth)
+    assert keys.point is not keys.point
+    keys.prove()
+    assert keys.point is keys.point
+
+
+@pytest.mark.parametrize("count", [1, 99, 100, 101, 250])
+def test_batch_of_any_length_is_read_by_its_receivers(count: int) -> None:
+    """Each message of a batch has its own keys, salt and text, wherever the steps are cut."""
+    others = [ReceiverKey.generate(row.to_bytes(16, "big")) for row in range(count)]
+    salts = b"".join(row.to_bytes(16, "little") for row in range(count))
+    texts = [f"message {row}".encode() for row in range(count)]
+    bodies = webpush.encrypt_batch(texts, [other.subscription for other in others], salts)
+    assert [webpush.decrypt(*pair) for pair in zip(bodies, others, strict=True)] == texts
+    assert b"".join(body[:16] for body in bodies) == salts
+
+
+def test_row_at_fault_is_told_far_into_a_batch() -> None:
+    """The index is the batch's, not that of the step."""
+    keys = [KEYS] * 130 + [SubscriptionKeys(b"\x04" + bytes(64), bytes(16))]
+    with pytest.raises(WebPushError, match="not a point") as caught:
+        webpush.encrypt_batch(b"", keys, bytes(16 * 131))
+    assert caught.value.index == 130
+
+
 def test_receiver_verifies_that_the_sender_key_is_on_the_curve() -> None:
     """Section 7: the user agent MUST verify that the public key is on P-256."""
     body = bytearray(webpush.encrypt(b"x", KEYS, salt=SALT, sender=SENDER))

@@ -52,7 +52,7 @@ class SubscriptionKeys:
             WebPushError: if a value is not base64, has a wrong length, or is not on the curve.
         """
         keys = cls(_decode(p256dh, "p256dh"), _decode(auth, "auth"))
-        keys._point = keys.point
+        keys.prove()
         return keys
 
     @classmethod
@@ -79,9 +79,17 @@ class SubscriptionKeys:
             for row in range(count)
         ]
 
+    def prove(self) -> None:
+        """Prove that the public key is on P-256, and keep the point for what is encrypted next.
+
+        Raises:
+            WebPushError: if it is not on the curve.
+        """
+        self._point = self.point
+
     @property
     def point(self) -> ec.EllipticCurvePublicKey:
-        """The public key as a point proven to be on P-256; kept only by `parse`.
+        """The public key as a point proven to be on P-256; kept only once `prove` was asked.
 
         Raises:
             WebPushError: if it is not on the curve.

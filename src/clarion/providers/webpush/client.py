@@ -147,7 +147,7 @@ class WebPushProvider:
         if isinstance(decision, str):
             return decision
         try:
-            _receiver(keys).point  # noqa: B018 - reading the point proves it
+            _receiver(keys).prove()
         except WebPushError as error:
             return str(error)
         return None
@@ -261,7 +261,7 @@ class WebPushProvider:
                 try:
                     receiver = _receiver(None if keys is None else keys[row])
                     if kept is None:
-                        receiver.point  # noqa: B018 - reading the point proves and keeps it
+                        receiver.prove()
                     else:
                         kept.input_keying_material(receiver)
                 except WebPushError as error:
