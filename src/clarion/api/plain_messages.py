@@ -6,7 +6,6 @@ plain message may have, they take all shorter ones. So one check stands for all 
 the same parts: the one-time codes and order notices of which there are thousands a second.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ from clarion.domain.content import Content, Message
 from clarion.domain.ids import AppId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
+from clarion.domain.recent import Recent
 from clarion.ports.provider import Provider
 
 PLAIN_CHARACTERS: Final = 120
@@ -60,12 +60,12 @@ class PlainMessages:
 
     def __init__(self, providers: Mapping[Network, Provider]) -> None:
         self._providers = providers
-        self._fine: OrderedDict[_Parts, bool] = OrderedDict()
-        self._ruled: OrderedDict[Kind, Ruled] = OrderedDict()
+        self._fine: Recent[_Parts, bool] = Recent(REMEMBERED)
+        self._ruled: Recent[Kind, Ruled] = Recent(REMEMBERED)
 
     def ruled(self, kind: Kind, now: datetime) -> Ruled | None:
         """What was found out about a kind a moment ago; None: the message has to be checked."""
-        known = self._ruled.get(kind)  # what is from the future: the clock was put back since
+        known = self._ruled.known(kind)  # what is from the future: the clock was put back since
         if known is None or not now - 2 * RULED_FOR <= known.since <= now:
             return None
         if now - RULED_FOR <= known.since or known.checking:
@@ -76,10 +76,7 @@ class PlainMessages:
     def learn(self, kind: Kind, message: Message, now: datetime) -> None:
         """A message of the kind was checked, and is fine as all of its kind are."""
         if message.lane.urgent:
-            self._ruled[kind] = Ruled(message.lane, message.category, now)
-            self._ruled.move_to_end(kind)
-            if len(self._ruled) > REMEMBERED:
-                self._ruled.popitem(last=False)  # the one that was checked longest ago
+            self._ruled.learn(kind, Ruled(message.lane, message.category, now))
 
     def fine(self, message: Message, networks: Sequence[Network], now: datetime) -> bool:
         """True: none of the networks would refuse the message. False: ask them."""
@@ -98,12 +95,10 @@ class PlainMessages:
             content.action_set,
             content.thread,
         )
-        known = self._fine.get(parts)
+        known = self._fine.known(parts)
         if known is None:
-            known = self._fine[parts] = self._ask(message, networks, now)
-            if len(self._fine) > REMEMBERED:
-                self._fine.popitem(last=False)
-        self._fine.move_to_end(parts)
+            known = self._ask(message, networks, now)
+            self._fine.learn(parts, known)
         return known
 
     def _ask(self, message: Message, networks: Sequence[Network], now: datetime) -> bool:

@@ -6,10 +6,10 @@ a request that arrives whole needs no parser. Everything else takes the long way
 """
 
 import re
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
+from clarion.domain.recent import Recent
 from clarion.pushservice.protocol import Asked
 from clarion.pushservice.requests import Request
 
@@ -43,7 +43,7 @@ class Heads:
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._known: OrderedDict[bytes, Head] = OrderedDict()
+        self._known: Recent[bytes, Head] = Recent(MOST)
 
     def request(self, data: bytes, peer: str) -> Request | None:
         """The request that octets are, whole and alone; None where the parser has to look."""
@@ -52,10 +52,9 @@ class Heads:
             return None
         end = data.find(_END, line.end())
         fields = data[line.end() : end]
-        head = self._known.get(fields) if end >= 0 else None  # else it is cut
+        head = self._known.known(fields) if end >= 0 else None  # else it is cut
         if head is None or end + len(_END) + head.length != len(data):
             return None
-        self._known.move_to_end(fields)
         body = data[end + len(_END) :]
         return Request("POST", line[1].decode("ascii"), "", head.fields, body, peer, head=head)
 
@@ -70,7 +69,5 @@ class Heads:
         whole = end >= 0 and request.fields.get("content-length", "0") == str(length)
         if not whole or len(fields) > MAX_OCTETS or _UNLIKE & request.fields.keys():
             return
-        self._known[fields] = request.head = Head(request.fields, length)
-        self._known.move_to_end(fields)
-        if len(self._known) > MOST:
-            self._known.popitem(last=False)  # the one that was used longest ago
+        request.head = Head(request.fields, length)
+        self._known.learn(fields, request.head)

@@ -4,12 +4,12 @@ Sans-I/O: a request's fields and body in, a message or a refusal out.
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from clarion.domain.recent import Recent
 from clarion.ports.pushservice import PushCoding, PushUrgency
 from clarion.pushservice.capabilities import Endpoint
 from clarion.pushservice.refusals import OF_FIELD, Refusal, RefusedError
@@ -70,7 +70,7 @@ class Identities:
     def __init__(self, origin: str) -> None:
         """`origin`: of the push resources, as `vapid.audience` writes it."""
         self._origin = origin
-        self._known: OrderedDict[tuple[str, str | None], vapid.VapidIdentity] = OrderedDict()
+        self._known: Recent[tuple[str, str | None], vapid.VapidIdentity] = Recent(MAX_IDENTITIES)
 
     def identify(
         self, authorization: str | None, crypto_key: str | None, now: datetime
@@ -83,11 +83,10 @@ class Identities:
         if authorization is None:
             return None
         key = authorization, crypto_key
-        known = self._known.get(key)
+        known = self._known.known(key)
         if known is not None:
             since, until = _good(known)
             if since <= now <= until:
-                self._known.move_to_end(key)
                 return known
         try:
             credentials = vapid.parse_authorization(authorization, crypto_key)
@@ -96,10 +95,7 @@ class Identities:
             unreadable = error.fault in _UNREADABLE or error.fault is _ABSENT
             refusal = Refusal.VAPID_UNREADABLE if unreadable else Refusal.VAPID_INVALID
             raise RefusedError(refusal, str(error)) from error
-        self._known[key] = identity
-        self._known.move_to_end(key)
-        if len(self._known) > MAX_IDENTITIES:
-            self._known.popitem(last=False)  # the one that was used longest ago
+        self._known.learn(key, identity)
         return identity
 
 

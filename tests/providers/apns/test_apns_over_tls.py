@@ -45,7 +45,9 @@ async def test_a_thousand_devices_get_their_verdicts_through_goaways_and_errors(
     context = server_context(tls.certificate, tls.key, alpn=["h2"], client_ca=tls.ca_file)
     server = await serve(stage.production, host="127.0.0.1", port=0, tls=context, clock=CLOCK)
     chance = SystemChance()
-    transport = NetTransport(TransportSettings(ca_file=tls.ca_file), CLOCK, chance)
+    transport = NetTransport(
+        TransportSettings(ca_file=tls.ca_file, connect_s=60, request_s=60), CLOCK, chance
+    )
     here = f"https://127.0.0.1:{server.port}"
     stage.provider = ApnsProvider(
         transport=transport,

@@ -37,7 +37,9 @@ async def test_many_devices_get_their_verdicts_through_goaways(
     stage = make_stage(FcmFaults(dead=0.05, goaway_every=devices * 2 // 5), token_url="")
     context = server_context(tls.certificate, tls.key) if scheme == "https" else None
     server = await serve(stage.judge, host="127.0.0.1", port=0, tls=context, clock=CLOCK)
-    transport = NetTransport(TransportSettings(ca_file=tls.ca_file), CLOCK, SystemChance())
+    transport = NetTransport(
+        TransportSettings(ca_file=tls.ca_file, connect_s=60, request_s=60), CLOCK, SystemChance()
+    )
     here = f"{scheme}://127.0.0.1:{server.port}"
     stage.clock.at = CLOCK.now()
     stage.provider = FcmProvider(

@@ -328,7 +328,11 @@ async def test_provider_and_simulator_meet_on_a_socket(
         profile=Profile.AUTOPUSH, decrypt=True, record=200, faults=WebPushFaults(dead=0.1)
     )
     server = await serve(simulator, host="127.0.0.1", port=0, tls=tls, clock=clock)
-    transport = NetTransport(TransportSettings(ca_file=files.ca_file, allow=ALLOW), clock, chance)
+    transport = NetTransport(
+        TransportSettings(ca_file=files.ca_file, connect_s=60, request_s=60, allow=ALLOW),
+        clock,
+        chance,
+    )
     provider = WebPushProvider(transport, clock, chance, WebPushSettings(allow=ALLOW))
     subscriptions = simulator.subscribe(
         200, f"{'http' if tls is None else 'https'}://127.0.0.1:{server.port}"

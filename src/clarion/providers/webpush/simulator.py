@@ -5,7 +5,7 @@ agree on which exist, and none has to remember them. A few hundred real key pair
 """
 
 import re
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -15,6 +15,7 @@ from typing import Final, assert_never
 import orjson
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from clarion.domain.recent import Recent
 from clarion.ports.simulator import SimulatedAnswer, SimulatedRequest, SimulatorCounts
 from clarion.providers.webpush.errors import Profile
 from clarion.wire import vapid
@@ -215,7 +216,9 @@ class WebPushSimulator:
         self._decrypt = decrypt
         self._secret = blake2b(str(seed).encode(), person=b"clarion-webpush").digest()
         self._receivers: dict[int, ReceiverKey] = {}
-        self._identities: OrderedDict[tuple[str | None, str], vapid.VapidIdentity] = OrderedDict()
+        self._identities: Recent[tuple[str | None, str], vapid.VapidIdentity] = Recent(
+            _MAX_IDENTITIES
+        )
         self._subscribed = 0
         self._requests = 0
         self._by_status: Counter[int] = Counter()
@@ -307,15 +310,13 @@ class WebPushSimulator:
 
     def _authorise(self, request: SimulatedRequest, fields: Mapping[str, str], number: int) -> None:
         bearer = fields.get("authorization"), f"{request.scheme}://{request.authority}/"
-        known = self._identities.pop(bearer, None)
+        known = self._identities.known(bearer)
         try:
             if known is None or known.expires_at < request.now:
                 credentials = vapid.parse_authorization(bearer[0], fields.get("crypto-key"))
                 origin = vapid.audience(bearer[1])
                 known = vapid.verify(credentials, audience_origin=origin, now=request.now)
-                if len(self._identities) >= _MAX_IDENTITIES:
-                    self._identities.popitem(last=False)
-            self._identities[bearer] = known  # what was asked longest ago is first
+                self._identities.learn(bearer, known)
         except vapid.VapidError as error:
             refusal = _OF_FAULT.get(error.fault, Refusal.VAPID_TOKEN)
             raise _RefusedError(refusal, str(error)) from error
