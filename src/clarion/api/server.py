@@ -209,9 +209,9 @@ def _unavailable(
         detail = "The store can't be reached at the moment; try again."
         if isinstance(error, MaybeSentError):
             detail = (
-                "The store did not confirm the message, which may have gone out all the same. Send "
-                "the same request again: with the same Idempotency-Key, or with a collapse_id, a "
-                "device shows it once."
+                "The store did not confirm the message, which may have gone out all the same, or "
+                "may do so yet. Send the same request again: with the same Idempotency-Key, or "
+                "with a collapse_id, a device shows it once."
             )
     else:
         event, code = LogEvent.FACTS_UNAVAILABLE, ErrorCode.FACTS_UNAVAILABLE

@@ -133,6 +133,9 @@ class Journal(Protocol):
             new: the message.
             now: the present instant.
             held: its key is held by the caller; otherwise it is held meanwhile, or in flight.
+
+        Raises:
+            MaybeSentError: the commit had no answer.
         """
         ...
 

@@ -89,7 +89,10 @@ Acceptance = Accepted | Replayed | KeyReused | InFlight
 
 
 class MaybeSentError(StoreUnavailableError):
-    """An urgent message was handed to its networks, and its commit failed or had no answer."""
+    """Nobody knows whether the message goes out.
+
+    Its commit had no answer; or it failed when the message was already with its networks.
+    """
 
 
 class Acceptor(Protocol):
@@ -99,7 +102,7 @@ class Acceptor(Protocol):
         """Make the message durable; returns after the commit.
 
         Raises `StoreUnavailableError` when the state store can't be reached; nothing is
-        accepted then. Where it is a `MaybeSentError`, devices may get the message all the same.
+        accepted then. A `MaybeSentError` is one after which devices may get the message.
         """
         ...
 

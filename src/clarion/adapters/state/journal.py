@@ -33,9 +33,11 @@ from clarion.ports.messages import (
     Accepted,
     InFlight,
     KeyReused,
+    MaybeSentError,
     NewMessage,
     Replayed,
 )
+from clarion.ports.store import StoreUnavailableError
 
 KEY_LIFETIME: Final = timedelta(days=30)
 CREDENTIALS_FRESH_S: Final = 1.0
@@ -138,31 +140,18 @@ class PostgresJournal:
 
     async def accept(self, new: NewMessage, now: datetime, *, held: bool = False) -> Acceptance:
         """See the port."""
-        message = new.message
-        async with transaction(self._pool) as connection:
-            if new.idempotency is not None:
-                if not held:
-                    rows = await connection.fetch(_SQL["hold_keys"], [0], [_lock(new)])
-                    if not rows[0]["mine"]:
-                        return InFlight()
-                known = await _take_key(connection, new, now)
+        taken = False
+        try:
+            async with transaction(self._pool) as connection:
+                known = await _key_known(connection, new, now, held=held)
                 if known is not None:
                     return known
-            await connection.execute(
-                _SQL["insert_message"],
-                message.id,
-                message.app,
-                int(message.lane),
-                new.request.decode(),
-                encode_message(message),
-                encode_target(new.target),
-                new.send_at,
-                message.expires_at,
-                new.key,
-                now,
-                message.category,
-                encode_moment(new.moment),
-            )
+                await _insert_message(connection, new, now)
+                taken = True
+        except StoreUnavailableError as error:
+            if taken:
+                raise MaybeSentError(str(error)) from error
+            raise
         return Accepted()
 
     async def _known(
@@ -217,6 +206,38 @@ def _answer(row: asyncpg.Record) -> Replayed | KeyReused:
     if not row["same"]:
         return KeyReused()
     return Replayed(status=row["status"], answer=row["answer"])
+
+
+async def _key_known(
+    connection: asyncpg.Connection, new: NewMessage, now: datetime, *, held: bool
+) -> Replayed | KeyReused | InFlight | None:
+    """What speaks against a message with its key; None: nothing, and the key is taken."""
+    if new.idempotency is None:
+        return None
+    if not held:
+        rows = await connection.fetch(_SQL["hold_keys"], [0], [_lock(new)])
+        if not rows[0]["mine"]:
+            return InFlight()
+    return await _take_key(connection, new, now)
+
+
+async def _insert_message(connection: asyncpg.Connection, new: NewMessage, now: datetime) -> None:
+    message = new.message
+    await connection.execute(
+        _SQL["insert_message"],
+        message.id,
+        message.app,
+        int(message.lane),
+        new.request.decode(),
+        encode_message(message),
+        encode_target(new.target),
+        new.send_at,
+        message.expires_at,
+        new.key,
+        now,
+        message.category,
+        encode_moment(new.moment),
+    )
 
 
 async def _take_key(

@@ -170,8 +170,8 @@ class UrgentPath:
                     await self._accept_group(ours, later, on_wire)
         except Exception as error:  # noqa: BLE001  # each waiter gets it, and maps it
             for waiting in group:
-                if waiting not in later and not waiting.answer.done():
-                    waiting.answer.set_exception(error)
+                if waiting not in later:
+                    _fail(waiting, error)
         finally:
             self._waiting.extendleft(reversed(later))  # not before: their keys were held
             if not on_wire.done():
@@ -189,7 +189,10 @@ class UrgentPath:
         if mine:
             await self._send_and_journal([group[n] for n in mine], mine, looked, on_wire)
         for index in wide:
-            _tell(group[index], await self.journal.accept(group[index].new, now, held=True))
+            try:
+                _tell(group[index], await self.journal.accept(group[index].new, now, held=True))
+            except MaybeSentError as error:  # it says nothing of the others
+                _fail(group[index], error)
 
     async def _send_and_journal(
         self,
@@ -319,17 +322,11 @@ class UrgentPath:
 
 
 def _tell_failed(group: Sequence[_Waiting], plan: UrgentPlan, error: StoreUnavailableError) -> None:
-    """The commit failed, or had no answer: nothing was accepted, but some may have been sent."""
-    sent = {
-        message.id
-        for batch, leased in zip(plan.batches, plan.leased, strict=True)
-        if leased
-        for message in batch.messages
-    }
+    """The commit failed, or had no answer: some may have been sent, or be in the queue by now."""
+    goes = {message.id for batch in plan.batches for message in batch.messages}
     for waiting in group:
-        maybe = waiting.new.message.id in sent
-        if not waiting.answer.done():
-            waiting.answer.set_exception(MaybeSentError(str(error)) if maybe else error)
+        maybe = waiting.new.message.id in goes
+        _fail(waiting, MaybeSentError(str(error)) if maybe else error)
 
 
 def _share_out(
@@ -371,3 +368,8 @@ def _is_urgent(new: NewMessage, now: datetime) -> bool:
 def _tell(waiting: _Waiting, answer: Acceptance) -> None:
     if not waiting.answer.done():  # the client may have gone away
         waiting.answer.set_result(answer)
+
+
+def _fail(waiting: _Waiting, error: Exception) -> None:
+    if not waiting.answer.done():
+        waiting.answer.set_exception(error)
