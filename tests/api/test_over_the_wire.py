@@ -1,6 +1,7 @@
 """The API behind the real HTTP server: what only bytes on a socket can show."""
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from typing import Any, cast
@@ -113,6 +114,8 @@ async def test_a_head_without_end_is_not_kept(port: int) -> None:
     answer = await reader.read()
     writer.close()
     assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b"application/problem+json" in answer
+    assert b'"code":"head_too_large"' in answer
     assert b"connection: close" in answer
 
 
@@ -123,6 +126,36 @@ async def test_a_body_announced_too_large_is_refused_unread(port: int, world: Wo
         port, b"POST /v1/messages HTTP/1.1\r\n" + key + b"content-length: 1000000000\r\n\r\n"
     )
     assert answer.startswith(b"HTTP/1.1 413")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (b"\x16\x03\x01 nonsense\r\n\r\n", 400, "http_malformed"),
+        (b"GET /healthz HTTP/1.1x\r\n\r\n", 400, "http_malformed"),
+        (b"GET /healthz HTTP/1.1\r\nhost: x\r\nbroken field: x\r\n\r\n", 400, "http_malformed"),
+        (b"GET /\xc3\xa4 HTTP/1.1\r\nhost: x\r\n\r\n", 400, "http_malformed"),
+        (b"POST / HTTP/1.1\r\ncontent-length: x\r\n\r\n", 400, "http_malformed"),
+        (b"GET /healthz HTTP/1.1\r\nhost: x\r\n", 408, "head_timeout"),
+    ],
+    ids=["noise", "version", "field name", "path", "length", "late"],
+)
+async def test_what_is_no_request_is_answered_with_a_problem_like_all_else(
+    port: int, sent: bytes, status: int, code: str
+) -> None:
+    """A client reads one form of refusal, whoever refuses; the connection ends with it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    line, *lines = head.decode().split("\r\n")
+    fields = dict(field.split(": ", 1) for field in lines)
+    problem = json.loads(body)
+    assert line.startswith(f"HTTP/1.1 {status} ")
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert fields["content-type"] == "application/problem+json"
+    assert fields["connection"] == "close"
+    assert fields["x-request-id"] == problem["request_id"] != ""
 
 
 async def test_what_is_no_http_is_not_our_bug(port: int) -> None:

@@ -30,8 +30,11 @@ class ProblemError(Exception):
         self.headers = dict(headers or {})
 
 
-def problem_body(error: ProblemError, *, instance: str, request_id: str) -> bytes:
-    """The problem as JSON (RFC 9457 section 3.1, with our extension members)."""
+def problem_body(error: ProblemError, *, instance: str | None, request_id: str) -> bytes:
+    """The problem as JSON (RFC 9457 section 3.1, with our extension members).
+
+    The instance is the path of the request; None where none was understood.
+    """
     kind = ERRORS[error.code]
     return Problem(
         status=kind.status,
@@ -39,7 +42,7 @@ def problem_body(error: ProblemError, *, instance: str, request_id: str) -> byte
         code=error.code.value,
         type=TYPE_PREFIX + error.code.value,
         detail=error.detail[:MAX_DETAIL],
-        instance=instance[:MAX_DETAIL],
+        instance=None if instance is None else instance[:MAX_DETAIL],
         request_id=request_id,
         errors=error.errors,
     ).encode()

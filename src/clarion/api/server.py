@@ -108,6 +108,24 @@ class Application:
         metrics.add(Metric.HTTP_REQUESTS, name, str(status))
         metrics.observe(Metric.HTTP_SECONDS, clock.monotonic() - started, name)
 
+    def unread(self, problem: ProblemError) -> tuple[int, bytes, bytes]:
+        """What whoever serves this answers where no request was understood.
+
+        Returns:
+            Status, encoded header fields, body; the connection is to be closed.
+        """
+        request_id = self._ids.next()
+        self._note(problem, request_id)
+        body = problem_body(problem, instance=None, request_id=request_id)
+        fields = (
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", request_id.encode()),
+            (b"connection", b"close"),
+            *SECURITY,
+        )
+        return ERRORS[problem.code].status, b"".join(map(b"%b: %b\r\n".__mod__, fields)), body
+
     def _late(
         self, found: Callable[[], Answer], request_id: str, headers: Headers, started: float
     ) -> ASGIApp:
@@ -185,6 +203,13 @@ class Application:
         return self._refusal(call, ProblemError(ErrorCode.INTERNAL_ERROR, sentence))
 
     def _refusal(self, call: Exchange, problem: ProblemError) -> Answer:
+        self._note(problem, call.request_id)
+        body = problem_body(problem, instance=call.path, request_id=call.request_id)
+        headers = tuple((n.encode(), v.encode("latin-1")) for n, v in problem.headers.items())
+        return Answer(ERRORS[problem.code].status, body, MEDIA_TYPE.encode(), headers)
+
+    def _note(self, problem: ProblemError, request_id: str) -> None:
+        """Count a refusal, and log one that is the client's own affair."""
         self._deps.metrics.add(Metric.HTTP_PROBLEMS, problem.code.value)
         kind = ERRORS[problem.code]
         if kind.gravity is Gravity.QUIET:
@@ -193,11 +218,8 @@ class Application:
                 _LEVELS[kind.gravity],
                 LogEvent.REQUEST,
                 code=problem.code.value,
-                request_id=call.request_id,
+                request_id=request_id,
             )
-        body = problem_body(problem, instance=call.path, request_id=call.request_id)
-        headers = tuple((n.encode(), v.encode("latin-1")) for n, v in problem.headers.items())
-        return Answer(kind.status, body, MEDIA_TYPE.encode(), headers)
 
 
 def _unavailable(

@@ -6,20 +6,33 @@ key for it.
 """
 
 import asyncio
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias, cast
 
 from typing_extensions import override
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
+
+from clarion.api.problems import ProblemError
+from clarion.domain.errors import ErrorCode
+
+Unread: TypeAlias = Callable[[ProblemError], tuple[int, bytes, bytes]]
+"""See `clarion.api.server.Application.unread`."""
 
 HEAD_TIME_S: Final = 20.0
 """Seconds that a head may take to arrive; the first one's from the connection on."""
 HEAD_OCTETS: Final = 65_536
 """Octets of a head, besides those that come in one piece with its beginning."""
-_TOO_LATE: Final = b"408 Request Timeout"
-_TOO_LONG: Final = b"431 Request Header Fields Too Large"
-"""RFC 6585 section 5."""
+_TOO_LATE: Final = ProblemError(
+    ErrorCode.HEAD_TIMEOUT, f"The head of a request has {HEAD_TIME_S:g} seconds to arrive."
+)
+_TOO_LONG: Final = ProblemError(
+    ErrorCode.HEAD_TOO_LARGE, f"The head of a request has at most {HEAD_OCTETS:,} octets."
+)
+_NO_HTTP: Final = ProblemError(
+    ErrorCode.HTTP_MALFORMED, "What was sent can't be read as a request of HTTP/1.1 (RFC 9112)."
+)
 
 
 class HeadLimits(HttpToolsProtocol):
@@ -35,6 +48,7 @@ class HeadLimits(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._unread: Final[Unread] = cast("Any", config.app).unread
         self._in_head = True
         self._asked = False
         self._head_octets = 0
@@ -85,9 +99,23 @@ class HeadLimits(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def _refuse(self, status: bytes) -> None:
+    @override
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(_NO_HTTP)
+
+    def _may_answer(self) -> bool:
+        """Whether what is written now is not taken for the answer to an earlier request."""
+        return bool(getattr(self.cycle, "response_complete", True))
+
+    def _refuse(self, problem: ProblemError) -> None:
         """Close the connection, with an answer unless an earlier one is still being written."""
-        if getattr(self.cycle, "response_complete", True):
-            fields = b"content-length: 0\r\nconnection: close\r\n"
-            self.transport.write(b"HTTP/1.1 %b\r\n%b\r\n" % (status, fields))
+        if self._may_answer():
+            status, fields, body = self._unread(problem)
+            self.transport.write(written(self.server_state.default_headers, status, fields, body))
         self.transport.close()
+
+
+def written(dated: Sequence[tuple[bytes, bytes]], status: int, fields: bytes, body: bytes) -> bytes:
+    """A whole answer."""
+    date = b"".join([b"%b: %b\r\n" % field for field in dated])
+    return b"".join((STATUS_LINE[status], date, fields, b"\r\n", body))

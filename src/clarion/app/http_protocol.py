@@ -13,21 +13,17 @@ A request is begun when all octets that came with its head are understood: what 
 """
 
 import asyncio
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from starlette.types import ASGIApp, Scope
 from typing_extensions import override
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from clarion.api.exchange import SHORT
 from clarion.api.quick import PATH, QuickWay
-from clarion.app.head_limits import HeadLimits
+from clarion.app.head_limits import HeadLimits, written
 from clarion.app.known_heads import KnownHeads
 
 if TYPE_CHECKING:
@@ -79,6 +75,11 @@ class LeanHttp(HeadLimits):
             if not self.transport.is_closing():  # it is after octets that are no HTTP
                 self._begin(cycle, app, data if between else b"")
         self._declined = None
+
+    @override
+    def _may_answer(self) -> bool:
+        begun = self._held is None or self._held[0] is not self.cycle
+        return super()._may_answer() if begun else True
 
     def _request(self) -> "tuple[RequestResponseCycle | _Brief | None, object]":
         """The latest request, and the scope of the latest head that was begun; None before."""
@@ -187,7 +188,7 @@ class _Exchange:
             return True  # nobody is left to read it
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
-        cycle.transport.write(_written(cycle.default_headers, status, fields, body))
+        cycle.transport.write(written(cycle.default_headers, status, fields, body))
         cycle.message_event.set()
         cycle.on_response()
         return True
@@ -227,17 +228,10 @@ class _Brief:
             return True
         self.response_complete = True
         dated = protocol.server_state.default_headers
-        protocol.transport.write(_written(dated, status, fields, body))
+        protocol.transport.write(written(dated, status, fields, body))
         protocol.on_response_complete()
         return True
 
     def otherwise(self, app: ASGIApp) -> None:
         """See `clarion.api.quick.Connection`."""
         self._protocol.answered_by(app, self)
-
-
-def _written(
-    dated: Sequence[tuple[bytes, bytes]], status: int, fields: bytes, body: bytes
-) -> bytes:
-    date = b"".join([b"%b: %b\r\n" % field for field in dated])
-    return b"".join((STATUS_LINE[status], date, fields, b"\r\n", body))

@@ -16,6 +16,7 @@ TYPE_PREFIX: Final = "/errors/"
 class ErrorCode(StrEnum):
     """What went wrong with a request, as a word that programs compare."""
 
+    HTTP_MALFORMED = "http_malformed"
     JSON_MALFORMED = "json_malformed"
     BODY_MALFORMED = "body_malformed"
     HEADER_INVALID = "header_invalid"
@@ -31,6 +32,7 @@ class ErrorCode(StrEnum):
     ROUTE_UNKNOWN = "route_unknown"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    HEAD_TIMEOUT = "head_timeout"
     BODY_TIMEOUT = "body_timeout"
     NAME_TAKEN = "name_taken"
     STATE_CONFLICT = "state_conflict"
@@ -43,6 +45,7 @@ class ErrorCode(StrEnum):
     CREDENTIAL_REFUSED = "credential_refused"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     RATE_LIMITED = "rate_limited"
+    HEAD_TOO_LARGE = "head_too_large"
     INTERNAL_ERROR = "internal_error"
     STORE_UNAVAILABLE = "store_unavailable"
     FACTS_UNAVAILABLE = "facts_unavailable"
@@ -128,6 +131,7 @@ class ErrorKind:
 
 _C = ErrorCode
 ERRORS: Final[dict[ErrorCode, ErrorKind]] = {
+    _C.HTTP_MALFORMED: ErrorKind(400, "The request is not HTTP"),
     _C.JSON_MALFORMED: ErrorKind(400, "The body is not valid JSON"),
     _C.BODY_MALFORMED: ErrorKind(400, "The body can't be read"),
     _C.HEADER_INVALID: ErrorKind(400, "A header is not acceptable"),
@@ -143,6 +147,7 @@ ERRORS: Final[dict[ErrorCode, ErrorKind]] = {
     _C.ROUTE_UNKNOWN: ErrorKind(404, "There is nothing at this path"),
     _C.NOT_FOUND: ErrorKind(404, "There is no such thing in this app"),
     _C.METHOD_NOT_ALLOWED: ErrorKind(405, "The path does not take this method"),
+    _C.HEAD_TIMEOUT: ErrorKind(408, "The request's head did not arrive in time", retryable=True),
     _C.BODY_TIMEOUT: ErrorKind(408, "The body did not arrive in time", retryable=True),
     _C.NAME_TAKEN: ErrorKind(409, "The name is in use"),
     _C.STATE_CONFLICT: ErrorKind(409, "The present state does not allow this"),
@@ -157,6 +162,7 @@ ERRORS: Final[dict[ErrorCode, ErrorKind]] = {
     _C.CREDENTIAL_REFUSED: ErrorKind(422, "The credential can't work"),
     _C.IDEMPOTENCY_KEY_REUSED: ErrorKind(422, "The idempotency key came with another body"),
     _C.RATE_LIMITED: ErrorKind(429, "Too many requests", retryable=True),
+    _C.HEAD_TOO_LARGE: ErrorKind(431, "The request's head is too large"),
     _C.INTERNAL_ERROR: ErrorKind(500, "A fault of the server", gravity=Gravity.BUG),
     _C.STORE_UNAVAILABLE: ErrorKind(
         503, "The store can't be reached", retryable=True, gravity=Gravity.NOTABLE
