@@ -341,9 +341,22 @@ async def test_full_subscription_is_429(database_url: str) -> None:
     async with push_world(database_url, waiting=3) as world:
         endpoint, _ = await away(world)
         await world.push(endpoint, BODY, Topic="t")
-        codes = [(await world.push(endpoint, BODY)).status_code for _ in range(4)]
-        assert codes == [201, 201, 429, 429]
+        answers = [await world.push(endpoint, BODY) for _ in range(4)]
+        assert [one.status_code for one in answers] == [201, 201, 429, 429]
+        assert int(answers[-1].headers["retry-after"]) > 0
         assert (await world.push(endpoint, BODY, Topic="t")).status_code == 201
+        assert await world.count() == 3
+
+
+async def test_new_topics_do_not_go_around_the_bound(database_url: str) -> None:
+    """Only a topic that waits already may replace; a new one needs room as any message does."""
+    async with push_world(database_url, waiting=3) as world:
+        endpoint, _ = await away(world)
+        codes = [(await world.push(endpoint, BODY, Topic=f"t{n}")).status_code for n in range(6)]
+        assert codes == [201, 201, 201, 429, 429, 429]
+        together = [world.push(endpoint, BODY, Topic=f"t{n}") for n in range(2, 9)]
+        codes = [answer.status_code for answer in await asyncio.gather(*together)]
+        assert codes == [201, 429, 429, 429, 429, 429, 429]
         assert await world.count() == 3
 
 

@@ -111,7 +111,8 @@ def test_frames_are_written_with_the_shortest_length() -> None:
 def test_upgrade_example_of_the_rfc_is_answered_as_printed() -> None:
     """Section 1.3."""
     fields = {
-        "upgrade": "websocket", "connection": "keep-alive, Upgrade", "sec-websocket-version": "13",
+        "host": "server.example.com", "upgrade": "websocket", "connection": "keep-alive, Upgrade",
+        "sec-websocket-version": "13",
         "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
         "sec-websocket-protocol": "chat, superchat",
     }  # fmt: skip

@@ -16,12 +16,13 @@ from clarion.pushservice.refusals import Refusal, RefusedError
 from clarion.pushservice.requests import Answer, Request
 from clarion.pushservice.switching import switch_head
 from clarion.wire.capability import CapabilityError
-from clarion.wire.websocket import WebSocketError, read_upgrade
+from clarion.wire.websocket import WebSocketError
 
 DEVICES: Final = "/v1/devices"
 SUBSCRIPTIONS: Final = "/v1/subscriptions/"
 STREAM: Final = "/v1/stream"
 ACKS: Final = "/v1/acks"
+_ALLOW: Final = {DEVICES: "POST", STREAM: "GET", ACKS: "POST"}
 _JSON: Final = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
 
 
@@ -54,8 +55,10 @@ def route(parts: Parts, request: Request) -> Outcome:
         return _stream(parts, request)
     if path == ACKS and method == "POST":
         return _acks(parts, request)
-    known = path in {DEVICES, STREAM, ACKS} or path.startswith(SUBSCRIPTIONS)
-    raise RefusedError(Refusal.METHOD if known else Refusal.NOT_FOUND)
+    allow = "PUT, DELETE" if path.startswith(SUBSCRIPTIONS) else _ALLOW.get(path)
+    if allow is None:
+        raise RefusedError(Refusal.NOT_FOUND)
+    raise RefusedError(Refusal.METHOD, allow=allow)
 
 
 def _device(parts: Parts, request: Request) -> bytes:
@@ -124,11 +127,7 @@ def _stream(parts: Parts, request: Request) -> Outcome:
     subscriber = Subscriber(name, app_stream.read_cursor(given), floor)
     if not request.upgrade:
         return StartStream(lambda stream: AppEvents(parts, subscriber, stream))
-    try:
-        upgrade = read_upgrade(request.fields)
-    except WebSocketError as error:
-        raise RefusedError(Refusal.BAD_REQUEST, str(error)) from error
-    head = switch_head(upgrade, app_stream.SUBPROTOCOL)
+    head = switch_head(request.fields, app_stream.SUBPROTOCOL)
     return SwitchToSocket(head, lambda socket: AppTalk(parts, subscriber, socket))
 
 

@@ -56,7 +56,7 @@ def route(parts: Parts, request: Request) -> Outcome:
     if request.method in {"GET", "HEAD"}:
         return _HERE
     if request.method != "POST":
-        raise RefusedError(Refusal.METHOD)
+        raise RefusedError(Refusal.METHOD, allow="GET, HEAD, POST")
     wait = parts.quotas.origin.take(request.peer, parts.clock.monotonic())
     if wait:
         raise RefusedError(Refusal.RATE_ORIGIN, retry_after_s=wait)

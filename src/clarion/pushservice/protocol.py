@@ -46,7 +46,8 @@ class Asked:
         ttl: seconds that are granted.
         lifetime: the same.
         simple: the coding is aes128gcm, and no field is there that must not be.
-        receipt: it wants to know; `reader` is the URL that it gave for that.
+        receipt: it wants to know.
+        reader: the receipt subscription that it names.
     """
 
     key: bytes | None
@@ -147,7 +148,7 @@ def read_fields(
         topic=asked.topic,
         simple=named == "aes128gcm" and fields.keys().isdisjoint({"encryption", "crypto-key"}),
         receipt=asked.respond_async,
-        reader=receipt_subscription(fields.get("link")) if asked.respond_async else None,
+        reader=receipt_subscription(fields.get("link")),
     )
 
 

@@ -1,5 +1,6 @@
 """A push message request: checked, numbered, accepted, answered."""
 
+import re
 from datetime import datetime
 from typing import Final
 
@@ -17,9 +18,11 @@ from clarion.pushservice.protocol import (
 )
 from clarion.pushservice.refusals import Refusal, RefusedError
 from clarion.pushservice.requests import Answer, Request
+from clarion.wire.capability import CapabilityError
 from clarion.wire.push_headers import RECEIPT_RELATION
 
 READER_OCTETS: Final = 16
+_SIGNING_KEY: Final = re.compile(r"\s*p256ecdsa\s*=", re.IGNORECASE)
 _LEGACY: Final = PushCoding.AESGCM
 _ACCEPTED: Final = Fate.ACCEPTED
 _REFUSALS: Final = {
@@ -76,11 +79,11 @@ def pushed(parts: Parts, endpoint: Endpoint, request: Request) -> Pending:
         body,
         coding,
         fields.get("encryption") if legacy else None,
-        fields.get("crypto-key") if legacy else None,
+        _without_signing_key(fields.get("crypto-key", "")) if legacy else None,
         asked.topic,
         asked.urgency,
         now + asked.lifetime,
-        _reader(parts, asked) if asked.receipt else None,
+        _reader(parts, asked),
     )
     pushing = Pushing(parts, push, asked.ttl)
     parts.accepting.offer(push, pushing.became, store=asked.ttl > 0)
@@ -102,13 +105,37 @@ def _asked(parts: Parts, endpoint: Endpoint, request: Request, now: datetime) ->
     return asked
 
 
-def _reader(parts: Parts, asked: Asked) -> bytes:
-    """Which receipt subscription hears of the message (RFC 8030 section 5.1)."""
+def _reader(parts: Parts, asked: Asked) -> bytes | None:
+    """Which receipt subscription hears of the message, if any (RFC 8030 section 5.1).
+
+    Raises:
+        RefusedError: the request names one that is none of ours.
+    """
+    given = None
     if asked.reader is not None:
-        return parts.capabilities.receipts(asked.reader)
+        try:
+            given = parts.capabilities.receipts(asked.reader)
+        except CapabilityError as error:
+            raise RefusedError(Refusal.RECEIPTS) from error
+    if not asked.receipt:
+        return None
+    if given is not None:
+        return given
     if asked.key is not None:
         return receipts_of(asked.key)
     return parts.chance.token(READER_OCTETS)
+
+
+def _without_signing_key(crypto_key: str) -> str:
+    """`Crypto-Key` as the device may have it: who the sender is stays here (RFC 8292 section 4.2).
+
+    The drafts' field has keys between commas, and their parameters between semicolons.
+    """
+    keys = (
+        ";".join(part.strip() for part in key.split(";") if not _SIGNING_KEY.match(part))
+        for key in crypto_key.split(",")
+    )
+    return ",".join(filter(None, keys))
 
 
 def _accepted(parts: Parts, push: Push, ttl: int) -> Answer:

@@ -4,7 +4,7 @@ The bodies are those that Mozilla's push service documents, so that senders whic
 nothing new: `{"code":404,"errno":102,"error":"Not Found","message":"…"}`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from http import HTTPStatus
 from typing import Final
@@ -31,6 +31,7 @@ class Refusal(Enum):
     TOPIC = 400, 113, "The Topic header is not 1 to 32 characters of A-Z a-z 0-9 - _."
     URGENCY = 400, None, "The Urgency header is not one of very-low, low, normal, high."
     PREFER = 400, None, "The Prefer header can't be read."
+    RECEIPTS = 400, None, "The receipt subscription in the Link header is none of ours."
     ENCODING = 400, 110, "The encryption headers don't fit the content."
     SAME_KEY = 400, 110, "One key must not both sign and encrypt (RFC 8292 section 3.2)."
     VAPID_MISSING = 401, 109, "The subscription is restricted to a key and the request has none."
@@ -47,6 +48,7 @@ class Refusal(Enum):
     ORIGIN = 403, None, "Pages of this origin may not speak with the service."
     CONFLICT = 409, None, "The subscription exists with another key."
     TOO_MANY = 429, None, "The device has as many subscriptions as one may have."
+    VERSION = 426, None, "Only version 13 of the WebSocket protocol is spoken here."
     TIMEOUT = 408, None, "The request did not arrive in time."
     BUSY = 503, 201, "The service can't take messages at the moment."
     BUG = 500, 999, "The request met a bug of the service."
@@ -56,12 +58,20 @@ class Refusal(Enum):
 
 
 class RefusedError(Exception):
-    """A request is refused; `detail` says more than the refusal's own sentence."""
+    """A request is refused; `detail` says more than the refusal's own sentence.
 
-    def __init__(self, refusal: Refusal, detail: str = "", *, retry_after_s: int = 0) -> None:
+    Attributes:
+        retry_after_s: how long the client is to wait; 0 where it is not told.
+        allow: the methods that the resource takes, where it does not take the request's.
+    """
+
+    def __init__(
+        self, refusal: Refusal, detail: str = "", *, retry_after_s: int = 0, allow: str = ""
+    ) -> None:
         self.refusal = refusal
         self.detail = detail
         self.retry_after_s = retry_after_s
+        self.allow = allow
         super().__init__(detail or refusal.sentence)
 
 
@@ -74,6 +84,18 @@ OF_FIELD: Final[Mapping[str, Refusal]] = {
 """Which header is at fault, as `clarion.wire.push_headers` names it."""
 
 RETRY_BUSY_S: Final = 5
+_CHALLENGE: Final = ((b"www-authenticate", b"vapid"),)
+_OF_REFUSAL: Final[Mapping[Refusal, Sequence[tuple[bytes, bytes]]]] = {
+    Refusal.GONE: ((b"cache-control", DEAD_FOR),),
+    # RFC 9110 section 11.6.1; RFC 8292 section 3 has its challenge without parameters.
+    Refusal.VAPID_MISSING: _CHALLENGE,
+    Refusal.VAPID_UNREADABLE: _CHALLENGE,
+    Refusal.UNAUTHORIZED: ((b"www-authenticate", b"Bearer"),),
+    # RFC 6455 section 4.4 and RFC 9110 section 15.5.22.
+    Refusal.VERSION: (
+        (b"sec-websocket-version", b"13"), (b"upgrade", b"websocket"), (b"connection", b"upgrade"),
+    ),
+}  # fmt: skip
 
 
 def body_of(error: RefusedError) -> bytes:
@@ -91,10 +113,9 @@ def body_of(error: RefusedError) -> bytes:
 def headers_of(error: RefusedError) -> list[tuple[bytes, bytes]]:
     """Header fields that go with a refusal."""
     fields = [(b"content-type", b"application/json")]
-    if error.refusal is Refusal.GONE:
-        fields.append((b"cache-control", DEAD_FOR))
-    if error.refusal.status == HTTPStatus.UNAUTHORIZED:
-        fields.append((b"www-authenticate", b"vapid"))
+    fields += _OF_REFUSAL.get(error.refusal, ())
+    if error.allow:
+        fields.append((b"allow", error.allow.encode("ascii")))
     retry = error.retry_after_s or (RETRY_BUSY_S if error.refusal is Refusal.BUSY else 0)
     if retry:
         fields.append((b"retry-after", b"%d" % retry))

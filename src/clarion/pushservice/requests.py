@@ -121,7 +121,11 @@ class RequestReader:
             if self.in_head:  # the parser gathers a field until it is whole
                 self._count(len(data))
         except httptools.HttpParserUpgrade as upgrade:
-            self.done[-1].upgrade = True
+            # RFC 9110 section 7.8: other protocols may be ignored, and in HTTP/1.0 each must be.
+            request = self.done[-1]
+            websocket = "websocket" in request.fields.get("upgrade", "").lower()
+            request.upgrade = websocket and self._parser.get_http_version() != "1.0"
+            request.keep_alive = request.upgrade  # what follows may be of that protocol
             return data[upgrade.args[0] :]
         except httptools.HttpParserCallbackError as error:
             raise (error.__context__ or error) from None  # the parser only wraps it

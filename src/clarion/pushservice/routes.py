@@ -20,7 +20,6 @@ from clarion.pushservice.switching import switch_head
 from clarion.telemetry.names import Metric
 from clarion.wire.capability import CapabilityError
 from clarion.wire.push_headers import PushHeaderError, parse_prefer
-from clarion.wire.websocket import WebSocketError, read_upgrade
 
 JSON: Final = ((b"content-type", b"application/json"),)
 UNIFIED: Final = Answer(200, JSON, orjson.dumps({"unifiedpush": {"version": 1}}))
@@ -74,18 +73,13 @@ class Routes:
         if request.path != "/":
             raise RefusedError(Refusal.NOT_FOUND)
         if request.method not in _READ:
-            raise RefusedError(Refusal.METHOD)
+            raise RefusedError(Refusal.METHOD, allow="GET, HEAD")
         if not request.upgrade:
             return Answer(200, JSON, orjson.dumps({"service": "clarion push service"}))
-        try:
-            upgrade = read_upgrade(request.fields)
-        except WebSocketError as error:
-            raise RefusedError(Refusal.BAD_REQUEST, str(error)) from error
         parts = self._parts
+        head = switch_head(request.fields, SUBPROTOCOL)
         cors.demand_known_page(request, parts.allowed_origins)
-        return SwitchToSocket(
-            switch_head(upgrade, SUBPROTOCOL), lambda socket: BrowserTalk(parts, socket)
-        )
+        return SwitchToSocket(head, lambda socket: BrowserTalk(parts, socket))
 
     def _push(self, request: Request) -> Outcome:
         parts = self._parts
@@ -102,12 +96,12 @@ class Routes:
         self._parts.capabilities.endpoint(request.path)
         if request.method in _READ:  # UnifiedPush: is this a push endpoint?
             return UNIFIED
-        raise RefusedError(Refusal.METHOD)
+        raise RefusedError(Refusal.METHOD, allow="GET, HEAD, POST")
 
     def _message(self, request: Request) -> Outcome:
         subscription, push = self._parts.capabilities.message(request.path)
         if request.method != "DELETE":
-            raise RefusedError(Refusal.METHOD)
+            raise RefusedError(Refusal.METHOD, allow="DELETE")
         if self._parts.accepting.cancel(push):
             return Answer(204)
 
@@ -122,7 +116,7 @@ class Routes:
         parts = self._parts
         reader = parts.capabilities.receipts(request.path)
         if request.method not in _READ:
-            raise RefusedError(Refusal.METHOD)
+            raise RefusedError(Refusal.METHOD, allow="GET, HEAD")
         given = request.fields.get("last-event-id") or request.parameters().get("after")
         cursor = receipts.read_cursor(given)
         if cursor is None:

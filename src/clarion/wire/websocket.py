@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import Final, TypeAlias
 
 GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+VERSION: Final = "13"
 NONCE_OCTETS: Final = 16
 MAX_CONTROL_OCTETS: Final = 125
 _TWO_OCTETS: Final = 126
@@ -306,7 +307,9 @@ def read_upgrade(fields: Mapping[str, str]) -> Upgrade:
         raise WebSocketError(CloseCode.PROTOCOL_ERROR, "Upgrade is not websocket")
     if "upgrade" not in _words(fields.get("connection", "")):
         raise WebSocketError(CloseCode.PROTOCOL_ERROR, "Connection does not say upgrade")
-    if fields.get("sec-websocket-version", "").strip() != "13":
+    if not fields.get("host", "").strip():
+        raise WebSocketError(CloseCode.PROTOCOL_ERROR, "Host is missing")
+    if fields.get("sec-websocket-version", "").strip() != VERSION:
         raise WebSocketError(CloseCode.PROTOCOL_ERROR, "Sec-WebSocket-Version is not 13")
     key = fields.get("sec-websocket-key", "").strip()
     try:

@@ -114,7 +114,8 @@ with away as (
 select count(*) from away
 
 -- name: store
--- Keep a group of messages, $12 of each subscription at most; says which subscriptions are gone.
+-- Keep a group of messages, $12 of each subscription at most, and above that only those that replace
+-- one; says which subscriptions are gone.
 with given as (
     select * from unnest(
         $1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::smallint[], $6::timestamptz[],
@@ -137,7 +138,11 @@ with given as (
                               coding, encryption, crypto_key, body)
     select device_id, id, subscription_id, topic, urgency, expires_at, receipt, coding, encryption,
            crypto_key, body
-    from room where free or topic is not null order by subscription_id, id
+    from room where free or exists (
+        select from push_message m
+        where m.subscription_id = room.subscription_id and m.topic = room.topic
+    )
+    order by subscription_id, id
     on conflict (subscription_id, topic) do update set
         id = excluded.id, urgency = excluded.urgency, expires_at = excluded.expires_at,
         receipt = excluded.receipt, coding = excluded.coding, encryption = excluded.encryption,
