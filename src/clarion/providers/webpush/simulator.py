@@ -216,9 +216,7 @@ class WebPushSimulator:
         self._decrypt = decrypt
         self._secret = blake2b(str(seed).encode(), person=b"clarion-webpush").digest()
         self._receivers: dict[int, ReceiverKey] = {}
-        self._identities: Recent[tuple[str | None, str], vapid.VapidIdentity] = Recent(
-            _MAX_IDENTITIES
-        )
+        self._identities = Recent[tuple[str | None, str], vapid.VapidIdentity](_MAX_IDENTITIES)
         self._subscribed = 0
         self._requests = 0
         self._by_status: Counter[int] = Counter()
