@@ -8,12 +8,14 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
 import httpx
 import orjson
+from tests.e2e.patience import PATIENCE_S
+from typing_extensions import override
 
 from clarion.adapters.state.pool import open_pool
 from clarion.adapters.state.push_devices import PostgresPushDevices
@@ -27,7 +29,25 @@ from clarion.wire.vapid import VapidKey, authorize
 from clarion.wire.websocket import GUID
 
 MASTER_KEY = bytes(range(32))
-PATIENCE_S = 60.0
+
+
+UNHURRIED = replace(
+    PushLimits(),
+    head_s=600.0, hello_s=600.0, pong_s=600.0, keep_alive_s=3600.0,
+    subscription_per_s=1e6, subscription_burst=10**6,
+)  # fmt: skip
+"""Whoever speaks with the node may take long: a busy machine does."""
+
+
+class AheadClock(SystemClock):
+    """The machine's clock, and how far it is ahead."""
+
+    ahead = timedelta(0)
+
+    @override
+    def now(self) -> datetime:
+        """The present instant, as the node sees it."""
+        return super().now() + self.ahead
 
 
 @dataclass(kw_only=True)
@@ -38,12 +58,14 @@ class World:
         origin: of its URLs.
         port: where it listens, on loopback.
         pool: the state store.
+        clock: the node's.
     """
 
     origin: str
     port: int
     pool: asyncpg.Pool
     client: httpx.AsyncClient
+    clock: AheadClock
     key: VapidKey = field(default_factory=VapidKey.generate)
 
     async def browser(self, uaid: str | None = None) -> "Browser":
@@ -222,8 +244,9 @@ async def push_world(
     listener.bind(("127.0.0.1", port))
     port = listener.getsockname()[1]
     origin = f"http://127.0.0.1:{origin_port or port}"
+    clock = AheadClock()
     ports = NodePorts(
-        clock=SystemClock(),
+        clock=clock,
         chance=SystemChance(),
         devices=PostgresPushDevices(pool, subscriptions_per_device=subscriptions),
         messages=PostgresPushMessages(pool, waiting_per_subscription=waiting),
@@ -235,17 +258,19 @@ async def push_world(
     settings = NodeSettings(
         owner=owner,
         origin=origin,
-        limits=limits or replace(PushLimits(), subscription_per_s=1e6, subscription_burst=10**6),
+        limits=limits or UNHURRIED,
         most_connections=5000,
         trusted_proxies=trusted,
         allowed_origins=allowed_origins,
     )
     stop = asyncio.Event()
     serving = asyncio.create_task(serve_node(ports, settings, listener, stop))
-    async with httpx.AsyncClient(timeout=httpx.Timeout(PATIENCE_S, pool=None)) as client:
+    async with httpx.AsyncClient(
+        timeout=httpx.Timeout(PATIENCE_S, pool=None), limits=httpx.Limits(keepalive_expiry=None)
+    ) as client:
         try:
             await _ready(client, f"http://127.0.0.1:{port}", serving)
-            yield World(origin=origin, port=port, pool=pool, client=client)
+            yield World(origin=origin, port=port, pool=pool, client=client, clock=clock)
         finally:
             stop.set()
             await serving

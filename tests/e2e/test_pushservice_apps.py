@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import orjson
 import pytest
+from tests.e2e.patience import PATIENCE_S
 from tests.e2e.push_world import Line, World, channel, open_socket, push_world
 
 BODY = os.urandom(100)
@@ -54,7 +55,7 @@ class App:
         url = f"{self.world.origin}/v1/stream{query}"
         found: list[dict[str, str]] = []
         async with (
-            asyncio.timeout(60),
+            asyncio.timeout(PATIENCE_S),
             self.world.client.stream("GET", url, headers=fields) as stream,
         ):
             assert stream.headers["content-type"] == "text/event-stream"
@@ -85,7 +86,7 @@ async def hearing(app: App, query: str = "") -> AsyncIterator[Line]:
 
 async def emptied(world: World) -> None:
     """Wait until nothing is stored."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while await world.count():  # noqa: ASYNC110  the store tells nobody
             await asyncio.sleep(0.02)
 
@@ -186,7 +187,10 @@ async def test_newer_connection_replaces_the_older_one(world: World) -> None:
     app = await new_app(world)
     endpoint = await app.subscribe()
     async with hearing(app) as older:
-        await asyncio.sleep(0.1)
+        await world.push(endpoint, BODY)
+        first = orjson.loads((await older.frame())[1])  # by now it is the device's connection
+        older.send(1, orjson.dumps({"ack": first["id"]}))
+        await emptied(world)
         async with hearing(app) as newer:
             assert await older.closed() == 1000
             pushing = asyncio.create_task(world.push(endpoint, BODY))

@@ -5,6 +5,8 @@ import base64
 import os
 
 import asyncpg
+from tests.e2e.patience import PATIENCE_S
+from tests.e2e.ports import free_port
 from tests.e2e.push_world import Browser, World, push_world
 
 BODY = os.urandom(100)
@@ -12,7 +14,7 @@ BODY = os.urandom(100)
 
 async def waits(world: World, count: int) -> None:
     """Until so many messages are stored."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while await world.count() != count:  # noqa: ASYNC110  the store tells nobody
             await asyncio.sleep(0.02)
 
@@ -73,8 +75,8 @@ async def test_messages_of_a_node_that_died_are_delivered_by_another(database_ur
 
 async def test_restart_keeps_names_subscriptions_and_messages(database_url: str) -> None:
     """Same port, same key: a browser notices nothing but a new connection."""
-    async with push_world(database_url) as world:
-        port = world.port
+    port = free_port()
+    async with push_world(database_url, port=port) as world:
         browser = await world.browser()
         endpoint = await browser.register(key=world.key)
         await browser.line.end()
