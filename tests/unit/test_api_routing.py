@@ -71,6 +71,7 @@ def test_a_bucket_empties_and_refills() -> None:
     with pytest.raises(ProblemError) as caught:
         quotas.take(a, 100.5)
     assert caught.value.headers["retry-after"] == "2"
+    assert caught.value.headers["ratelimit"] == '"key";r=0;t=2'  # the same moment
     assert quotas.take(b, 100.5)[1] == b'"key";r=1;t=2'
     assert quotas.take(a, 102.5)[1] == b'"key";r=0;t=4'
 

@@ -313,6 +313,21 @@ async def test_by_default_no_two_messages_share_a_sender_key() -> None:
     assert len({batch.body_of(row)[21:86] for row in range(5)}) == 5
 
 
+@pytest.mark.parametrize("lifetime", [0.0, 600.0])
+async def test_no_two_messages_share_a_salt_and_none_is_encrypted_by_the_signing_key(
+    lifetime: float,
+) -> None:
+    """RFC 8188 section 4.3: random for every message; RFC 8292 section 3.2: another key signs."""
+    settings = WebPushSettings(allow=ALLOW, sender_key_lifetime_s=lifetime)
+    service = LocalService(judge=always(201), settings=settings)
+    tokens = [f"{ORIGIN}/p/{row}" for row in range(60)]
+    for _ in range(3):
+        await service.send(recipients_of(tokens, [KEYS] * 60), [make_message()])
+    bodies = [b.body_of(row) for _, b in service.transport.batches for row in range(60)]
+    assert len({body[:16] for body in bodies}) == 180
+    assert base64url_decode(PUBLIC["public_key"]) not in {body[21:86] for body in bodies}
+
+
 async def test_faults_of_the_service_become_verdicts_row_by_row() -> None:
     """Dead, made with another key, throttled, silent, cut: each is told apart."""
     faults = WebPushFaults(dead=0.2, other_key=0.2, throttle=0.2, silent=0.1, dropped=0.1)

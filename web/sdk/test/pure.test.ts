@@ -199,3 +199,57 @@ test("the message of RFC 8291 is opened, and only by whom it was encrypted to", 
     await assert.rejects(open(body.slice(0, length), keys), String(length));
   }
 });
+
+/** Encrypt an already padded record to keys, as RFC 8291 has it; the point may be another one. */
+async function sealed(padded, keys, point) {
+  const curve = { name: "ECDH", namedCurve: "P-256" };
+  const { subtle } = crypto;
+  const pair = await subtle.generateKey(curve, true, ["deriveBits"]);
+  const own = new Uint8Array(await subtle.exportKey("raw", pair.publicKey));
+  const theirs = await subtle.importKey("raw", keys.public, curve, false, []);
+  const shared = await subtle.deriveBits({ name: "ECDH", public: theirs }, pair.privateKey, 256);
+  const derive = async (material, salt, info, octets) => {
+    const key = await subtle.importKey("raw", material, "HKDF", false, ["deriveBits"]);
+    const how = { name: "HKDF", hash: "SHA-256", salt, info };
+    return subtle.deriveBits(how, key, octets * 8);
+  };
+  const info = Buffer.concat([Buffer.from("WebPush: info\0"), keys.public, own]);
+  const material = await derive(shared, keys.auth, info, 32);
+  const salt = crypto.getRandomValues(new Uint8Array(16));
+  const content = Buffer.from("Content-Encoding: aes128gcm\0");
+  const key = await subtle.importKey("raw", await derive(material, salt, content, 16), "AES-GCM", false, ["encrypt"]);
+  const iv = await derive(material, salt, Buffer.from("Content-Encoding: nonce\0"), 12);
+  const body = await subtle.encrypt({ name: "AES-GCM", iv }, key, padded);
+  return new Uint8Array(Buffer.concat([salt, Buffer.from([0, 0, 16, 0, 65]), point ?? own, Buffer.from(body)]));
+}
+
+test("a padding delimiter other than 2 discards the message", async () => {
+  const keys = await generate();
+  const padded = (...octets) => new Uint8Array([...Buffer.from("hello"), ...octets]);
+  assert.equal(await open(await sealed(padded(2), keys), keys), "hello");
+  assert.equal(await open(await sealed(padded(2, 0, 0, 0), keys), keys), "hello");
+  for (const end of [[], [0], [1], [3], [255, 0], [2, 1], [1, 0, 0]]) {
+    await assert.rejects(open(await sealed(padded(...end), keys), keys), String(end));
+  }
+  for (const nothing of [[], [0], [0, 0]]) {
+    await assert.rejects(open(await sealed(new Uint8Array(nothing), keys), keys));
+  }
+});
+
+test("a sender's key that is no point of the curve is refused", async () => {
+  const keys = await generate();
+  const point = new Uint8Array(65).fill(1).fill(4, 0, 1);
+  const body = await sealed(new Uint8Array([2]), keys, point);
+  await assert.rejects(open(body, keys), { name: "DataError" });
+});
+
+test("every subscription has a key pair and 16 random octets of its own", async () => {
+  const [one, other] = [await generate(), await generate()];
+  for (const keys of [one, other]) {
+    assert.equal(keys.auth.length, 16);
+    assert.equal(keys.public.length, 65);
+    assert.equal(keys.pair.privateKey.extractable, false);
+  }
+  assert.notDeepEqual(one.auth, other.auth);
+  assert.notDeepEqual(one.public, other.public);
+});
