@@ -155,13 +155,18 @@ def judged(answer: httpx.Response) -> Json:
         ) from error
     if not answer.is_error:
         return body
-    sentence = str(body.get("detail") or body.get("title") or f"status {answer.status_code}")
-    sentence = _placed(sentence.rstrip("."), body.get("errors", []))
+    document: object = body
+    problem: Json = document if isinstance(document, dict) else {}
+    told = problem.get("errors")
+    # RFC 9457 section 3.1: a member of another type than it should have is ignored.
+    errors = [found for found in told if isinstance(found, dict)] if isinstance(told, list) else []
+    sentence = str(problem.get("detail") or problem.get("title") or f"status {answer.status_code}")
+    sentence = _placed(sentence.rstrip("."), errors)
     if answer.status_code in _ADVICE:
         sentence += f"; {_ADVICE[answer.status_code]}"
     details = tuple(
         f"{found.get('path') or found.get('pointer') or 'request'}: {found.get('detail', '')}"
-        for found in body.get("errors", [])
+        for found in errors
         if str(found.get("detail", "")).rstrip(".") not in sentence
     )
     code = Exit.UNREACHABLE if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR else None
