@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import hypothesis
 import pytest
 
 from clarion.adapters.state.embedded import (
@@ -18,6 +19,12 @@ from clarion.adapters.state.embedded import (
     EmbeddedSettings,
     start,
 )
+
+# How long an example takes, and how long its data takes to draw, says how busy the machine is.
+hypothesis.settings.register_profile(
+    "clarion", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("clarion")
 
 _TEMPLATE: Final = "clarion_template"
 _USUAL_S: Final = 180

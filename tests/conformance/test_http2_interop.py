@@ -3,10 +3,12 @@
 import asyncio
 import shutil
 import ssl
+from asyncio.trsock import TransportSocket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +17,7 @@ import h2.connection
 import h2.events
 import pytest
 from hyperframe.frame import GoAwayFrame
+from tests.unit.test_transport_faults import StillClock
 from typing_extensions import override
 
 from clarion.adapters.net import HostConfig, Http2NotOfferedError, Http2Pool, client_context
@@ -26,6 +29,7 @@ from clarion.adapters.net.loopback_tls import (
 from clarion.adapters.system import SystemChance, SystemClock
 from clarion.wire.http2 import Batch, Failure, HeaderSet, LocalSettings
 
+CLOCK = SystemClock()
 HEADERS = HeaderSet(
     path_prefix=b"/3/device/",
     headers=((b"authorization", b"bearer x"), (b"apns-topic", b"org.example")),
@@ -55,12 +59,20 @@ class Script:
     silent: frozenset[bytes] = frozenset()
     refuse_first: int = 0
     goaway_after: int | None = None
-    hold_s: float = 0.0
+    held: list[Callable[[], None]] | None = None
+    """Answers that wait for `release`; None where all go at once."""
+    never_held: frozenset[bytes] = frozenset()
     table_size: int | None = None
     connections: int = 0
     requests: list[bytes] = field(default_factory=list)
     hang_up: bool = False
     forty: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def release(self) -> None:
+        """Answer what was held, and hold no more."""
+        held, self.held = self.held or [], None
+        for answer in held:
+            answer()
 
 
 class Server(asyncio.Protocol):
@@ -105,8 +117,10 @@ class Server(asyncio.Protocol):
         elif script.hang_up and self._transport is not None:
             script.hang_up = False
             self._transport.abort()
+        elif script.held is not None and path not in script.never_held:
+            script.held.append(partial(self._answer, sid))
         elif path not in script.silent:
-            asyncio.get_running_loop().call_later(script.hold_s, self._answer, sid)
+            asyncio.get_running_loop().call_soon(self._answer, sid)
         if script.goaway_after == self._seen and self._transport is not None:
             script.goaway_after = None
             self._flush()
@@ -146,18 +160,42 @@ async def serving(
     tls: LoopbackTls, make: Callable[[], asyncio.Protocol], *protocols: str
 ) -> AsyncIterator[int]:
     """Serves on loopback and yields the port."""
-    context = server_context(tls, *(protocols or ("h2",)))
+    async with accepting(server_context(tls, *(protocols or ("h2",))), make) as port:
+        yield port
+
+
+@asynccontextmanager
+async def accepting(
+    context: ssl.SSLContext, make: Callable[[], asyncio.Protocol]
+) -> AsyncIterator[int]:
+    """Serves until the end, when all connections have closed too."""
+    accepted: list[TransportSocket] = []
+
+    class Watched(asyncio.Protocol):
+        """Notes the socket, then leaves it to the protocol."""
+
+        @override
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            accepted.append(transport.get_extra_info("socket"))
+            protocol = make()
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(make, "127.0.0.1", 0, ssl=context)
+    server = await loop.create_server(Watched, "127.0.0.1", 0, ssl=context)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        await asyncio.sleep(0.02)  # accepted sockets close behind the server's back
+        async with asyncio.timeout(60):  # accepted sockets close behind the server's back
+            while any(one.fileno() != -1 for one in accepted):  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
 
 
 @asynccontextmanager
-async def pooled(authority: LoopbackTls, port: int, **changes: object) -> AsyncIterator[Http2Pool]:
+async def pooled(
+    authority: LoopbackTls, port: int, clock: SystemClock = CLOCK, **changes: object
+) -> AsyncIterator[Http2Pool]:
     """A pool for a server on loopback, closed at the end."""
     values: dict[str, object] = {
         "host": "127.0.0.1",
@@ -166,14 +204,14 @@ async def pooled(authority: LoopbackTls, port: int, **changes: object) -> AsyncI
         "tls": client_context(ca_file=authority.ca_file),
     }
     config = HostConfig(**{**values, **changes})  # type: ignore[arg-type]  # a test's shorthand
-    pool = Http2Pool(config, SystemClock(), SystemChance())
+    pool = Http2Pool(config, clock, SystemChance())
     try:
         yield pool
     finally:
         await pool.close()
 
 
-def batch_of(count: int, deadline_s: float = 10.0, body: bytes = b"{}") -> Batch:
+def batch_of(count: int, deadline_s: float = 150.0, body: bytes = b"{}") -> Batch:
     """So many requests with tokens of equal length."""
     return Batch(HEADERS, [b"%08x" % at for at in range(count)], body=body, deadline_s=deadline_s)
 
@@ -195,13 +233,21 @@ async def test_many_batches_at_once_end_with_every_answer(tls: LoopbackTls) -> N
 
 async def test_an_answer_that_never_comes_leaves_no_one_waiting(tls: LoopbackTls) -> None:
     """The first token of a bulk send is never answered: the send ends by its deadline."""
-    script = Script(silent=frozenset({b"/3/device/00000000"}))
-    async with serving(tls, lambda: Server(script)) as port, pooled(tls, port) as pool:
-        batch = batch_of(400, deadline_s=0.5)
-        await pool.send(batch)
+    script, clock = Script(silent=frozenset({b"/3/device/00000000"})), StillClock()
+    async with serving(tls, lambda: Server(script)) as port, pooled(tls, port, clock) as pool:
+        batch = batch_of(400)
+        sending = asyncio.create_task(pool.send(batch))
+        while batch.left > 1:  # noqa: ASYNC110  a batch tells only of its end
+            await asyncio.sleep(0.01)
+        clock.at_s = batch.deadline_s + 1
+        await sending
         assert batch.failures == {0: Failure.DEADLINE}
-        again = batch_of(5, deadline_s=0.3)
-        await pool.send(again)
+        again = batch_of(5)
+        sending = asyncio.create_task(pool.send(again))
+        while again.left > 1:  # noqa: ASYNC110  as above
+            await asyncio.sleep(0.01)
+        clock.at_s += again.deadline_s + 1
+        await sending
         assert again.done
         assert pool.snapshot().open_streams == 0
 
@@ -209,13 +255,14 @@ async def test_an_answer_that_never_comes_leaves_no_one_waiting(tls: LoopbackTls
 async def test_a_stuck_connection_is_replaced(tls: LoopbackTls) -> None:
     """The watchdog ends it; the next send finds a new one."""
     script = Script(silent=frozenset(b"/3/device/%08x" % at for at in range(10)))
-    local = LocalSettings(stall_s=0.2)
-    async with (
-        serving(tls, lambda: Server(script)) as port,
-        pooled(tls, port, settings=local) as pool,
-    ):
+    clock, stall_s = StillClock(), LocalSettings().stall_s
+    async with serving(tls, lambda: Server(script)) as port, pooled(tls, port, clock) as pool:
         batch = batch_of(10)
-        await pool.send(batch)
+        sending = asyncio.create_task(pool.send(batch))
+        while len(script.requests) < 10:  # noqa: ASYNC110  the server has no event for it
+            await asyncio.sleep(0.01)
+        clock.at_s = stall_s + 1
+        await sending
         assert set(batch.failures.values()) == {Failure.CONNECTION_LOST}
         script.silent = frozenset()
         again = batch_of(10)
@@ -260,17 +307,18 @@ async def test_a_connection_that_breaks_ends_its_requests_as_lost(tls: LoopbackT
 
 async def test_an_urgent_batch_does_not_wait_behind_a_bulk_one(tls: LoopbackTls) -> None:
     """Reserved connections: bulk has one connection full of held answers."""
-    script = Script(hold_s=0.05)
+    script = Script(held=[], never_held=frozenset({b"/3/device/now"}))
     async with (
         serving(tls, lambda: Server(script)) as port,
         pooled(tls, port, max_connections=1) as pool,
     ):
         bulk = asyncio.create_task(pool.send(batch_of(500)))
-        await asyncio.sleep(0.05)
-        urgent = batch_of(2)
+        await script.forty.wait()
+        urgent = Batch(HEADERS, [b"now", b"now"], body=b"{}", deadline_s=150)
         await pool.send(urgent, urgent=True)
         assert not urgent.failures
         assert not bulk.done()
+        script.release()
         await bulk
 
 
@@ -326,15 +374,13 @@ async def test_a_host_may_ask_for_a_certificate(tls: LoopbackTls, tmp_path: Path
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(tls.ca_file)
     client = client_context(ca_file=tls.ca_file, certificate=pem)
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Server(script), "127.0.0.1", 0, ssl=context)
-    port = server.sockets[0].getsockname()[1]
-    async with pooled(tls, port, tls=client, attempts=1) as pool:
+    async with (
+        accepting(context, lambda: Server(script)) as port,
+        pooled(tls, port, tls=client, attempts=1) as pool,
+    ):
         batch = batch_of(5)
         await pool.send(batch)
         assert not batch.failures
-    server.close()
-    await asyncio.sleep(0.02)
 
 
 async def test_a_port_where_nobody_listens_ends_in_time(tls: LoopbackTls) -> None:
@@ -352,8 +398,10 @@ async def test_a_proxy_is_asked_to_connect(tls: LoopbackTls, answer: bytes) -> N
     """RFC 9110, section 9.3.6: TLS begins inside the tunnel, or the reason is told."""
     script = Script()
     heads: list[bytes] = []
+    tunnels: set[asyncio.Task[None] | None] = set()
     async with serving(tls, lambda: Server(script)) as port:
-        proxy = await asyncio.start_server(_proxy(port, answer, heads), "127.0.0.1", 0)
+        handle = _proxy(port, answer, heads, tunnels)
+        proxy = await asyncio.start_server(handle, "127.0.0.1", 0)
         address = f"http://user:p%40ss@127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
         async with pooled(tls, port, proxy=address, attempts=1) as pool:
             batch = batch_of(20)
@@ -363,13 +411,13 @@ async def test_a_proxy_is_asked_to_connect(tls: LoopbackTls, answer: bytes) -> N
             else:
                 assert "407" in (pool.snapshot().last_error or "")
         proxy.close()
-        await asyncio.sleep(0.05)
+        await asyncio.gather(*filter(None, tunnels))
     assert heads[0].startswith(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n" % port)
     assert b"Proxy-Authorization: Basic dXNlcjpwQHNz\r\n" in heads[0]
 
 
 def _proxy(
-    port: int, answer: bytes, heads: list[bytes]
+    port: int, answer: bytes, heads: list[bytes], tunnels: set[asyncio.Task[None] | None]
 ) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
     async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65_536):
@@ -378,6 +426,7 @@ def _proxy(
         await writer.wait_closed()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tunnels.add(asyncio.current_task())
         heads.append(await reader.readuntil(b"\r\n\r\n"))
         there = await asyncio.open_connection("127.0.0.1", port)
         writer.write(answer)
@@ -393,12 +442,16 @@ def _proxy(
 
 async def test_close_finishes_what_is_open(tls: LoopbackTls) -> None:
     """Draining: answers on their way still count."""
-    script = Script(hold_s=0.1)
-    async with serving(tls, lambda: Server(script)) as port, pooled(tls, port) as pool:
+    script = Script(held=[])
+    clock = StillClock()  # by which the patience with the answers never ends
+    async with serving(tls, lambda: Server(script)) as port, pooled(tls, port, clock) as pool:
         batch = batch_of(40)
         sending = asyncio.create_task(pool.send(batch))
-        await asyncio.wait_for(script.forty.wait(), 10)
-        await pool.close()
+        await script.forty.wait()
+        closing = asyncio.create_task(pool.close())
+        await asyncio.sleep(0)
+        script.release()
+        await closing
         await sending
         assert not batch.failures
         late = batch_of(1)
@@ -423,18 +476,22 @@ async def program(argv: list[str], port: int | None = None) -> AsyncIterator[int
     try:
         if port is None:
             port = int(await child.stdout.readline())
-        for _ in range(100):
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
+        async with asyncio.timeout(120):
+            while not await _listens(port):  # noqa: ASYNC110  another program
                 await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                break
         yield port
     finally:
         child.terminate()
         await child.wait()
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 @pytest.mark.skipif(shutil.which("nghttpd") is None, reason="nghttpd (nghttp2-server) is absent")

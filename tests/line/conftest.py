@@ -1,5 +1,6 @@
 """A state store with one app, its credentials and some devices, for the tests of the line."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -66,6 +67,15 @@ class Store:
     def later(self, seconds: float) -> datetime:
         """Some time after the store's now."""
         return self.now + timedelta(seconds=seconds)
+
+
+async def one_waits(pool: asyncpg.Pool) -> None:
+    """Return when a connection to this database waits for another one's lock."""
+    asked = """select exists (select from pg_stat_activity
+                              where datname = current_database() and wait_event_type = 'Lock')"""
+    async with asyncio.timeout(120):
+        while not await pool.fetchval(asked):  # noqa: ASYNC110  # the server's state
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture

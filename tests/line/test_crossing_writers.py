@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import asyncpg
-from tests.line.conftest import Store
+from tests.line.conftest import Store, one_waits
 from tests.line.test_caps import rule
 from tests.line.test_rates_on_the_wire import lease
 from tests.line.test_rates_on_the_wire import planned as planned_under_rates
@@ -25,8 +25,6 @@ from clarion.ports.messages import Target
 
 Result = TypeVar("Result")
 
-_WAITING = """select exists (select from pg_stat_activity
-                             where datname = current_database() and wait_event_type = 'Lock')"""
 _DEVICE = "select id from device where id = $1 for update"
 _BATCH = "select id from batch where id = $1 for update"
 _SHARD = "select low from shard where message_id = $1::text::uuid for update"
@@ -41,13 +39,13 @@ async def crossed(
     The store ends the one that looks first whether both wait for each other: a second after it
     began to wait. That is the work, unless the machine was busy for that second.
     """
-    (held, wanted), working = locks, asyncio.ensure_future(work)
-    async with store.pool.acquire() as other, asyncio.timeout(60):
+    held, wanted = locks
+    async with store.pool.acquire() as other, asyncio.timeout(120):
         with suppress(asyncpg.DeadlockDetectedError):
             async with other.transaction():
                 await other.execute(*held)
-                while not await store.pool.fetchval(_WAITING):  # noqa: ASYNC110  # the server's state
-                    await asyncio.sleep(0.01)
+                working = asyncio.ensure_future(work)
+                await one_waits(store.pool)
                 await other.execute(*wanted)
         return await working
 

@@ -1,20 +1,16 @@
 """Decisions are read back from the facts and made again under other rules."""
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import asyncpg
 import numpy as np
 import pytest
+from tests.facts.test_owner import owner as facts_of
 from tests.line.conftest import NOW, Store
 from tests.line.test_caps import everybody, plan_all, ports, rule
 
-from clarion.adapters.facts.duckdb import FactsClient, OwnerSettings, run_owner
+from clarion.adapters.facts.duckdb import FactsClient
 from clarion.adapters.state.journal import PostgresJournal
-from clarion.adapters.system import SystemClock
 from clarion.domain.decided import unpacked
 from clarion.domain.decision_row import Action
 from clarion.domain.ids import AppId, MessageId
@@ -28,21 +24,6 @@ ALL_DAY = b'{"windows": [{"from": "10:00", "to": "15:00"}], "action": "hold"}'
 CAPPED = Verdict(action=Action.SKIP, reason=Reason.FREQUENCY_CAPPED)
 SENT = Verdict(action=Action.SEND, reason=Reason.ACCEPTED)
 HELD = Verdict(action=Action.HOLD, reason=Reason.HELD_FOR_QUIET_HOURS)
-
-
-@asynccontextmanager
-async def facts_of(pool: asyncpg.Pool, folder: Path) -> AsyncIterator[FactsClient]:
-    """A running owner of the facts, and a client of it."""
-    stop, clock = asyncio.Event(), SystemClock()
-    settings = OwnerSettings(path=folder / "facts.duckdb", socket=folder / "facts.sock")
-    task = asyncio.create_task(run_owner(pool, settings, clock, stop))
-    client = FactsClient(settings.socket, clock)
-    try:
-        yield client
-    finally:
-        await client.close()
-        stop.set()
-        await task
 
 
 async def plan(store: Store, number: int) -> None:

@@ -32,7 +32,7 @@ async def test_a_refused_client_certificate_leaves_no_socket_open(tmp_path: Path
         TransportSettings(ca_file=tls.ca_file, connect_s=60, request_s=60), CLOCK, SystemChance()
     )
     origin = Origin(host="127.0.0.1", port=listener.getsockname()[1])
-    batch = Batch(HeaderSet(path_prefix=b"/", headers=()), [b"a", b"b"], body=b"{}", deadline_s=2)
+    batch = Batch(HeaderSet(path_prefix=b"/", headers=()), [b"a", b"b"], body=b"{}")
 
     await transport.send(origin, batch, urgent=False)
 
