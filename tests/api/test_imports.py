@@ -49,6 +49,19 @@ async def test_ndjson_and_parquet_say_the_same(admin: httpx.AsyncClient) -> None
     assert (await admin.get("/v1/users/b")).json()["country"] == "DE"
 
 
+async def test_an_open_quote_is_told_with_its_line_and_what_is_in(admin: httpx.AsyncClient) -> None:
+    """The rows before it are stored, nothing behind it is."""
+    text = 'external_id\nann\nbob\n"cy\ndan\n'
+
+    answer = await admin.post("/v1/imports", content=text.encode(), headers=CSV)
+
+    refused(answer, "body_malformed")
+    assert "Line 4: " in answer.json()["detail"]
+    assert "2 good rows before it are stored" in answer.json()["detail"]
+    found = [(await admin.get(f"/v1/users/{name}")).status_code for name in ("ann", "bob", "dan")]
+    assert found == [200, 200, 404]
+
+
 async def test_what_is_no_such_file_is_refused(world: World) -> None:
     """By media type, by size, by form."""
     async with world.client("send", limits=ApiLimits(max_import_body=1000)) as client:

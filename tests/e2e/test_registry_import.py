@@ -190,7 +190,9 @@ async def test_parquet_is_read_with_its_own_types(
         (b"network,colour\n", Format.CSV, 1, "unknown column 'colour'"),
         (b"token,token\n", Format.CSV, 1, "twice"),
         (b"attributes.a:colour\n", Format.CSV, 1, "kind"),
-        (b'network,token\nfcm,token-1\nfcm,"token-2\n', Format.CSV, 3, "not CSV"),
+        (b'network,token\nfcm,token-1\nfcm,"token-2\n', Format.CSV, 3, "nothing closes"),
+        (b'"net"work,token\nfcm,token-1\n', Format.CSV, 1, "no header"),
+        (b'network,token\nfcm,"token-1\nfcm,"token-2"\n', Format.CSV, 2, "on line 3"),
         (b"no parquet at all", Format.PARQUET, 1, "Parquet"),
     ],
 )
@@ -204,6 +206,24 @@ async def test_a_file_that_cannot_be_read_on_says_where(
     with pytest.raises(MalformedFileError, match=words) as error:
         await run(world, octets, format_)
     assert error.value.line == line
+
+
+async def test_what_stands_before_an_open_quote_goes_in(world: World) -> None:
+    """The place is told once; nobody knows what of the rest is inside quotes."""
+    octets = b'network,token\nfcm,token-1\nfcm,token-2,x\nfcm,"token-3\nfcm,token-4\nfcm,token-5\n'
+    with pytest.raises(MalformedFileError, match="nothing is read from here on") as error:
+        await run(world, octets, Format.CSV)
+    assert error.value.line == 4
+    assert await world.devices.find(world.app, Network.FCM, "token-1") is not None
+    assert await world.count("device") == 1
+
+
+async def test_a_quote_out_of_place_costs_its_own_line(world: World) -> None:
+    """Those before and behind it go in."""
+    octets = b'network,token\nfcm,token-1\nfcm,"token"-2\nfcm,token-3\n'
+    result = await run(world, octets, Format.CSV)
+    assert (result.rows_in, result.bad) == (2, [(3, "", "row_malformed")])
+    assert result.rows_read == 3
 
 
 async def test_text_that_is_not_utf8_is_a_bad_row(world: World) -> None:

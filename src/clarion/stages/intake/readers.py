@@ -1,18 +1,17 @@
 """Reads files in batches; see `rows` for what a batch is."""
 
 import asyncio
-import codecs
 import csv
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, assert_never
 
 import msgspec
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clarion.stages.intake.csv_lines import plain_columns
 from clarion.stages.intake.lines import plain_lines
 from clarion.stages.intake.rows import (
     REGISTRATIONS,
@@ -38,18 +37,9 @@ async def read_text(
     """Batches of a CSV or NDJSON file that arrives in pieces of any size.
 
     Raises:
-        MalformedFileError: it can't be read on.
+        MalformedFileError: it can't be read on; the batches before have every row that could be.
     """
-    reader: CsvReader | NdjsonReader
-    match format_:
-        case Format.CSV:
-            reader = CsvReader(layout)
-        case Format.NDJSON:
-            reader = NdjsonReader(layout)
-        case Format.PARQUET:
-            raise ValueError("Parquet is not text: use read_parquet")
-        case _:
-            assert_never(format_)
+    reader = _reader(format_, layout)
     held = bytearray()
     async for piece in source:
         held += piece
@@ -57,11 +47,27 @@ async def read_text(
             cut = reader.cut(held)
             if cut:
                 yield await asyncio.to_thread(reader.read, bytes(held[:cut]))
+                if reader.broken is not None:
+                    raise reader.broken
                 del held[:cut]
             elif len(held) > BLOCK_OCTETS + LONGEST_ROW:
                 raise MalformedFileError(reader.line + 1, reader.endless)
     if held:
         yield await asyncio.to_thread(reader.read, bytes(held))
+        if reader.broken is not None:
+            raise reader.broken
+
+
+def _reader(format_: Format, layout: Layout) -> "CsvReader | NdjsonReader":
+    match format_:
+        case Format.CSV:
+            return CsvReader(layout)
+        case Format.NDJSON:
+            return NdjsonReader(layout)
+        case Format.PARQUET:
+            raise ValueError("Parquet is not text: use read_parquet")
+        case _:
+            assert_never(format_)
 
 
 def read_parquet(path: Path, layout: Layout = REGISTRATIONS) -> Iterator[RawBatch]:
@@ -121,6 +127,8 @@ class CsvReader:
     def __init__(self, layout: Layout = REGISTRATIONS) -> None:
         self.line = 0
         """Lines read so far."""
+        self.broken: MalformedFileError | None = None
+        """Why nothing behind the rows that were read last can be read."""
         self._layout = layout
         self._spread: Spread | None = None
 
@@ -158,39 +166,54 @@ class CsvReader:
         if self._spread is None:
             text = text.removeprefix("\ufeff")
         # Split at line feeds only: other line ends that str knows may stand inside fields.
-        rows, starts = self._rows([line + "\n" for line in text.removesuffix("\n").split("\n")])
+        rows, starts, bad = self._rows(
+            [line + "\n" for line in text.removesuffix("\n").split("\n")]
+        )
         if self._spread is None:
-            if not rows:
-                raise MalformedFileError(first, "the file has no header")
+            if not rows or (bad and bad[0].line < starts[0]):
+                raise self.broken or MalformedFileError(first, "the file has no header")
             self._spread = spread_of([name.strip() for name in rows.pop(0)], self._layout)
             starts.pop(0)
-        return self._judged(rows, starts)
+        return self._judged(rows, starts, bad)
 
-    def _rows(self, lines: Sequence[str]) -> tuple[list[list[str]], list[int]]:
+    def _rows(self, lines: Sequence[str]) -> tuple[list[list[str]], list[int], list[BadRow]]:
+        """The rows, where each starts, and lines that are none; sets `broken`.
+
+        What is wrong within one line is that line's affair. After a quote that was opened on an
+        earlier line, or that nothing closes, nobody knows what is inside quotes and what is not.
+        """
         reader = csv.reader(lines, strict=True)
         rows: list[list[str]] = []
         starts: list[int] = []
+        bad: list[BadRow] = []
         base = self.line
-        start = base + 1
-        try:
-            for row in reader:
-                if row:
-                    rows.append(row)
-                    starts.append(start)
-                start = base + reader.line_num + 1
-        except csv.Error as error:
-            raise MalformedFileError(start, f"the row is not CSV: {error}") from error
+        while self.broken is None:
+            start = base + reader.line_num + 1
+            try:
+                row = next(reader, None)
+            except csv.Error as error:
+                self.broken = _broken(start, base + reader.line_num, str(error))
+                bad.append(_malformed(start, f"the row is not CSV: {error}"))
+                continue
+            if row is None:
+                break
+            if row:
+                rows.append(row)
+                starts.append(start)
+        if self.broken is not None:
+            bad.pop()  # it is told instead
         self.line = base + reader.line_num
-        return rows, starts
+        return rows, starts, bad
 
-    def _judged(self, rows: list[list[str]], starts: list[int]) -> RawBatch:
+    def _judged(self, rows: list[list[str]], starts: list[int], bad: list[BadRow]) -> RawBatch:
         spread = self._spread
         if spread is None:
             raise ValueError("the header comes first")
         width = len(spread.names)
+        read = len(rows) + len(bad)
         good = [place for place, row in enumerate(rows) if len(row) == width and _clean(row)]
         kept = set(good)
-        bad = [
+        bad += [
             _malformed(starts[place], _csv_detail(row, width))
             for place, row in enumerate(rows)
             if place not in kept
@@ -198,13 +221,30 @@ class CsvReader:
         turned = zip(*(rows[place] for place in good), strict=True)
         columns = [pl.Series(column, dtype=pl.String).replace("", None) for column in turned]
         columns = columns or [pl.Series(dtype=pl.String) for _ in spread.names]
-        return _batch(spread, columns, [starts[i] for i in good], bad, len(rows))
+        return _batch(spread, columns, [starts[i] for i in good], bad, read)
+
+
+def _broken(start: int, end: int, why: str) -> MalformedFileError | None:
+    """What a row that is not CSV means for those behind it; None: nothing."""
+    if why == _NO_END:
+        told = "a quote is opened in the row that begins here, and nothing closes it"
+    elif end > start:
+        told = f"a quote is opened in the row that begins here, but on line {end}: {why}"
+    else:
+        return None
+    return MalformedFileError(start, f"{told}; nothing is read from here on")
+
+
+_NO_END: Final = "unexpected end of data"
+"""What `csv` says of a quote that is open where the file ends."""
 
 
 class NdjsonReader:
     """One JSON object a line."""
 
     endless = "the line is longer than a mebibyte"
+    broken: Final = None
+    """A line says nothing about those behind it."""
 
     def __init__(self, layout: Layout = REGISTRATIONS) -> None:
         self.line = 0
@@ -313,45 +353,6 @@ def _batch(
         chosen = [place for place, line in enumerate(kept) if line not in lost]
         frame, kept = frame[chosen], [kept[place] for place in chosen]
     return RawBatch(rows=frame, lines=kept, bad=every, read=read)
-
-
-_LINE_FEED, _COMMA = 10, 44
-
-
-def plain_columns(block: bytes, width: int) -> list[pl.Series] | None:
-    """Lines of CSV without quotes as columns of text, null where empty; None where it is not so.
-
-    What is unusual (quotes, empty lines, rows that are too short or long, text that is not UTF-8,
-    control characters that end lines for some) is left to the reader that goes cell by cell.
-    """
-    if b"\r" in block:
-        block = block.replace(b"\r\n", b"\n")
-    if width == 1 or any(odd in block for odd in (b'"', b"\r", b"\0", b"\n\n")):
-        return None
-    if block.startswith(
-        codecs.BOM_UTF8
-    ):  # Polars takes it off, wherever in a file the block begins
-        return None
-    if not block.endswith(b"\n"):
-        block += b"\n"
-    octets = np.frombuffer(block, np.uint8)
-    marks = octets[np.flatnonzero((octets == _COMMA) | (octets == _LINE_FEED))]
-    if len(marks) % width or (marks.reshape(-1, width)[:, -1] != _LINE_FEED).any():
-        return None
-    if np.count_nonzero(marks == _LINE_FEED) * width != len(marks):
-        return None
-    try:
-        frame = pl.read_csv(
-            block,
-            has_header=False,
-            infer_schema=False,
-            quote_char=None,
-            encoding="utf8",
-            schema={str(place): pl.String() for place in range(width)},
-        )
-    except pl.exceptions.ComputeError:  # not UTF-8
-        return None
-    return frame.get_columns() if frame.height * width == len(marks) else None
 
 
 def _clean(row: list[str]) -> bool:

@@ -1,7 +1,8 @@
 """Files as columns: CSV, NDJSON and Parquet, a batch at a time.
 
 A row that can't be read is reported by its line and the reading goes on; what breaks the whole
-file (no header, not Parquet, a quote that never closes) ends it with the line where it broke.
+file (no header, not Parquet, a quote that does not close on its line as it should) ends it with the
+line where it broke: the rows before it are read, nothing behind it is.
 """
 
 from collections.abc import Callable, Mapping, Sequence
