@@ -190,6 +190,19 @@ async def test_strangers_of_many_rows_are_merged_each_with_their_own(world: Worl
     assert await world.count("users") == 3
 
 
+async def test_the_answer_names_who_lives_on(world: World) -> None:
+    """Other devices of a stranger, and rows that name the stranger, are the person's by then."""
+    (stranger,) = set((await world.register(phone("1"))).user.tolist())
+    await world.register(phone("2", user=stranger), phone("3", user=stranger))
+    done = await world.register(
+        phone("1", external_id="ada"), phone("2", os="x"), phone("4", user=stranger), now=LATER
+    )
+    person = await world.people.get(world.app, ADA)
+    assert person is not None
+    assert set(done.user.tolist()) == {person.id}
+    assert len(await world.devices.of_person(world.app, person.id)) == 4
+
+
 async def test_a_device_that_is_given_by_number_says_nothing_of_its_stranger(
     world: World,
 ) -> None:

@@ -64,7 +64,7 @@ PEOPLE: Final[Mapping[str, Fate]] = {
     "suppression": Fate(told="state.suppressions", deleted=False),
     "consent_ledger": Fate(told="consent", deleted=False, merged="counts"),
     "event": Fate(told="facts.event", deleted=False, merged="counts"),  # the feed sweeps it
-    "frequency_ledger": Fate(told="=facts.outcome", deleted=False),
+    "frequency_ledger": Fate(told="=facts.outcome", deleted=False, merged="counts"),
     "digest_item": Fate(told="=facts.decision", deleted=False),
     "gave_way": Fate(told="=facts.decision", deleted=False, merged="counts"),
     "batch": Fate(told="=facts.decision", deleted=False, merged="counts"),

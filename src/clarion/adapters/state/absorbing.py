@@ -1,15 +1,15 @@
 """Anonymous people turn out to be somebody who is known: by a login, or as a device registers."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 import asyncpg
 
-from clarion.adapters.state.consent import inherit
-from clarion.adapters.state.forgetting import octets_of, range_of
-from clarion.adapters.state.merging import move_plans
-from clarion.adapters.state.person_rows import merge_people, read_person, write_person
+from clarion.adapters.state.bequests import bequeath
+from clarion.adapters.state.consent_ledger import append, switches
+from clarion.adapters.state.merging import Merges, move_plans
 from clarion.adapters.state.statements import statements
 from clarion.domain.ids import AppId, UserId
 from clarion.domain.person import MERGES_A_DAY
@@ -17,39 +17,64 @@ from clarion.domain.person import MERGES_A_DAY
 _DAY: Final = timedelta(days=1)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Absorbed:
+    """What became of anonymous people."""
+
+    into: Mapping[UserId, UserId]
+    """Those who are removed -> who they turned out to be."""
+    left: Sequence[UserId]
+    """Those who stay, because who they are has absorbed enough people today."""
+
+
 async def absorb(
-    connection: asyncpg.Connection, app: AppId, pairs: Mapping[UserId, UserId], now: datetime
-) -> Sequence[UserId]:
+    connection: asyncpg.Connection,
+    app: AppId,
+    pairs: Mapping[UserId, UserId],
+    now: datetime,
+    *,
+    turned: Mapping[UserId, tuple[str, bool]] | None = None,
+) -> Absorbed:
     """Merge each anonymous person into who they turn out to be, and remove them.
 
-    Whoever is not there, or has a name, stays as they are.
+    Whoever is not there, or has a name, stays as they are. Thousands at once are as many
+    statements as one, and come to the same as one after the other in the order of their numbers.
 
     Args:
         connection: inside the caller's transaction.
         app: whose people they are.
         pairs: the anonymous person -> who they are, of whom the app has a name.
         now: the present instant.
-
-    Returns:
-        Those who stay, because who they are has absorbed enough people today.
+        turned: people whose global opt-out was changed by the same unit of work before, as in
+            `switches`: the ledger is told of them too. Its chain is what is locked last.
     """
+    sql, lines = statements("people"), list(switches(turned or {}, now))
+    there = await _hold(connection, app, pairs)
+    strangers = {user: known for user, known in pairs.items() if user in there}
+    into = await _allowed(connection, strangers, now) if strangers else {}
+    if into:
+        lines += await bequeath(connection, app, into, now)
+        merges = Merges(app=app, into=into, since=min(there[user] for user in into))
+        await move_plans(connection, merges, now)
+        columns = list(into), list(into.values())
+        await connection.execute(sql["move_belongings"], app, *columns, now)
+        await connection.execute(sql["note_merges"], app, *columns, now)
+        await connection.execute(sql["delete_people"], app, list(into))
+    await append(connection, app, lines, now)
+    return Absorbed(into=into, left=[user for user in strangers if user not in into])
+
+
+async def _hold(
+    connection: asyncpg.Connection, app: AppId, pairs: Mapping[UserId, UserId]
+) -> Mapping[UserId, datetime]:
+    """Lock everybody; since when the anonymous ones among them are there."""
+    if not pairs:
+        return {}
     sql = statements("people")
     await connection.fetch(sql["lock_known"], app, sorted(set(pairs.values())))
     await connection.fetch(sql["lock_people"], app, sorted(pairs))
-    found = {row["id"] for row in await connection.fetch(sql["anonymous"], app, list(pairs))}
-    strangers = [user for user in pairs if user in found]
-    if not strangers:
-        return []
-    chosen = await _allowed(connection, {user: pairs[user] for user in strangers}, now)
-    if chosen:
-        users, known = list(chosen), list(chosen.values())
-        columns = (users, [range_of(user) for user in users], octets_of(users))
-        for row in await connection.fetch(sql["laden"], app, *columns):
-            await _bequeath(connection, app, (row["id"], chosen[row["id"]]), now)
-        await connection.execute(sql["move_belongings"], app, users, known, now)
-        await connection.execute(sql["note_merges"], app, users, known, now)
-        await connection.execute(sql["delete_people"], app, users)
-    return [user for user in strangers if user not in chosen]
+    rows = await connection.fetch(sql["anonymous"], app, list(pairs))
+    return {row["id"]: row["created_at"] for row in rows}
 
 
 async def _allowed(
@@ -73,16 +98,3 @@ async def room_at(connection: asyncpg.Connection, known: UserId, now: datetime) 
     """When somebody who has absorbed enough people today may absorb one more."""
     row = await connection.fetchrow(statements("people")["merges_since"], [known], now - _DAY)
     return now if row is None else row["first_at"] + _DAY
-
-
-async def _bequeath(
-    connection: asyncpg.Connection, app: AppId, people: tuple[UserId, UserId], now: datetime
-) -> None:
-    """What is known of the anonymous one, and planned for them, goes to the known one."""
-    stranger = await read_person(connection, app, people[0])
-    known = await read_person(connection, app, people[1])
-    if stranger is None or known is None:
-        return
-    await write_person(connection, merge_people(stranger, known), known, now)
-    await inherit(connection, app, stranger.id, (known.id, known.external_id or ""), now)
-    await move_plans(connection, app, (stranger.id, known.id), stranger.created_at, now)

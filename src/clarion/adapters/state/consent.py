@@ -173,51 +173,6 @@ class _Ledger:
         return change
 
 
-async def inherit(
-    connection: asyncpg.Connection,
-    app: AppId,
-    stranger: UserId,
-    known: tuple[UserId, str],
-    now: datetime,
-) -> None:
-    """What an anonymous person decided becomes the word of who they turn out to be.
-
-    Where that person decided nothing about a category, and where it is a no that is later than what
-    they decided. Both are locked by the caller. The global switch is not looked at here.
-    """
-    sql = statements("consent")
-    user, external = known
-    await connection.execute(sql["inherit"], app, stranger, user)
-    standing = await connection.fetch(sql["standing"], app, [stranger, user])
-    decided = {row["category"]: row["at_us"] for row in standing if row["user_id"] == user}
-    slots = {row["id"]: row["slot"] for row in await connection.fetch(sql["categories"], app)}
-    effect, lines = Effect(), []
-    for row in standing:
-        category = row["category"]
-        if row["user_id"] != stranger or category == ALL_CATEGORIES:
-            continue
-        change = Change(row["change"])
-        if category in decided and (
-            change is not Change.WITHDRAWN or row["at_us"] <= decided[category]
-        ):
-            continue
-        effect.take(change, slots[category])
-        lines.append(
-            NewLine(
-                user=user,
-                external=external,
-                category=category,
-                change=change,
-                how=How.API,
-                at_us=row["at_us"],
-                evidence={"merged_from": str(stranger)},
-            )
-        )
-    if lines:
-        await append(connection, app, lines, now)
-        await apply(connection, app, {user: effect}, now)
-
-
 async def apply(
     connection: asyncpg.Connection, app: AppId, effects: Mapping[UserId, Effect], now: datetime
 ) -> None:

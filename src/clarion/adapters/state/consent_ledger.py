@@ -98,21 +98,14 @@ async def append(
     return [entry.number for entry in entries]
 
 
-async def append_switch(
-    connection: asyncpg.Connection,
-    app: AppId,
-    turned: Mapping[UserId, tuple[str, bool]],
-    now: datetime,
-) -> None:
+def switches(turned: Mapping[UserId, tuple[str, bool]], now: datetime) -> Sequence[NewLine]:
     """Entries for people whose global opt-out was changed through the API.
 
     Args:
-        connection: inside the transaction that changed them.
-        app: the app.
         turned: person -> the app's name of the person, and whether opted out now.
         now: the present instant.
     """
-    lines = [
+    return [
         NewLine(
             user=user,
             external=external,
@@ -124,7 +117,6 @@ async def append_switch(
         )
         for user, (external, out) in turned.items()
     ]
-    await append(connection, app, lines, now)
 
 
 def _personal_json(personal: Personal | Erased) -> bytes:

@@ -1,12 +1,11 @@
-"""One person's row: read, written, and merged with another's."""
+"""One person's row: read and written."""
 
-from dataclasses import replace
 from datetime import datetime
 
 import asyncpg
 import orjson
 
-from clarion.adapters.state.consent_ledger import append_switch
+from clarion.adapters.state.consent_ledger import append, switches
 from clarion.adapters.state.statements import statements
 from clarion.domain.attributes import (
     AttributeChanges,
@@ -45,7 +44,7 @@ async def write_person(
     )
     if new.opted_out != old.opted_out:
         turned = {new.id: (new.external_id or "", new.opted_out)}
-        await append_switch(connection, new.app, turned, now)
+        await append(connection, new.app, switches(turned, now), now)
 
 
 def merge_attributes(known: Attributes, changes: AttributeChanges) -> Attributes:
@@ -61,26 +60,6 @@ def merge_attributes(known: Attributes, changes: AttributeChanges) -> Attributes
     if problems:
         raise AttributesRefusedError(problems[0].detail)
     return merged
-
-
-def merge_people(stranger: PersonRecord, known: PersonRecord) -> PersonRecord:
-    """The known person after the stranger turned out to be the same: what is known wins.
-
-    An opt-out of either stays one. The stranger's attributes are left out where all together
-    would pass the limits.
-    """
-    try:
-        attributes = merge_attributes(stranger.attributes, known.attributes)
-    except AttributesRefusedError:
-        attributes = known.attributes
-    return replace(
-        known,
-        attributes=attributes,
-        language=known.language or stranger.language,
-        time_zone=known.time_zone or stranger.time_zone,
-        country=known.country or stranger.country,
-        opted_out=known.opted_out or stranger.opted_out,
-    )
 
 
 def person_record(row: asyncpg.Record) -> PersonRecord:

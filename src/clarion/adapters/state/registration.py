@@ -12,7 +12,7 @@ import orjson
 import polars as pl
 
 from clarion.adapters.state.absorbing import absorb
-from clarion.adapters.state.consent_ledger import append_switch
+from clarion.adapters.state.followed import followed
 from clarion.adapters.state.pool import OvertakenError
 from clarion.adapters.state.registration_rows import (
     PERSON_COLUMNS,
@@ -105,11 +105,10 @@ async def register(
     refused |= await store.devices(kept, device, owner, created, refresh=refresh)
     for row, stored in answers.items():
         device[row], owner[row], created[row] = device[stored], owner[stored], created[stored]
-    await append_switch(connection, app, store.turned, now)
-    merges_refused = await _absorb(connection, app, named, store.left_by, person, now)
+    into, merges_refused = await _absorb(connection, app, named, store, person)
     return Registered(
         device=device,
-        user=np.where(owner == 0, person, owner),
+        user=followed(np.where(owner == 0, person, owner), into),
         created=created.tolist(),
         attributes_refused=sorted(refused),
         user_unknown=unknown,
@@ -123,19 +122,18 @@ async def _absorb(
     connection: asyncpg.Connection,
     app: AppId,
     named: Sequence[Cell],
-    left_by: Mapping[int, int],
+    store: "_Store",
     person: Int64s,
-    now: datetime,
-) -> Sequence[int]:
+) -> tuple[Mapping[UserId, UserId], Sequence[int]]:
     """Anonymous people whose devices say who they are, as by a login; rows where it is too much.
 
     A device that was given to somebody by number has moved, and says nothing of its person.
     """
-    said = {UserId(old): row for row, old in sorted(left_by.items()) if named[row] is not None}
-    if not said:
-        return []
+    left_by = sorted(store.left_by.items())
+    said = {UserId(old): row for row, old in left_by if named[row] is not None}
     pairs = {old: UserId(int(person[row])) for old, row in said.items()}
-    return sorted(said[user] for user in await absorb(connection, app, pairs, now))
+    done = await absorb(connection, app, pairs, store.now, turned=store.turned)
+    return done.into, sorted(said[user] for user in done.left)
 
 
 async def _find_named(
@@ -187,7 +185,7 @@ class _Store:
     ) -> None:
         self._connection = connection
         self._app = app
-        self._now = now
+        self.now = now
         self._sql = sql
         self.turned: dict[UserId, tuple[str, bool]] = {}
         """People whose global opt-out changed -> the app's name, and whether opted out now."""
@@ -206,7 +204,7 @@ class _Store:
             found = await self._connection.fetchrow(
                 self._sql["register_people"],
                 self._app,
-                self._now,
+                self.now,
                 *(left.text(name) for name in ("place", "external_id", *PERSON_COLUMNS)),
                 MAX_ATTRIBUTES,
                 STORED_OCTETS,
@@ -253,7 +251,7 @@ class _Store:
             found = await self._connection.fetchrow(
                 self._sql["register_devices"],
                 self._app,
-                self._now,
+                self.now,
                 *(left.text(name) for name in _DEVICE_PARAMETERS),
                 MAX_ATTRIBUTES,
                 STORED_OCTETS,
@@ -268,7 +266,7 @@ class _Store:
                 self.left_by |= dict(zip(found["moved"], found["left_by"], strict=True))
             if len(index) < left.height or attempt:
                 left = kept.take(np.flatnonzero(device[stored] == 0))
-                await self._connection.execute(self._sql["forget_strangers"], self._app, self._now)
+                await self._connection.execute(self._sql["forget_strangers"], self._app, self.now)
             else:
                 break
         if (device[stored] == 0).any():

@@ -117,7 +117,7 @@ class PostgresPeople:
             if named is None or named not in {row["id"] for row in locked}:
                 await connection.execute(self._sql["name_person"], app, anonymous, external_id, now)
                 return await read_person(connection, app, anonymous)
-            if await absorb(connection, app, {anonymous: named}, now):
+            if (await absorb(connection, app, {anonymous: named}, now)).left:
                 raise MergeLimitError(await room_at(connection, named, now))
             return await read_person(connection, app, named)
 

@@ -78,17 +78,6 @@ with changed as (
 )
 update device set xid = pg_current_xact_id() where user_id in (select id from changed);
 
--- name: inherit
--- What else an anonymous person ($2) decided goes to the person ($3) who they turn out to be, where
--- nothing was decided yet; of two breaks the longer one counts.
-update users k set
-    daily = k.daily | (a.daily & ~(k.granted | k.denied | k.weekly)),
-    weekly = k.weekly | (a.weekly & ~(k.granted | k.denied | k.daily)),
-    paused_until = greatest(k.paused_until, a.paused_until),
-    quiet_hours = coalesce(k.quiet_hours, a.quiet_hours),
-    xid = pg_current_xact_id()
-from users a where k.app_id = $1 and k.id = $3 and a.app_id = $1 and a.id = $2;
-
 -- name: history
 -- All entries of one person under whatever number, oldest first.
 select l.number, c.slug, l.change, l.how, l.at, l.recorded_at, l.text, l.language, l.text_version,

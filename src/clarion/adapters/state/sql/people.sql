@@ -15,8 +15,8 @@ select u.id, u.app_id, u.external_id, u.attributes, u.language, u.time_zone, u.c
 from users u where u.app_id = $1 and u.id = $2;
 
 -- name: anonymous
--- Those of these people whom nobody has named.
-select id from users where app_id = $1 and id = any($2::bigint[]) and external_id is null;
+-- Those of these people whom nobody has named, and since when they are there.
+select id, created_at from users where app_id = $1 and id = any($2::bigint[]) and external_id is null;
 
 -- name: page_people
 -- People with aliases in order of the id.
@@ -74,31 +74,39 @@ update users set
     xid = pg_current_xact_id()
 where app_id = $1 and id = $2 and external_id is null;
 
--- name: laden
--- Of these people, whose numbers' ranges and octets come along: those of whom more is known, or
--- planned, than their devices, aliases, lists and topics.
-select u.id
-from unnest($2::bigint[], $3::smallint[], $4::bytea[]) as s (id, range, octets)
-join users u on u.app_id = $1 and u.id = s.id
-where u.attributes <> '{}' or u.opted_out or u.quiet_hours is not null
+-- name: estates
+-- What is known of people: of all of these ($3), or of those of whom more is known than their
+-- devices, aliases, lists and topics.
+select u.id, u.external_id, u.attributes, u.language, u.time_zone, u.country, u.opted_out,
+    u.granted, u.denied, u.daily, u.weekly, u.paused_until, u.quiet_hours,
+    exists (select from consent_ledger l where l.app_id = $1 and l.user_id = u.id) as decided
+from users u
+where u.app_id = $1 and u.id = any($2::bigint[]) and (
+    $3 or u.attributes <> '{}' or u.opted_out or u.quiet_hours is not null
     or num_nonnulls(u.language, u.time_zone, u.country, u.paused_until) > 0
     or u.granted | u.denied | u.daily | u.weekly <> 0
     or exists (select from consent_ledger l where l.app_id = $1 and l.user_id = u.id)
-    or exists (
-        select from frequency_ledger l
-        where l.app_id = $1 and l.range in (-1, s.range) and l.last_at >= u.created_at
-            and position(s.octets in l.rows) > 0
-    )
-    or exists (
-        select from digest_item i
-        where i.app_id = $1 and i.range = s.range and position(s.octets in i.people) > 0
-    )
-    or exists (
-        select from gave_way g
-        where g.range = s.range and g.created_at >= u.created_at
-            and position(s.octets in g.people) > 0
-    )
+)
 order by u.id;
+
+-- name: inherit
+-- Writes what people have taken over; where dispatch has to hear of it, the devices count as changed.
+with heir as (
+    select * from unnest($3::bigint[], $4::jsonb[], $5::text[], $6::text[], $7::text[], $8::bool[],
+        $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::timestamptz[],
+        $14::text[], $15::bool[])
+        as t (id, attributes, language, time_zone, country, opted_out, granted, denied, daily,
+            weekly, paused_until, quiet_hours, marked)
+), changed as (
+    update users u set
+        attributes = h.attributes, language = h.language, time_zone = h.time_zone,
+        country = h.country, opted_out = h.opted_out, granted = h.granted, denied = h.denied,
+        daily = h.daily, weekly = h.weekly, paused_until = h.paused_until,
+        quiet_hours = h.quiet_hours, updated_at = $2, xid = pg_current_xact_id()
+    from heir h where u.app_id = $1 and u.id = h.id
+)
+update device set xid = pg_current_xact_id()
+where user_id in (select id from heir where marked);
 
 -- name: merges_since
 -- How often these people absorbed others since an instant, and when that was for the first time.
