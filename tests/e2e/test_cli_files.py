@@ -54,6 +54,8 @@ async def address(world: World) -> AsyncIterator[str]:
     app: Any = create_app(replace(world.deps, audience=TwoPeople()))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
     serving = asyncio.create_task(server.serve([listener]))
+    while not server.started:  # noqa: ASYNC110  it tells nobody
+        await asyncio.sleep(0.01)
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.should_exit = True
     await serving

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.e2e.patience import PATIENCE_S
 
 from clarion.testing import apns_token, make_apns_credential, make_fcm_credential
 from clarion.wire.jose import base64url_decode, build_jwt, load_es256_key
@@ -50,7 +51,7 @@ def start() -> Iterator[Start]:
 def ended(process: Process) -> dict[str, Any]:
     """End it as Ctrl-C does; what it saw."""
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
     counts: dict[str, Any] = json.loads(out.splitlines()[-1])["counts"]
     return counts
@@ -61,7 +62,7 @@ def client(ca_file: str, certificate: Path | None = None) -> httpx.Client:
     context = ssl.create_default_context(cafile=ca_file)
     if certificate is not None:
         context.load_cert_chain(f"{certificate}.pem", f"{certificate}.key")
-    return httpx.Client(http2=True, verify=context)
+    return httpx.Client(http2=True, verify=context, timeout=PATIENCE_S)
 
 
 def test_apns_takes_only_the_registered_key(start: Start, tmp_path: Path) -> None:
@@ -169,7 +170,7 @@ def test_it_says_how_to_be_used(tmp_path: Path) -> None:
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_S) == 0
     shown = (tmp_path / "out").read_text()
     for part in ("CLARION_FCM_BASE_URL=https://127.0.0.1:", "CLARION_EGRESS_CA_FILE=", "requests"):
         assert part in shown
@@ -178,7 +179,7 @@ def test_it_says_how_to_be_used(tmp_path: Path) -> None:
 def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     """Killed or not, the parent leaves no simulator behind."""
     file = tmp_path / "said"
-    script = '"$@" > "$FILE" & echo $!; exec sleep 60 >/dev/null'
+    script = '"$@" > "$FILE" & echo $!; exec sleep 3600 >/dev/null'
     parent = subprocess.Popen(
         ["/bin/sh", "-c", script, "sh", *CLARION, "simulate", "apns", "--json", "--with-parent"],
         env=os.environ | {"FILE": str(file)},
@@ -191,6 +192,11 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
         time.sleep(0.05)
     parent.kill()
     parent.communicate()
+    lives = True
     while "ended" not in file.read_text():
-        os.kill(child, 0)
+        assert lives, "it says that it ends, and then does"
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            lives = False
         time.sleep(0.05)

@@ -15,6 +15,7 @@ from typing import Final
 
 import asyncpg
 import pytest
+from tests.e2e.patience import PATIENCE_S
 
 import clarion
 from clarion.adapters.state import pg_child
@@ -22,20 +23,24 @@ from clarion.adapters.state.embedded import EmbeddedPostgres, EmbeddedSettings, 
 from clarion.adapters.state.pg_binaries import WHEEL_PACKAGE, find
 from clarion.adapters.state.pg_datadir import create
 from clarion.adapters.state.pg_errors import AlreadyRunningError, EmbeddedPostgresError
-from clarion.adapters.state.pg_locks import serves
+from clarion.adapters.state.pg_locks import serves, stop_server
 from clarion.adapters.state.pg_user import server_user
+
+pytestmark = pytest.mark.timeout(600)
 
 AS_ROOT: Final = os.geteuid() == 0
 SOURCE: Final = Path(clarion.__file__).parents[1]
 PACKAGES: Final = Path(asyncpg.__file__).parents[1]
+PATIENT: Final = EmbeddedSettings(stop_timeout_s=PATIENCE_S)
+"""A fast shutdown may take long on a busy machine, and is one all the same."""
 # Starts a server, says its pid and address, and stays until told to stop.
 LAUNCHER: Final = """
 import sys
 from pathlib import Path
-from clarion.adapters.state.embedded import start
+from clarion.adapters.state.embedded import EmbeddedSettings, start
 from clarion.adapters.state.pg_errors import EmbeddedPostgresError
 try:
-    server = start(Path(sys.argv[1]))
+    server = start(Path(sys.argv[1]), settings=EmbeddedSettings(stop_timeout_s=120))
 except EmbeddedPostgresError as error:
     sys.exit(f"refused: {error}")
 print(server.pid, server.dsn, flush=True)
@@ -112,7 +117,7 @@ def orphan_on(data_dir: Path) -> subprocess.Popen[bytes]:
 @pytest.fixture
 def stranger() -> Iterator[subprocess.Popen[bytes]]:
     """A program of the server's user that is not PostgreSQL."""
-    process = subprocess.Popen(["/bin/sleep", "60"], **server_user("nobody").identity())
+    process = subprocess.Popen(["/bin/sleep", "3600"], **server_user("nobody").identity())
     yield process
     process.kill()
     process.wait()
@@ -134,15 +139,25 @@ async def kept(dsn: str) -> list[int]:
     return [row["number"] for row in rows]
 
 
+async def until_busy(dsn: str, backend: int) -> None:
+    """Return once a backend runs its query over numbers."""
+    busy = "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND state = 'active' AND query ~ 'series'"
+    connection = await asyncpg.connect(dsn)
+    async with asyncio.timeout(PATIENCE_S):
+        while await connection.fetchval(busy, backend) is None:  # noqa: ASYNC110  it tells nobody
+            await asyncio.sleep(0.01)
+    await connection.close()
+
+
 async def test_a_restart_finds_the_data_and_a_stop_is_clean(short_dir: Path) -> None:
     """Stopping leaves no process, no pid file, no socket; starting again needs no recovery."""
-    with start(short_dir / "pg") as first:
+    with start(short_dir / "pg", settings=PATIENT) as first:
         await write(first.dsn, 1)
     assert first.exit_status() == 0
     assert not serves(first.pid, short_dir / "pg" / "cluster")
     assert not (short_dir / "pg" / "cluster" / "postmaster.pid").exists()
     assert list((short_dir / "pg" / "run").iterdir()) == []
-    with start(short_dir / "pg") as second:
+    with start(short_dir / "pg", settings=PATIENT) as second:
         assert await kept(second.dsn) == [1]
         assert second.dsn == first.dsn
     assert "automatic recovery" not in (short_dir / "pg" / "server.log").read_text()
@@ -150,30 +165,30 @@ async def test_a_restart_finds_the_data_and_a_stop_is_clean(short_dir: Path) -> 
 
 async def test_a_killed_server_comes_back_with_every_committed_row(short_dir: Path) -> None:
     """Its death is seen, and the next start recovers what was acknowledged."""
-    first = start(short_dir / "pg")
+    first = start(short_dir / "pg", settings=PATIENT)
     for number in range(5):
         await write(first.dsn, number)
     os.kill(first.pid, signal.SIGKILL)
     wait_until_dead(first)
     assert first.exit_status() == -signal.SIGKILL
     first.stop()
-    with start(short_dir / "pg") as second:
+    with start(short_dir / "pg", settings=PATIENT) as second:
         assert await kept(second.dsn) == [0, 1, 2, 3, 4]
 
 
 async def test_a_busy_backend_of_a_killed_server_is_waited_for(short_dir: Path) -> None:
     """A query that outlives its server would bar the next one; it is asked to end."""
-    first = start(short_dir / "pg")
+    first = start(short_dir / "pg", settings=PATIENT)
     busy = await asyncpg.connect(first.dsn)
     backend = await busy.fetchval("SELECT pg_backend_pid()")
     send = busy.execute("SELECT count(*) FROM generate_series(1, 1000000000000)")
     task = asyncio.ensure_future(send)
-    await asyncio.sleep(0.1)
+    await until_busy(first.dsn, backend)
     os.kill(first.pid, signal.SIGKILL)
     wait_until_dead(first)
     first.stop()
     assert serves(backend, short_dir / "pg" / "cluster")
-    with start(short_dir / "pg") as second:
+    with start(short_dir / "pg", settings=PATIENT) as second:
         await write(second.dsn, 1)
     assert not serves(backend, short_dir / "pg" / "cluster")
     with pytest.raises((asyncpg.PostgresError, OSError, asyncpg.InterfaceError)):
@@ -190,7 +205,7 @@ async def test_the_server_goes_when_its_launcher_is_killed(short_dir: Path) -> N
         parent.kill()
         parent.wait()
         wait_until_gone(pid, short_dir / "pg")
-    with start(short_dir / "pg") as server:
+    with start(short_dir / "pg", settings=PATIENT) as server:
         assert await kept(server.dsn) == [7]
 
 
@@ -201,26 +216,34 @@ async def test_a_start_right_after_a_kill_waits_for_the_old_server(short_dir: Pa
         await write(dsn, 8)
         parent.kill()
         parent.wait()
-        with start(short_dir / "pg") as server:
+        with start(short_dir / "pg", settings=PATIENT) as server:
             assert await kept(server.dsn) == [8]
 
 
 async def test_an_orphaned_server_is_stopped_and_replaced(short_dir: Path) -> None:
     """A server that outlived its launcher, as on macOS, is shut down cleanly first."""
-    with start(short_dir / "pg") as first:
+    with start(short_dir / "pg", settings=PATIENT) as first:
         await write(first.dsn, 9)
     orphan = orphan_on(short_dir / "pg")
-    with start(short_dir / "pg") as second:
+    with start(short_dir / "pg", settings=PATIENT) as second:
         assert second.pid != orphan.pid
         assert await kept(second.dsn) == [9]
     assert orphan.wait() == 0
+
+
+def test_a_server_that_takes_its_time_is_stopped_all_the_same(short_dir: Path) -> None:
+    """Past the patience with a fast shutdown an immediate one is asked for, which is waited for."""
+    start(short_dir / "pg", settings=PATIENT).stop()
+    orphan = orphan_on(short_dir / "pg")
+    stop_server(orphan.pid, short_dir / "pg" / "cluster", patience_s=0)
+    orphan.wait()
 
 
 async def test_a_stale_lock_with_the_pid_of_a_stranger_does_not_bar_the_start(
     short_dir: Path, stranger: subprocess.Popen[bytes]
 ) -> None:
     """After a crash another program carries the old pid, and is left in peace."""
-    first = start(short_dir / "pg")
+    first = start(short_dir / "pg", settings=PATIENT)
     await write(first.dsn, 3)
     os.kill(first.pid, signal.SIGKILL)
     wait_until_dead(first)
@@ -229,7 +252,7 @@ async def test_a_stale_lock_with_the_pid_of_a_stranger_does_not_bar_the_start(
     old = pid_file.read_text().split("\n", 1)[1]
     pid_file.write_text(f"{stranger.pid}\n{old}")
     (short_dir / "pg" / "run" / ".s.PGSQL.5432.lock").write_text(f"{stranger.pid}\n{old}")
-    with start(short_dir / "pg") as second:
+    with start(short_dir / "pg", settings=PATIENT) as second:
         assert await kept(second.dsn) == [3]
     assert stranger.poll() is None
 
@@ -239,7 +262,7 @@ async def test_a_second_process_is_refused_with_the_pid_of_the_first(short_dir: 
     with launcher(short_dir / "pg") as first:
         started(first)
         with pytest.raises(AlreadyRunningError) as caught:
-            start(short_dir / "pg")
+            start(short_dir / "pg", settings=PATIENT)
         assert caught.value.pid == first.pid
         out, _ = first.communicate()
         assert out == "0\n"
@@ -247,28 +270,28 @@ async def test_a_second_process_is_refused_with_the_pid_of_the_first(short_dir: 
 
 def test_ctrl_c_is_not_for_the_server(short_dir: Path) -> None:
     """The terminal's SIGINT reaches a process group; the server is in one of its own."""
-    with start(short_dir / "pg") as server:
+    with start(short_dir / "pg", settings=PATIENT) as server:
         assert os.getpgid(server.pid) == server.pid
 
 
 async def test_a_lost_password_is_replaced(short_dir: Path) -> None:
     """The data stays usable when the secret's file is gone."""
-    with start(short_dir / "pg") as first:
+    with start(short_dir / "pg", settings=PATIENT) as first:
         await write(first.dsn, 4)
     (short_dir / "pg" / "password").unlink()
-    with start(short_dir / "pg") as second:
+    with start(short_dir / "pg", settings=PATIENT) as second:
         assert second.dsn != first.dsn
         assert await kept(second.dsn) == [4]
 
 
 def test_a_damaged_cluster_is_explained_and_left_alone(short_dir: Path) -> None:
     """The error says that it is damaged and what to do, and nothing is overwritten."""
-    start(short_dir / "pg").stop()
+    start(short_dir / "pg", settings=PATIENT).stop()
     control = short_dir / "pg" / "cluster" / "global" / "pg_control"
     damaged = control.read_bytes()[:40] + b"\xff" * 8 + control.read_bytes()[48:]
     control.write_bytes(damaged)
     with pytest.raises(EmbeddedPostgresError, match=r"damaged.*restore it from a backup"):
-        start(short_dir / "pg")
+        start(short_dir / "pg", settings=PATIENT)
     assert control.read_bytes() == damaged
 
 
@@ -277,7 +300,7 @@ def test_a_first_start_that_was_cut_short_is_repeated(short_dir: Path) -> None:
     half = short_dir / "pg" / "cluster.new-0badcafe"
     (half / "base").mkdir(parents=True)
     (short_dir / "pg").chmod(0o711)
-    start(short_dir / "pg").stop()
+    start(short_dir / "pg", settings=PATIENT).stop()
     assert not half.exists()
     assert (short_dir / "pg" / "cluster" / "PG_VERSION").exists()
 
@@ -427,7 +450,7 @@ def test_a_slow_recovery_ends_in_a_clear_error(short_dir: Path) -> None:
     """Past its time limit the server is stopped again, and the lock is free."""
     with pytest.raises(EmbeddedPostgresError, match="did not become ready within 0 s"):
         start(short_dir / "pg", settings=EmbeddedSettings(start_timeout_s=0))
-    start(short_dir / "pg").stop()
+    start(short_dir / "pg", settings=PATIENT).stop()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl(2) is Linux's")

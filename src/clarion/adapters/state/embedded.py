@@ -41,7 +41,7 @@ from clarion.adapters.state.pg_user import ServerUser, server_user
 _LARGEST_LOG: Final = 8 << 20
 _LOG_TAIL: Final = 8192
 _POLL_S: Final = 0.005
-_SURVIVORS_S: Final = 20.0
+_SURVIVORS_S: Final = 60.0
 _FULL: Final = 1 << 20
 _RETRY_S: Final = 0.1
 _SURVIVORS: Final = "pre-existing shared memory block"
@@ -345,15 +345,15 @@ def _ready_or_output(child: _Child, data: DataDir, *, timeout_s: float) -> str |
     """None once the server answers; what it wrote if it ended instead."""
     end = time.monotonic() + timeout_s
     while not child.ended_within(_POLL_S):
-        found = read_pid_file(data.cluster)
-        if found is not None and found.pid == child.pid and found.status == "ready":
-            return None
         if time.monotonic() > end:
             raise EmbeddedPostgresError(
                 f"the embedded database in {data.root} did not become ready within "
                 f"{timeout_s:g} s. It may still be recovering from a crash: allow it more time, "
                 f"and see {data.log}."
             )
+        found = read_pid_file(data.cluster)
+        if found is not None and found.pid == child.pid and found.status == "ready":
+            return None
     with data.log.open("rb") as file:
         file.seek(max(child.log_start, file.seek(0, os.SEEK_END) - _LOG_TAIL))
         return file.read().decode("utf-8", "replace")

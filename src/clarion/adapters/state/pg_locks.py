@@ -19,6 +19,7 @@ from clarion.adapters.state.pg_errors import AlreadyRunningError, EmbeddedPostgr
 PORT = 5432  # part of the socket's file name only: nothing listens on TCP
 _POLL_S = 0.01
 _TO_WRITE_S = 0.05
+_IMMEDIATE_S = 60.0
 _PROC = Path("/proc/self")  # Linux; elsewhere ps(1) is asked
 
 
@@ -140,13 +141,16 @@ def clear_crash(cluster: Path, sockets: Path, *, patience_s: float) -> None:
 def stop_server(pid: int, cluster: Path, *, patience_s: float) -> None:
     """Stop a server that is not our child: fast shutdown, then immediate, then give up.
 
+    An immediate shutdown ends whatever happens, since the server kills after five seconds who does
+    not go: it is waited for on a machine that has no time for it, too.
+
     Raises:
         EmbeddedPostgresError: it is still there.
     """
-    for signum in (signal.SIGINT, signal.SIGQUIT):
+    for signum, seconds in ((signal.SIGINT, patience_s), (signal.SIGQUIT, _IMMEDIATE_S)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signum)
-        end = time.monotonic() + patience_s
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
             if not serves(pid, cluster):
                 return
