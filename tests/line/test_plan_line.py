@@ -14,6 +14,7 @@ from clarion.adapters.state.statements import statements
 from clarion.domain.ids import BUCKETS, DeviceId
 from clarion.domain.lanes import Lane
 from clarion.domain.network import Network
+from clarion.domain.outcome import Reason
 from clarion.ports.messages import Target
 from clarion.ports.plan_line import ClaimedShard, PlannedBatch
 
@@ -188,8 +189,12 @@ async def test_names_that_are_not_there_are_told(store: Store) -> None:
     )
     foreign = await line.resolve(other, Target(users=["u0"]))
 
-    assert list(resolved.unknown) == ["nobody", "crm:9", "77"]
-    assert list(foreign.unknown) == ["u0"]
+    assert [(one.name, one.reason) for one in resolved.unknown] == [
+        ("nobody", Reason.USER_UNKNOWN),
+        ("crm:9", Reason.USER_UNKNOWN),
+        ("77", Reason.DEVICE_UNKNOWN),
+    ]
+    assert [one.name for one in foreign.unknown] == ["u0"]
 
 
 async def test_messages_of_the_far_future_cost_the_planner_nothing(store: Store) -> None:

@@ -10,7 +10,7 @@ import pytest
 from clarion.cli.exits import CommandError
 from clarion.cli.outcomes import by_network, reasons
 from clarion.cli.send_options import Content, Recipients, body
-from clarion.cli.trace import digest_lines, paragraph, segment_lines
+from clarion.cli.trace import digest_lines, list_lines, paragraph, segment_lines
 
 
 def test_recipients_become_the_target() -> None:
@@ -147,6 +147,20 @@ def test_a_trace_tells_what_the_device_said_afterwards() -> None:
     said = paragraph(trace(attempt()) | {"signals": signals})
     confirmed = "the device confirmed it at 12:00:01.250 UTC, opened at 12:00:04 UTC."
     assert said.endswith(f"accepted by the network, {confirmed}")
+
+
+def test_a_trace_names_the_suppression_list() -> None:
+    """Who asks why learns where to look; other reasons say nothing of lists."""
+    left_out = trace(attempt(outcome="suppressed", reason="suppression_list"))
+    on = [{"list": "legal", "since": "2026-02-01T10:00:00Z"}]
+
+    assert list_lines(left_out | {"suppressed_by": on}) == [
+        "Suppression lists that have their name: legal (since 2026-02-01)."
+    ]
+    assert list_lines(left_out) == [
+        "The suppression list that kept them from it has no longer their name."
+    ]
+    assert list_lines(trace(attempt())) == []
 
 
 def test_a_trace_of_somebody_who_was_not_meant_says_so() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from clarion.domain.outcome import Outcome, Reason
-from clarion.domain.suppression import left_out
+from clarion.domain.suppression import NotThere, left_out, unknown
 from clarion.stages.delivery.chunk import withheld_outcomes
 
 NOW: Final = datetime(2026, 3, 1, tzinfo=UTC)
@@ -44,3 +44,13 @@ def test_planning_ends_whom_it_leaves_out_as_the_reason_says(reason: Reason) -> 
     one = np.ones(1, np.int64)
     rows = left_out(one, one, one.astype(np.uint8), np.array([reason], np.uint16), NOW)
     assert rows["outcome"].tolist() == [EXPECTED[reason]]
+
+
+def test_who_is_not_there_ends_as_what_the_request_named() -> None:
+    """A person, or a device; each row points to its name."""
+    rows = unknown(
+        [NotThere("ann", Reason.USER_UNKNOWN), NotThere("77", Reason.DEVICE_UNKNOWN)], NOW
+    )
+    assert rows["reason"].tolist() == [Reason.USER_UNKNOWN, Reason.DEVICE_UNKNOWN]
+    assert rows["outcome"].tolist() == [Outcome.SUPPRESSED] * 2
+    assert rows["note"].tolist() == [1, 2]

@@ -17,6 +17,7 @@ from clarion.api.shapes.messages import (
     ProgressView,
     SignalView,
     StateName,
+    SuppressedByView,
     TracedDevice,
     TraceView,
 )
@@ -30,6 +31,7 @@ from clarion.ports.digests import DigestParts
 from clarion.ports.facts import AttemptFact, MessageCounts, SignalFact
 from clarion.ports.messages import MessageRecord
 from clarion.ports.registry import DeviceRecord, PersonRecord
+from clarion.ports.suppression import SuppressedBy
 
 STATE_NAMES: Final[Mapping[MessageState, StateName]] = {
     MessageState.SCHEDULED: "scheduled",
@@ -126,6 +128,7 @@ class Part:
     devices: Sequence[DeviceRecord]
     digests: DigestParts
     segments: list[SegmentUsedView]
+    suppressed_by: Sequence[SuppressedBy]
     too_old: bool
 
 
@@ -146,6 +149,9 @@ def trace(record: MessageRecord, person: PersonRecord, part: Part) -> TraceView:
         devices=[_device(device) for device in part.devices],
         too_old=part.too_old,
         segments=part.segments,
+        suppressed_by=[
+            SuppressedByView(list=one.name, since=one.since) for one in part.suppressed_by
+        ],
         digest=None
         if gathered.due_at is None
         else DigestView(message=gathered.digest, due_at=gathered.due_at),

@@ -53,7 +53,7 @@ def show_trace(view: Json) -> None:
     OUT.print(escape(paragraph(view)), soft_wrap=True)
     for decision in view.get("decisions", ()):
         OUT.print(escape(decision["text"]), soft_wrap=True)
-    for line in (*segment_lines(view), *digest_lines(view)):
+    for line in (*segment_lines(view), *list_lines(view), *digest_lines(view)):
         OUT.print(escape(line), soft_wrap=True)
     if not view["attempts"]:
         return
@@ -112,6 +112,20 @@ def segment_lines(view: Json) -> list[str]:
         f"{one['text'] or 'its text was not kept'}"
         for one in view.get("segments", [])
     ]
+
+
+def list_lines(view: Json) -> list[str]:
+    """Which suppression lists kept the person from it."""
+    told = [one["reason"] for one in (*view.get("decisions", ()), *view["attempts"])]
+    if "suppression_list" not in told:
+        return []
+    lists = [
+        f"{one['list']} (since {str(one['since']).partition('T')[0]})"
+        for one in view.get("suppressed_by", [])
+    ]
+    if not lists:
+        return ["The suppression list that kept them from it has no longer their name."]
+    return [f"Suppression lists that have their name: {', '.join(lists)}."]
 
 
 def digest_lines(view: Json) -> list[str]:

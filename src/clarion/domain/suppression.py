@@ -1,5 +1,7 @@
 """Outcome rows of recipients who are not sent to."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -30,11 +32,21 @@ def left_out(
     return facts
 
 
-def unknown(names: int, now: datetime) -> OutcomeRows:
+@dataclass(frozen=True, slots=True)
+class NotThere:
+    """Somebody whom a request names and the app does not know."""
+
+    name: str
+    """As the request says it: an external id, `label:value`, or a device's id."""
+    reason: Reason
+    """`USER_UNKNOWN` or `DEVICE_UNKNOWN`."""
+
+
+def unknown(names: Sequence[NotThere], now: datetime) -> OutcomeRows:
     """One outcome row for each name that is not there; row i points to note i."""
-    facts = np.zeros(names, OUTCOME_ROW)
-    facts["reason"] = Reason.USER_UNKNOWN
+    facts = np.zeros(len(names), OUTCOME_ROW)
+    facts["reason"] = [name.reason for name in names]
     facts["outcome"] = Outcome.SUPPRESSED
-    facts["note"] = np.arange(1, names + 1)
+    facts["note"] = np.arange(1, len(names) + 1)
     facts["at_us"] = int(now.timestamp() * 1e6)
     return facts

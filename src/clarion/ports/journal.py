@@ -15,6 +15,7 @@ from clarion.domain.frequency import Ledger
 from clarion.domain.handoffs import BatchSent, BatchToSend, Int64s, UInt8s
 from clarion.domain.ids import AppId, BatchId, CredentialId
 from clarion.domain.network import Network
+from clarion.domain.suppression import NotThere
 from clarion.ports.messages import (
     Acceptance,
     KeyReused,
@@ -74,7 +75,7 @@ class Looked:
 
     xid: int
     rows: NamedRows
-    unknown: Sequence[Sequence[str]]
+    unknown: Sequence[Sequence[NotThere]]
     """Per message, the names that are not there."""
     seen: Mapping[int, Replayed | KeyReused]
     """Messages whose idempotency key was used before."""

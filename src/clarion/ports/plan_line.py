@@ -18,6 +18,7 @@ from clarion.domain.handoffs import (
 from clarion.domain.ids import AppId, CredentialId, MessageId
 from clarion.domain.network import Network
 from clarion.domain.policy import Policy
+from clarion.domain.suppression import NotThere
 from clarion.ports.digests import Gathered
 from clarion.ports.frequency import Eviction, Usage
 from clarion.ports.messages import Target
@@ -104,8 +105,8 @@ class Resolved:
     xid: int
     rows: pl.DataFrame
     """Columns of the audience."""
-    unknown: Sequence[str]
-    """What was named and is not there: external ids, `label:value`, or device ids."""
+    unknown: Sequence[NotThere]
+    """What was named and is not there."""
 
 
 class Addressees(Protocol):

@@ -30,6 +30,14 @@ class SuppressedName:
     created_at: datetime
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SuppressedBy:
+    """A list that a name is on."""
+
+    name: str
+    since: datetime
+
+
 class Suppressions(Protocol):
     """The lists of an app. People's `suppressed` changes in the same transaction."""
 
@@ -67,4 +75,8 @@ class Suppressions(Protocol):
         self, app: AppId, name: str, external_ids: Sequence[str], now: datetime
     ) -> int | None:
         """Take names off a list; how many were there, None when there is no such list."""
+        ...
+
+    async def with_name(self, app: AppId, external_id: str) -> Sequence[SuppressedBy]:
+        """The lists that a name is on, those too that keep only its hash, by their names."""
         ...

@@ -10,6 +10,8 @@ import polars as pl
 
 from clarion.adapters.state.statements import statements
 from clarion.domain.ids import AppId
+from clarion.domain.outcome import Reason
+from clarion.domain.suppression import NotThere
 from clarion.ports.audience import AUDIENCE_SCHEMA
 from clarion.ports.journal import NamedRows
 from clarion.ports.messages import Target
@@ -21,7 +23,7 @@ class ResolvedGroup:
 
     xid: int
     rows: NamedRows
-    unknown: Sequence[Sequence[str]]
+    unknown: Sequence[Sequence[NotThere]]
     """Per target, the names that are not there."""
 
 
@@ -33,21 +35,22 @@ class _Names:
         self.aliases: tuple[list[int], list[int], list[int], list[str], list[str]]
         self.aliases = ([], [], [], [], [])
         self.devices: tuple[list[int], list[int], list[int], list[int]] = ([], [], [], [])
-        self.called: list[list[str]] = []
+        self.called: list[list[NotThere]] = []
+        """Per target, what each name is called where it is not there."""
         for ix, (app, target) in enumerate(targets):
             self.called.append(self._add(ix, app, target))
 
-    def _add(self, ix: int, app: AppId, target: Target) -> list[str]:
-        called: list[str] = []
+    def _add(self, ix: int, app: AppId, target: Target) -> list[NotThere]:
+        called: list[NotThere] = []
         for external_id in target.users:
             _append(self.users, (ix, len(called), app, external_id))
-            called.append(external_id)
+            called.append(NotThere(external_id, Reason.USER_UNKNOWN))
         for label, value in target.aliases:
             _append(self.aliases, (ix, len(called), app, label, value))
-            called.append(f"{label}:{value}")
+            called.append(NotThere(f"{label}:{value}", Reason.USER_UNKNOWN))
         for device in target.devices:
             _append(self.devices, (ix, len(called), app, device))
-            called.append(str(device))
+            called.append(NotThere(str(device), Reason.DEVICE_UNKNOWN))
         return called
 
 

@@ -9,7 +9,7 @@ import asyncpg
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.statements import statements
 from clarion.domain.ids import AppId
-from clarion.ports.suppression import SuppressedName, SuppressionList
+from clarion.ports.suppression import SuppressedBy, SuppressedName, SuppressionList
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,6 +135,12 @@ class PostgresSuppressions:
             return len(gone)
 
         return await unit_of_work(self._pool, work)
+
+    async def with_name(self, app: AppId, external_id: str) -> Sequence[SuppressedBy]:
+        """See `ports.suppression.Suppressions.with_name`."""
+        async with reading(self._pool) as connection:
+            rows = await connection.fetch(self._sql["with_name"], app, external_id)
+        return [SuppressedBy(name=row["name"], since=row["since"]) for row in rows]
 
 
 def _list(row: asyncpg.Record) -> SuppressionList:

@@ -1,6 +1,7 @@
 """Messages: accepted, read, steered, traced."""
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final, Literal
 
@@ -28,6 +29,7 @@ from clarion.domain.campaign import MessageInput
 from clarion.domain.decided import Decided
 from clarion.domain.errors import ErrorCode
 from clarion.domain.ids import MessageId, UserId
+from clarion.domain.outcome import Reason
 from clarion.ports.facts import AttemptFact, SignalFact
 from clarion.ports.keys import Scope
 from clarion.ports.messages import (
@@ -36,7 +38,8 @@ from clarion.ports.messages import (
     NewMessage,
     TransitionRefusedError,
 )
-from clarion.ports.registry import ByExternalId, ById
+from clarion.ports.registry import ByExternalId, ById, PersonRecord
+from clarion.ports.suppression import SuppressedBy
 from clarion.telemetry.names import LogEvent, Metric
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -149,10 +152,22 @@ async def trace(api: Api, call: Exchange) -> Answer:
         devices=await deps.devices.of_person(record.app, person.id),
         digests=await deps.messages.digest_parts(record.id, person.id),
         segments=await used(deps.segments, record.app, chosen_by),
+        suppressed_by=await _suppressed_by(api, person, attempts),
         too_old=record.finished_at is not None
         and record.finished_at < deps.clock.now() - timedelta(days=deps.limits.outcomes_days),
     )
     return json_answer(reporting.trace(record, person, part))
+
+
+async def _suppressed_by(
+    api: Api, person: PersonRecord, told: Sequence[AttemptFact]
+) -> Sequence[SuppressedBy]:
+    """The lists that kept the person from a message: those that had the name at the time."""
+    times = [one.at for one in told if one.reason is Reason.SUPPRESSION_LIST]
+    if not times or person.external_id is None:
+        return []
+    lists = await api.deps.suppressions.with_name(person.app, person.external_id)
+    return [one for one in lists if one.since <= max(times)]
 
 
 async def cancel(api: Api, call: Exchange) -> Answer:

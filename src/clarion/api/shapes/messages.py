@@ -270,6 +270,13 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
     """What happened and what would have to change, in a paragraph."""
 
 
+class SuppressedByView(msgspec.Struct, frozen=True, kw_only=True):
+    """A suppression list that has the person's name."""
+
+    list: str
+    since: datetime
+
+
 class DigestView(msgspec.Struct, frozen=True, kw_only=True):
     """The digest that the person's part is in."""
 
@@ -294,6 +301,9 @@ class TraceView(msgspec.Struct, frozen=True, kw_only=True):
     have been there."""
     segments: list[SegmentUsedView]
     """The segments by which the person was chosen, as they were then."""
+    suppressed_by: list[SuppressedByView]
+    """Where a reason is `suppression_list`: the lists that had the person's name then and have it
+    still. Empty: they were taken off since."""
     digest: DigestView | None
     """null: the part is not gathered."""
     digest_items: list[str]

@@ -135,8 +135,9 @@ def _leave_out(  # the group, and what was decided about it
             facts = left_out(
                 rows.device[left], rows.user[left], rows.network[left], reason[left], now
             )
-            facts = np.concatenate([facts, unknown(len(names), now)])
-            plan.skipped.append(_skips(new.message, facts, names))
+            facts = np.concatenate([facts, unknown(names, now)])
+            told = [one.name for one in names]
+            plan.skipped.append(_skips(new.message, facts, told))
 
 
 def _draft(  # one batch's columns

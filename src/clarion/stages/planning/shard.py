@@ -27,7 +27,7 @@ from clarion.domain.policy import to_json
 from clarion.domain.segments.checking import SegmentAt
 from clarion.domain.segments.json_form import Json, read_json
 from clarion.domain.send_time import instant_us
-from clarion.domain.suppression import OutcomeRows, left_out, unknown
+from clarion.domain.suppression import NotThere, OutcomeRows, left_out, unknown
 from clarion.ports.audience import AudienceScan
 from clarion.ports.digests import Gathered
 from clarion.ports.frequency import Eviction, Usage
@@ -48,7 +48,7 @@ class People:
 
     rows: pl.DataFrame
     xid: int
-    unknown: Sequence[str] = ()
+    unknown: Sequence[NotThere] = ()
     of_country: Mapping[str, str] = field(default_factory=dict)
     """Country -> time zone, for those of whom only the country is known."""
     segments: Mapping[str, int] = field(default_factory=dict)
@@ -137,7 +137,8 @@ def plan_shard(
     plan = ShardPlan()
     if people.unknown:
         names = people.unknown
-        plan.skipped.append(_skips(claimed, unknown(len(names), now), names))
+        told = [one.name for one in names]
+        plan.skipped.append(_skips(claimed, unknown(names, now), told))
     rows = _by_person(people.rows)
     if not len(rows):
         return plan

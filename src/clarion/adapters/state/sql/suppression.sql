@@ -48,6 +48,18 @@ select array_agg(external_id) from (select * from gone union select * from again
 select external_id, reason, created_at from suppression
 where list_id = $1 and external_id collate "C" > $2 order by external_id collate "C" limit $3;
 
+-- name: with_name
+-- The lists that a name is on, and since when; of erased names a list has hashes.
+select l.name, min(n.created_at) as since
+from (
+    select list_id, created_at from suppression where app_id = $1 and external_id = $2
+    union all
+    select h.list_id, h.created_at from suppressed_hash h
+    where h.app_id = $1 and (select exists (select from suppressed_hash where app_id = $1))
+        and h.hash = any (erased_name_hashes($1, $2))
+) n join suppression_list l on l.id = n.list_id
+group by l.name order by l.name;
+
 -- name: add
 -- Puts names on a list.
 insert into suppression (list_id, app_id, external_id, reason, created_at)
