@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "events": ("clarion.cli.events:app", _USE, "Record what people did, from a file."),
     "audience": ("clarion.cli.audience:app", _USE, "Export people; read the columns anew."),
     "send": ("clarion.cli.send:send", _USE, "Send a message."),
+    "messages": ("clarion.cli.messages:app", _USE, "How far is it? Pause, resume, cancel."),
     "dry-run": ("clarion.cli.dry_run:dry_run", _USE, "Try a message without sending it."),
     "replay": ("clarion.cli.replay:replay", _USE, "Decide again about a message, by other rules."),
     "segments": ("clarion.cli.segments:app", _USE, "List, show, count and write segments."),
