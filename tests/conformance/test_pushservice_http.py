@@ -78,3 +78,60 @@ async def test_protocols_that_we_do_not_speak_are_ignored_in_an_upgrade(world: W
     assert status == "HTTP/1.1 200 OK"
     status, _ = await exchange(world, "GET / HTTP/1.1", *websocket)
     assert status == "HTTP/1.1 101 Switching Protocols"
+
+
+async def test_sender_that_waits_is_told_to_go_on(world: World) -> None:
+    """Section 10.1.1: `Expect: 100-continue` MUST be answered 100, or with the final status."""
+    browser = await world.browser()
+    endpoint = await browser.register()
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    path = endpoint.removeprefix(world.origin)
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: a\r\nTTL: 60\r\nContent-Encoding: aes128gcm\r\n"
+        "Expect: 100-Continue\r\nContent-Length: {octets}\r\n\r\n"
+    )
+    async with asyncio.timeout(PATIENCE_S):
+        for _ in range(2):  # the connection goes on, too
+            writer.write(head.format(octets=4000).encode())
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            writer.write(b"x" * 2000)
+            writer.write(b"x" * 2000)
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 201 ")
+        writer.write(head.format(octets=10).encode() + b"x" * 10)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 201 ")
+        writer.write(head.format(octets=4097).encode())
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413 ")
+    writer.close()
+    await writer.wait_closed()
+    await browser.line.end()
+
+
+async def test_answers_to_earlier_requests_come_before_the_word_to_go_on(world: World) -> None:
+    """RFC 9112 section 9.3.2: answers come in the order of the requests."""
+    browser = await world.browser()
+    endpoint = await browser.register()
+    path = endpoint.removeprefix(world.origin)
+    first = f"POST {path} HTTP/1.1\r\nHost: a\r\nTTL: 60\r\nContent-Length: 0\r\n\r\n"
+    second = first.replace("Length: 0", "Length: 5\r\nExpect: 100-continue")
+    second = second.replace("TTL: 60", "TTL: 0\r\nContent-Encoding: aes128gcm")
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    writer.write((first + second).encode())
+    async with asyncio.timeout(PATIENCE_S):
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 201 ")
+        writer.write(b"xxxxx")
+        answer = await reader.readuntil(b"\r\n\r\n")
+        if answer.startswith(b"HTTP/1.1 100 "):
+            answer = await reader.readuntil(b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 201 ")
+    writer.close()
+    await writer.wait_closed()
+    await browser.line.end()
+
+
+async def test_request_names_one_host(world: World) -> None:
+    """RFC 9112 section 3.2: none, or more than one, MUST be answered 400; HTTP/1.0 has none."""
+    for hosts in ([], ["Host: a", "Host: b"]):
+        status, _ = await exchange(world, "GET /health HTTP/1.1", *hosts)
+        assert status == "HTTP/1.1 400 Bad Request"
+    status, _ = await exchange(world, "GET /health HTTP/1.0")
+    assert status == "HTTP/1.1 200 OK"

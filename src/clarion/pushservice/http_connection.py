@@ -20,6 +20,7 @@ from clarion.telemetry.names import LogEvent, Metric
 _log = logging.getLogger(__name__)
 
 MAX_PIPELINED = 32
+GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 LOOK_S = 5.0
 
 
@@ -130,6 +131,10 @@ class HttpConnection(asyncio.Protocol):
             return
         if alone and len(reader.done) == 1 and not reader.begun:
             self._parts.heads.learn(data, reader.done[0])
+        # Not while an earlier request waits for its answer, which comes first.
+        if reader.waited_for and self._busy is None and not reader.done:
+            reader.waited_for = False
+            self._transport.write(GO_ON)
         if len(reader.done) > MAX_PIPELINED:
             self._halted = True
             self._transport.pause_reading()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Fields = Sequence[tuple[bytes, bytes]]
 
+_OLD: Final = "1.0"
 _BREAK: Final = re.compile(rb"[\x00\r\n]")
 _NO_BODY: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 _LINES: Final = {
@@ -96,7 +97,7 @@ class RequestReader:
 
     __slots__ = (
         "_body", "_body_octets", "_fields", "_head_octets", "_max_body", "_max_head", "_parser",
-        "_peer", "_target", "begun", "done", "in_head",
+        "_peer", "_target", "begun", "done", "in_head", "waited_for",
     )  # fmt: skip
 
     def __init__(self, peer: str, *, max_head: int, max_body: int) -> None:
@@ -106,6 +107,8 @@ class RequestReader:
         self.begun = False
         """Some of a request is here, and not all of it."""
         self.in_head = False
+        self.waited_for = False
+        """The client sends the body once it is told to go on (RFC 9110 section 10.1.1)."""
         self.done: list[Request] = []
         """Whole requests; the reader's owner takes them out."""
         self._begin()
@@ -124,7 +127,7 @@ class RequestReader:
             # RFC 9110 section 7.8: other protocols may be ignored, and in HTTP/1.0 each must be.
             request = self.done[-1]
             websocket = "websocket" in request.fields.get("upgrade", "").lower()
-            request.upgrade = websocket and self._parser.get_http_version() != "1.0"
+            request.upgrade = websocket and self._parser.get_http_version() != _OLD
             request.keep_alive = request.upgrade  # what follows may be of that protocol
             return data[upgrade.args[0] :]
         except httptools.HttpParserCallbackError as error:
@@ -158,12 +161,19 @@ class RequestReader:
     def on_headers_complete(self) -> None:
         """The head is here: what is too large is refused before it is read."""
         self.in_head = False
-        length = self._fields.get("content-length", "0")
+        fields = self._fields
+        length = fields.get("content-length", "0")
         if length.isdecimal() and int(length) > self._max_body:
             raise RefusedError(Refusal.TOO_LARGE)
+        if self._parser.get_http_version() != _OLD:
+            host = fields.get("host")  # RFC 9112 section 3.2; two of them are joined by now
+            if host is None or "," in host:
+                raise RefusedError(Refusal.BAD_REQUEST, "a request names one host")
+            self.waited_for = "expect" in fields and fields["expect"].lower() == "100-continue"
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
+        self.waited_for = False
         self._body_octets += len(data)
         if self._body_octets > self._max_body:
             raise RefusedError(Refusal.TOO_LARGE)
@@ -182,7 +192,7 @@ class RequestReader:
             keep_alive=self._parser.should_keep_alive(),
         )
         self.done.append(request)
-        self.begun = False
+        self.begun = self.waited_for = False
 
     def _count(self, octets: int) -> None:
         self._head_octets += octets

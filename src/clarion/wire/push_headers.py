@@ -207,10 +207,12 @@ def topic_for(collapse_id: str) -> str:
 
 
 def parse_prefer(value: str | None) -> Preferences:
-    """Read `Prefer` (RFC 7240 section 2); unknown preferences are ignored, the first one wins.
+    """Read `Prefer` (RFC 7240 section 2); the first one of a name wins.
+
+    Preferences that are unknown, or that we can't do anything with, MUST be ignored.
 
     Raises:
-        PushHeaderError: if the field does not follow its grammar or `wait` is not a number.
+        PushHeaderError: if the field does not follow its grammar.
     """
     found: dict[str, str] = {}
     at = 0
@@ -221,11 +223,10 @@ def parse_prefer(value: str | None) -> Preferences:
             raise PushHeaderError("prefer", "Prefer is not a list of preferences")
         found.setdefault(match[1].lower(), (match[2] or "").strip('"'))
         at = match.end()
-    wait = found.get("wait")
-    if wait is not None and not _DIGITS.fullmatch(wait):
-        raise PushHeaderError("prefer", "the preference wait is not a number of seconds")
+    wait = found.get("wait", "")
     return Preferences(
-        respond_async="respond-async" in found, wait=None if wait is None else parse_ttl(wait)
+        respond_async="respond-async" in found,
+        wait=parse_ttl(wait) if _DIGITS.fullmatch(wait) else None,
     )
 
 
