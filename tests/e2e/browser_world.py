@@ -19,7 +19,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from playwright.async_api import BrowserContext, CDPSession, Page, Playwright, Worker
-from tests.e2e.notification_desk import PATIENCE_S, Desk, desk
+from tests.e2e.notification_desk import Desk, desk
+from tests.e2e.patience import PATIENCE_S, START_S
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
@@ -56,6 +57,14 @@ PUSH_SERVICE = """
   };
 })();
 """
+
+
+SLOW_PERSON = """
+  // The SDK calls a question quiet that is not answered within eight seconds.
+  const { setTimeout } = window;
+  window.setTimeout = (work, ms, ...more) => setTimeout(work, ms === 8000 ? 600000 : ms, ...more);
+"""
+"""Whoever answers may take long: the hand of the tests does, on a busy machine."""
 
 
 def new_subscription() -> Mapping[str, Any]:
@@ -126,7 +135,9 @@ async def browser(driver: Playwright, url: str, *, allowed: bool = True) -> Asyn
                 args=FLAGS,
                 env={**os.environ, "DBUS_SESSION_BUS_ADDRESS": sitting.address},
                 locale="en-GB",
+                timeout=START_S * 1000,
             )
+            context.set_default_timeout(PATIENCE_S * 1000)
             if allowed:
                 await context.grant_permissions(["notifications"], origin=url)
             await context.add_init_script(script)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Playwright, async_playwright
+from playwright.async_api import Playwright, async_playwright, expect
 from tests.conftest import in_thread
 from tests.e2e.firefox import start_once
+from tests.e2e.patience import PATIENCE_S
 from tests.e2e.web_platform import Platform, web_platform
 
 from clarion.adapters.state.embedded import EmbeddedPostgres
@@ -33,6 +34,7 @@ async def platform(
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def driver() -> AsyncIterator[Playwright]:
     """What drives Chromium: as dear to start as the browser, and it keeps nothing of it."""
+    expect.set_options(timeout=PATIENCE_S * 1000)
     async with async_playwright() as started:
         yield started
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
+from tests.e2e.patience import PATIENCE_S
 
 NAME = "org.freedesktop.Notifications"
 PATH = "/org/freedesktop/Notifications"
-PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -119,5 +119,5 @@ async def desktop() -> AsyncIterator[Desktop]:
         if bus is not None:
             bus.disconnect()
         daemon.terminate()
-        await asyncio.to_thread(daemon.wait, 10)
+        await asyncio.to_thread(daemon.wait, PATIENCE_S)
         daemon.stdout.close()

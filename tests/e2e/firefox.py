@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 from tests.e2e.desktop import desktop
+from tests.e2e.patience import PATIENCE_S, START_S
 
-PATIENCE_S = 60.0
 PROGRAMS = ("firefox-esr", "firefox")
 
 
@@ -30,11 +30,14 @@ def preferences(server_url: str, permission: int = 1) -> Mapping[str, str | int 
         "dom.push.testing.allowInsecureServerURL": True,
         "dom.push.connection.enabled": True,
         "dom.push.retryBaseInterval": 500,
+        "dom.push.requestTimeout": int(PATIENCE_S * 1000),
+        "dom.serviceWorkers.idle_extended_timeout": int(PATIENCE_S * 1000),
         "permissions.default.desktop-notification": permission,
         "marionette.port": 0,
         "network.manage-offline-status": False,
         "browser.shell.checkDefaultBrowser": False,
         "browser.startup.page": 0,
+        "toolkit.startup.max_resumed_crashes": -1,
         "datareporting.policy.dataSubmissionEnabled": False,
         "app.update.enabled": False,
         "app.normandy.enabled": False,
@@ -171,7 +174,7 @@ def profile_like(template: Path) -> Iterator[Path]:
 
 
 async def _connect(process: asyncio.subprocess.Process, port_file: Path) -> Firefox:
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(START_S):
         while (port := _port_in(port_file)) is None:
             assert process.returncode is None, "Firefox has ended"
             await asyncio.sleep(0.1)
@@ -179,6 +182,8 @@ async def _connect(process: asyncio.subprocess.Process, port_file: Path) -> Fire
         browser = Firefox(reader, writer)
         await browser.read()
     await browser.command("WebDriver:NewSession", strictFileInteractability=False)
+    long_ms = int(PATIENCE_S * 1000)
+    await browser.command("WebDriver:SetTimeouts", script=long_ms, pageLoad=long_ms)
     # Marionette turns the push connection off, as test profiles want it.
     await browser.command("Marionette:SetContext", value="chrome")
     await browser.command(

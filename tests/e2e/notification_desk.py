@@ -16,10 +16,10 @@ from typing import Any
 
 from dbus_fast import BusType, Message, MessageType
 from dbus_fast.aio import MessageBus
+from tests.e2e.patience import PATIENCE_S
 
 NAME = "org.freedesktop.Notifications"
 PATH = "/org/freedesktop/Notifications"
-PATIENCE_S = 60.0
 DISMISSED = 2
 CLOSED = 3
 ABILITIES = ["actions", "body", "body-hyperlinks", "body-images", "body-markup", "persistence"]

@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import orjson
+from tests.e2e.patience import PATIENCE_S, START_S
 
-PATIENCE_S = 60.0
 POLL_S = 0.01
 
 
@@ -55,7 +56,7 @@ class Processes:
                 stderr=stderr,
                 start_new_session=True,
             )
-        give_up = time.monotonic() + PATIENCE_S
+        give_up = time.monotonic() + START_S
         while not (line := said.read_bytes()).endswith(b"\n"):
             assert self._supervisor.returncode is None, self.tail()
             assert time.monotonic() < give_up, f"the platform did not start: {self.tail()}"
@@ -66,9 +67,10 @@ class Processes:
         """The ids of a role's processes that were started and not killed; `postgres` is one."""
         found = []
         for line in self.log.read_bytes().splitlines():
-            if not line.startswith(b"{"):
+            try:
+                said = orjson.loads(line)
+            except orjson.JSONDecodeError:  # no line of ours, or one that is being written
                 continue
-            said = orjson.loads(line)
             name = {"store.started": "postgres", "role.started": said.get("role")}.get(
                 said["event"]
             )
@@ -120,12 +122,29 @@ class Processes:
             return
         supervisor.terminate()
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(START_S):
                 await supervisor.wait()
         except TimeoutError:
             supervisor.kill()
             await supervisor.wait()
             raise
+
+
+def wait_until_ready(url: str) -> None:
+    """Return once the platform has all that it needs: it says that it runs when the API answers."""
+    give_up = time.monotonic() + START_S
+    with httpx.Client(base_url=url, timeout=PATIENCE_S) as http:
+        while True:
+            try:
+                answer = http.get("/readyz")
+            except httpx.TransportError as error:
+                said = str(error)
+            else:
+                if answer.is_success:
+                    return
+                said = answer.text
+            assert time.monotonic() < give_up, f"the platform is not ready: {said}"
+            time.sleep(0.05)
 
 
 def _lives(pid: int) -> bool:

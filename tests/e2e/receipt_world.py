@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from tests.e2e.patience import PATIENCE_S
 from tests.e2e.platform_processes import Processes, platform_processes
-
-from clarion.app.demo_processes import free_port
-
-PATIENCE_S = 60.0
+from tests.e2e.ports import free_port
 
 
 @dataclass(kw_only=True)
@@ -60,8 +58,14 @@ class ReceiptWorld:
     async def received(self, message: str) -> int:
         """How many people a segment of those who received a message has."""
         segment = {"engagement": "received", "message": message}
-        asked = await self._post("/v1/segments/count", {"segment": segment})
+        asked = await self._asked("POST", "/v1/segments/count", {"segment": segment})
         return int(asked["people"])
+
+    async def received_by(self, message: str, people: int) -> None:
+        """Wait until that segment has so many people."""
+        async with asyncio.timeout(PATIENCE_S):
+            while await self.received(message) != people:  # noqa: ASYNC110  another process
+                await asyncio.sleep(0.05)
 
     async def healthy(self) -> None:
         """Wait until the push service answers, and the API with all that it needs."""
@@ -83,7 +87,16 @@ class ReceiptWorld:
         return found
 
     async def _get(self, path: str) -> dict[str, Any]:
-        answer = await self.http.get(path)
+        return await self._asked("GET", path)
+
+    async def _asked(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """The answer to a question: 503 as long as the facts are too far behind to know it."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                answer = await self.http.request(method, path, json=body)
+                if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                    break
+                await asyncio.sleep(0.05)
         assert answer.is_success, answer.text
         found: dict[str, Any] = answer.json()
         return found
@@ -103,7 +116,7 @@ async def receipt_world(folder: Path, database_url: str) -> AsyncIterator[Receip
     async with platform_processes(folder, environment) as processes:
         headers = {"authorization": f"Bearer {processes.key}"}
         url = f"http://127.0.0.1:{api}"
-        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=20) as http:
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE_S) as http:
             made = await http.post(
                 "/v1/credentials/webpush:generate", json={"subject": "mailto:a@example.com"}
             )

@@ -16,15 +16,16 @@ from pathlib import Path
 import httpx
 import orjson
 import pytest
+from tests.e2e.patience import PATIENCE_S, START_S
+from tests.e2e.platform_processes import wait_until_ready
+from tests.e2e.ports import free_port
 
-from clarion.app.demo_processes import free_port
 from clarion.testing import make_fcm_credential
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 CLARION = [sys.executable, "-m", "clarion.cli"]
 EXAMPLES = Path(__file__).parents[2] / "examples"
-START_S = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,7 @@ def plain() -> dict[str, str]:
 def run(command: list[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run to the end."""
     return subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=120
+        command, env=environment, capture_output=True, text=True, check=False, timeout=START_S
     )
 
 
@@ -81,7 +82,9 @@ def start(data_dir: Path) -> tuple[subprocess.Popen[str], str, str]:
         process = subprocess.Popen(
             [*CLARION, "serve"], env=environment, stdout=subprocess.PIPE, stderr=log, text=True
         )
-    return process, url, _until_it_runs(process)
+    said = _until_it_runs(process)
+    wait_until_ready(url)
+    return process, url, said
 
 
 def _until_it_runs(process: subprocess.Popen[str]) -> str:
@@ -100,7 +103,7 @@ def _until_it_runs(process: subprocess.Popen[str]) -> str:
 def stop(process: subprocess.Popen[str]) -> int:
     """End it as Ctrl-C does."""
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=90)
+    process.communicate(timeout=START_S)
     return process.returncode
 
 
@@ -159,11 +162,12 @@ def test_waiting_ends_where_a_message_waits_for_somebody(
 ) -> None:
     """A message that paused itself says why; nobody is left before a silent terminal."""
     shop = {"authorization": f"Bearer {platform.key}"}
-    with httpx.Client(base_url=platform.url, headers=shop) as http:
+    with httpx.Client(base_url=platform.url, headers=shop, timeout=PATIENCE_S) as http:
         http.post("/v1/apps", json={"name": "shop"}).raise_for_status()
     made = platform.beside("keys", "create", "ci", "--scope", "admin", "--app", "shop", "--json")
     key = orjson.loads(made.stdout)["key"]
-    with httpx.Client(base_url=platform.url, headers={"authorization": f"Bearer {key}"}) as http:
+    mine = {"authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=platform.url, headers=mine, timeout=PATIENCE_S) as http:
         http.put("/v1/credentials/fcm", json=make_fcm_credential()).raise_for_status()
         device = {"network": "fcm", "token": "t", "external_id": "ann", "time_zone": "UTC"}
         http.post("/v1/devices", json=device).raise_for_status()
@@ -214,7 +218,8 @@ def test_keys_are_made_and_revoked_beside_the_platform(platform: Platform) -> No
 def test_the_doctor_finds_a_platform_in_order(platform: Platform) -> None:
     """Engines, clock, leases, facts; credentials too, or that there is none yet.
 
-    Right after other tests' work the facts may still be seconds behind, and the doctor says so.
+    Right after other tests' work the facts may still be seconds behind, and the doctor says so;
+    a machine that stood still between two looks at the clock has clocks that differ.
     """
     in_order = ("schema", "state store", "clock of the state store", "leases", "facts")
     give_up = time.monotonic() + START_S
@@ -222,8 +227,7 @@ def test_the_doctor_finds_a_platform_in_order(platform: Platform) -> None:
         done = platform.beside("doctor", "--json")
         report = orjson.loads(done.stdout)
         levels = {finding["what"]: finding["level"] for finding in report["findings"]}
-        assert done.returncode == 0, report
-        if all(levels[what] == "ok" for what in in_order):
+        if done.returncode == 0 and all(levels[what] == "ok" for what in in_order):
             break
         assert time.monotonic() < give_up, report
     credentials = {level for what, level in levels.items() if "credential" in what}
@@ -271,7 +275,7 @@ def test_a_killed_platform_starts_again_and_finds_all(home: Path) -> None:
     environment = plain() | {"CLARION_URL": url, "CLARION_KEY": key[0]}
     first = run([*CLARION, "send", "--to", "ada", "--title", "x"], environment)
     process.kill()
-    process.communicate(timeout=90)
+    process.communicate(timeout=START_S)
 
     process, url, said = start(data)
     assert "clarion_admin_" not in said

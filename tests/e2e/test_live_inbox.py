@@ -17,7 +17,7 @@ from playwright.async_api import Page, Playwright
 from tests.e2e.browser_world import Browser, browser, needs_browser
 from tests.e2e.desktop import desktop
 from tests.e2e.firefox import Firefox, firefox, profile_like, program
-from tests.e2e.notification_desk import PATIENCE_S
+from tests.e2e.patience import PATIENCE_S
 from tests.e2e.web_platform import Platform
 
 pytestmark = [
@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(
         program() is None, reason="NOT RUN: Firefox is missing: apt-get install firefox-esr"
     ),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 REFUSED = 2
@@ -209,13 +209,13 @@ async def scene(
     request: pytest.FixtureRequest,
 ) -> AsyncIterator[Scene]:
     """A new profile; what earlier tests left in the database is gone."""
-    await platform.emptied()
     opening = (
         stock_chromium(driver, platform.url)
         if request.param == "chromium"
         else stock_firefox(firefox_profile, platform.url)
     )
     async with opening as program:
+        await platform.emptied()
         yield Scene(platform=platform, program=program)
 
 
@@ -240,6 +240,7 @@ async def test_what_came_while_no_page_was_open_is_shown_by_the_next_one(scene: 
     await scene.platform.send("ada", title="Before")
     await scene.until(tab, ["Before"], 1)
     await tab.run('await document.querySelector("clarion-inbox").markRead();')
+    await scene.confirmed()
     await tab.close()
     for number in range(3):
         await scene.platform.send("ada", title=f"Missed {number}")

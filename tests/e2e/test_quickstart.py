@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,17 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.e2e.patience import PATIENCE_S, START_S
+from tests.e2e.platform_processes import wait_until_ready
+from tests.e2e.ports import free_port
 
 PAGE = Path(__file__).parents[2] / "docs" / "quickstart.md"
 STEP = re.compile(r"^```sh run\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RESTART = re.compile(r"^(CLARION_\S+=\S+(?: CLARION_\S+=\S+)*) make run$", re.MULTILINE)
-PATIENCE_S = 60.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextmanager
@@ -40,9 +35,11 @@ def serving(environment: Mapping[str, str]) -> Iterator[dict[str, str | None]]:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line, f"it ended with {process.wait()}"
-        yield json.loads(line)
+        said = json.loads(line)
+        wait_until_ready(said["url"])
+        yield said
         process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE_S) == 0
+        assert process.wait(START_S) == 0
     finally:
         process.kill()
         process.wait()
@@ -75,7 +72,7 @@ def wait_for(file: Path, words: str) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_the_quickstart_ends_with_an_accepted_push_and_its_trace(short_dir: Path) -> None:
     """From nothing to a push that a strict push service took, and the story of one person."""
     port, listen = free_port(), free_port()

@@ -17,7 +17,7 @@ from tests.e2e.web_platform import VOUCHED, VOUCHING, Platform
 
 pytestmark = [
     needs_browser,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 HOUR_S = 3600
@@ -102,7 +102,6 @@ class Shop:
 @pytest_asyncio.fixture(loop_scope="module")
 async def shop(platform: Platform, driver: Playwright) -> AsyncIterator[Shop]:
     """A new profile in the sample site, with a key of the app that vouches."""
-    await platform.emptied()
     async with platform.client() as http:
         made = await http.post("/v1/apps", json={"name": VOUCHED})
         apps = (await http.get("/v1/apps")).json()["items"]
@@ -110,6 +109,7 @@ async def shop(platform: Platform, driver: Playwright) -> AsyncIterator[Shop]:
         (app,) = (one["id"] for one in apps if one["name"] == VOUCHED)
         key = await key_of(http, "device", app)
     async with browser(driver, platform.url) as opened:
+        await platform.emptied()
         page = await opened.open("/try")
         made_shop = Shop(platform=platform, chromium=opened, page=page, key=key)
         await page.expose_function("sign", made_shop.sign)

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.e2e.browser_world import needs_browser
+from tests.e2e.browser_world import SLOW_PERSON, needs_browser
 from tests.e2e.desktop import Desktop, desktop
 from tests.e2e.firefox import Firefox, firefox, profile_like, program
-from tests.e2e.notification_desk import PATIENCE_S
+from tests.e2e.patience import PATIENCE_S
 from tests.e2e.web_platform import Platform
 
 pytestmark = [
@@ -25,11 +25,13 @@ pytestmark = [
     pytest.mark.skipif(
         program() is None, reason="NOT RUN: Firefox is missing: apt-get install firefox-esr"
     ),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
-START = """
+START = (
+    SLOW_PERSON
+    + """
   const [api, key, vapid, more] = args;
   document.querySelector("clarion-inbox")?.remove(); // it would be a second address of the person
   window.heard = [];
@@ -37,6 +39,7 @@ START = """
   for (const name of ["push", "click", "state"])
     clarion.on(name, (event) => heard.push([name, event]));
 """
+)
 PRIMER = {
     "en": {
         "title": "Shall we tell you?",
@@ -121,13 +124,13 @@ class Stage:
 @asynccontextmanager
 async def staged(platform: Platform, template: Path, permission: int) -> AsyncIterator[Stage]:
     """Firefox with a new profile, whose push service is the platform's."""
-    await platform.emptied()
     push = platform.push.replace("http", "ws") + "/"
     with profile_like(template) as profile:
         async with (
             desktop() as screen,
             firefox(profile, push, screen.address, permission=permission) as browser,
         ):
+            await platform.emptied()
             await browser.open(f"{platform.url}/try")
             yield Stage(platform=platform, desktop=screen, browser=browser)
 
@@ -163,6 +166,7 @@ async def test_firefox_asks_after_the_primer_and_a_push_arrives(undecided: Stage
     await stage.until(HEARD, "granted")
     token = await stage.registered()
     assert token.startswith(f"{platform.push}/wpush/v2/")
+    await platform.counted("prompt_event where device_id is not null", 4)
     steps = await platform.database.fetch(
         "select what, version from prompt_event where device_id is not null order by at, id"
     )
@@ -214,7 +218,7 @@ async def test_buttons_and_dismissals_are_reported(allowed: Stage) -> None:
     assert ("clicked", "track") in await platform.until(name, "clicked")
     name = await platform.send("ada", title="Wiped")
     stage.desktop.dismiss(await stage.desktop.next("Wiped"))
-    assert sorted(await platform.until(name, "displayed", "dismissed")) == [
+    assert sorted(await platform.until(name, "received", "displayed", "dismissed")) == [
         ("dismissed", None),
         ("displayed", None),
         ("received", None),

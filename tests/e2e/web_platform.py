@@ -13,10 +13,9 @@ import httpx
 from playwright.async_api import Page
 from tests.conftest import database_named
 from tests.e2e.browser_world import key_of
-from tests.e2e.notification_desk import PATIENCE_S
-from tests.e2e.platform_processes import Processes, platform_processes
-
-from clarion.app.demo_processes import free_port
+from tests.e2e.patience import PATIENCE_S
+from tests.e2e.platform_processes import Processes, platform_processes, wait_until_ready
+from tests.e2e.ports import free_port
 
 VOUCHED = "vouched"
 """The name of an app whose server vouches for people."""
@@ -92,7 +91,9 @@ class Platform:
     async def client(self, key: str = "admin") -> AsyncIterator[httpx.AsyncClient]:
         """The API with one of the keys."""
         headers = {"authorization": f"Bearer {self.keys[key]}"}
-        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30) as http:
+        async with httpx.AsyncClient(
+            base_url=self.url, headers=headers, timeout=PATIENCE_S
+        ) as http:
             yield http
 
     async def send(self, who: str, **content: object) -> str:
@@ -122,8 +123,13 @@ class Platform:
 
     async def emptied(self) -> None:
         """What earlier tests left is gone."""
-        for table in ("event", "prompt_event", "device", "push_message", "push_subscription"):
-            await self.database.execute(f"delete from {table}")  # noqa: S608  named above
+        tables = ["event", "prompt_event", "device", "push_message", "push_subscription"]
+        while tables:
+            try:
+                await self.database.execute(f"delete from {tables[0]}")  # noqa: S608  named above
+            except asyncpg.DeadlockDetectedError:  # with what a browser that left still asked for
+                continue
+            del tables[0]
 
 
 @asynccontextmanager
@@ -148,8 +154,9 @@ async def web_platform(
         "CLARION_WORKERS_SENDERS": "1",
     }
     async with platform_processes(folder, environment) as processes:
+        await asyncio.to_thread(wait_until_ready, url)
         headers = {"authorization": f"Bearer {processes.key}"}
-        async with httpx.AsyncClient(base_url=url, headers=headers) as http:
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE_S) as http:
             made = await http.post(
                 "/v1/credentials/webpush:generate", json={"subject": "mailto:a@example.com"}
             )
