@@ -1,5 +1,7 @@
 """An anonymous person logs in: what they were sent and what waits for them counts for the known."""
 
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -9,23 +11,28 @@ from tests.line.conftest import Store
 from tests.line.test_caps import CAP, LATER, everybody, plan_all, ports, rule, sendings
 from tests.line.test_places_given_up import SIX
 from tests.line.test_places_given_up import send as send_due
+from typing_extensions import override
 
 from clarion.adapters.state.digests import PostgresDigestDesk
 from clarion.adapters.state.forgetting import range_of
-from clarion.adapters.state.frequency import PostgresFrequencyBook
+from clarion.adapters.state.frequency import LOOSE, PostgresFrequencyBook, add_entries
 from clarion.adapters.state.journal import PostgresJournal
+from clarion.adapters.state.plan_line import PostgresPlanLine
 from clarion.adapters.state.registry_devices import PostgresDevices
 from clarion.adapters.state.registry_people import PostgresPeople
 from clarion.adapters.state.send_line import PostgresSendLine
 from clarion.adapters.system import SystemChance
 from clarion.domain.app_rules import Moment
 from clarion.domain.device import DeviceChange
+from clarion.domain.frequency import Ledger
+from clarion.domain.handoffs import BatchSent
 from clarion.domain.ids import BUCKETS, DeviceId, UserId
 from clarion.domain.lanes import Lane
 from clarion.domain.outcome import Reason
 from clarion.domain.person import PersonChange
-from clarion.domain.send_time import AtLocal
+from clarion.domain.send_time import AtLocal, instant_us
 from clarion.ports.messages import Target
+from clarion.ports.plan_line import ClaimedShard, PlannedBatch, Rulings
 from clarion.stages.delivery.overlay import Overlay
 from clarion.stages.planning.ports import PlanningPorts
 
@@ -285,3 +292,136 @@ async def test_a_local_time_on_the_night_of_a_clock_change_outlives_a_login(
 
     assert await store.pool.fetchval("select min(run_at) from batch") == due
     assert await reasons_at_dispatch(store, (due - store.now).total_seconds()) == [0]
+
+
+class MeanwhileLine(PostgresPlanLine):
+    """Something happens between the decision about a shard and its commit."""
+
+    meanwhile: Callable[[], Awaitable[object]] | None = None
+
+    @override
+    async def commit_shard(
+        self,
+        claimed: ClaimedShard,
+        batches: Sequence[PlannedBatch],
+        skipped: Sequence[BatchSent],
+        now: datetime,
+        rulings: Rulings | None = None,
+    ) -> bool:
+        """See the port."""
+        if self.meanwhile is not None:
+            happens, self.meanwhile = self.meanwhile, None
+            await happens()
+        return await super().commit_shard(claimed, batches, skipped, now, rulings)
+
+
+def interrupted(store: Store, happens: Callable[[], Awaitable[object]]) -> PlanningPorts:
+    """A planner to whom that happens before its next commit."""
+    line = MeanwhileLine(store.pool)
+    line.meanwhile = happens
+    return replace(ports(store), line=line)
+
+
+async def test_a_plan_that_commits_after_the_login_counts_for_the_known_person(
+    store: Store,
+) -> None:
+    """It was made for a number that nobody has any more."""
+    await store.add_people(1)
+    await rule(store, [{"count": 1, "per": "7d"}])
+    user, device = await stranger(store)
+    only = Target(devices=[device])
+    await send(store, interrupted(store, lambda: login(store, user)), 1, only)
+    known = await store.pool.fetchval("select id from users")
+    assert await counted(store, known) == [1]
+    await send(store, ports(store), 2, Target(users=["u0"]))
+    assert await sendings(store) == {user: 1}, "the cap is full"
+
+
+async def test_a_login_waits_for_a_plan_that_is_being_committed(store: Store) -> None:
+    """Neither can see the other's rows, so the second looks when the first is done."""
+    await store.add_people(1)
+    await rule(store, [{"count": 5, "per": "7d"}])
+    user, device = await stranger(store)
+    planner, only = ports(store), Target(devices=[device])
+    await send(store, planner, 1, only)
+    made = replace(store.message(2, only, category="news"), moment=Moment())
+    await PostgresJournal(store.pool).accept(made, store.now)
+    await planner.line.expand_due(store.now, limit=10)
+    async with store.pool.acquire() as other:
+        held = other.transaction()
+        await held.start()
+        # The commit counts the message's work after it has written all else, and stops here.
+        await other.execute("select from message where id = $1 for update", made.message.id)
+        plan = asyncio.create_task(plan_all(planner))
+        await waiting(store, 1)
+        known = asyncio.create_task(login(store, user))
+        await waiting(store, 2)
+        await held.rollback()
+    await plan
+    assert await counted(store, await known) == [2]
+
+
+async def waiting(store: Store, count: int) -> None:
+    """Until so many transactions wait for a lock."""
+    sql = (
+        "select count(*) from pg_stat_activity "
+        "where datname = current_database() and wait_event_type = 'Lock'"
+    )
+    async with asyncio.timeout(120):
+        while await store.pool.fetchval(sql) < count:  # noqa: ASYNC110  # the server's state
+            await asyncio.sleep(0.01)
+
+
+async def test_a_part_for_a_digest_that_is_late_waits_for_the_known_person(store: Store) -> None:
+    """Nobody would be told of it under the old number."""
+    await store.add_people(1)
+    await rule(store, [])
+    user, device = await stranger(store)
+    await store.pool.execute("update category set can_opt_out = true where slug = 'news'")
+    await store.pool.execute("update users set granted = 32, daily = 32")
+    only = Target(devices=[device])
+    await send(store, interrupted(store, lambda: login(store, user)), 1, only)
+    known = await store.pool.fetchval("select id from users")
+
+    (part,) = await store.pool.fetch("select range, people from digest_item")
+    assert tuple(part) == (range_of(known), int(known).to_bytes(8, "little"))
+
+
+async def test_who_gave_way_just_after_a_login_did_so_under_both_numbers(store: Store) -> None:
+    """The held message's entry is the known person's by then."""
+    held, winner = 1, 9
+    await store.add_people(1)
+    await rule(store, [{"count": 1, "per": "7d"}])
+    user, device = await stranger(store)
+    only = Target(devices=[device])
+    await send(store, ports(store), held, only, local=LATER, importance=1)
+    planner = interrupted(store, lambda: login(store, user))
+    await send(store, planner, winner, only, importance=9)
+    known = await store.pool.fetchval("select id from users")
+    assert await counted(store, known) == [2]
+    assert await send_due(store, 0) == {winner: {0}}
+    assert await send_due(store, SIX) == {held: {Reason.GAVE_WAY}}
+    assert await counted(store, known) == [1]
+
+
+async def test_an_urgent_message_that_was_written_down_late_is_sorted_in_for_the_known_person(
+    store: Store,
+) -> None:
+    """No plan locks anything for it; it is sorted in seconds later."""
+    await store.add_people(1)
+    await rule(store, [{"count": 1, "per": "7d"}])
+    user, _ = await stranger(store)
+    known = await login(store, user)
+    byte = np.ones(1, np.uint8)
+    entry = Ledger(
+        user=np.array([user], np.int64),
+        at_us=np.array([instant_us(store.now)], np.int64),
+        networks=byte,
+        category=byte,
+        priority=byte,
+    )
+    async with store.pool.acquire() as connection:
+        await add_entries(connection, store.app, None, iter([(LOOSE, entry)]), store.now)
+    assert await counted(store, known) == [0]
+    await PostgresFrequencyBook(store.pool).sort_in(store.later(60), at_once=10)
+    assert await counted(store, known) == [1]

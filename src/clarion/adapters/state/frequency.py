@@ -4,7 +4,8 @@ A row is the entries of one message and one range of people, as columns one afte
 user (i8), instant in microseconds (i8), networks, category slot, priority (u1 each), little endian.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -12,6 +13,7 @@ import asyncpg
 import numpy as np
 import numpy.typing as npt
 
+from clarion.adapters.state.followed import followed
 from clarion.adapters.state.pool import reading, transaction
 from clarion.adapters.state.statements import statements
 from clarion.domain.frequency import Ledger
@@ -64,13 +66,25 @@ class PostgresFrequencyBook:
                 return 0
         async with transaction(self._pool) as connection:
             rows = await connection.fetch(_SQL["take_loose"], now - SETTLED, at_once)
+            into = await _stand_for(connection, rows)
             owners: dict[tuple[int, str | None], list[bytes]] = {}
             for row in rows:  # a withdrawn message's entries have to be told from the others
                 owners.setdefault((row["app_id"], row["message_id"]), []).append(row["rows"])
             for (app, name), blobs in owners.items():
                 message = None if name is None else MessageId(name)
-                await add_entries(connection, app, message, by_range(decoded(blobs)), now)
+                entries = decoded(blobs)
+                entries = replace(entries, user=followed(entries.user, into))
+                await add_entries(connection, app, message, by_range(entries), now)
         return len(rows)
+
+
+async def _stand_for(
+    connection: asyncpg.Connection, rows: Sequence[asyncpg.Record]
+) -> Mapping[int, int]:
+    """Whom these entries' people turned out to be: some were written just after the login."""
+    users = np.unique(decoded([row["rows"] for row in rows]).user).tolist()
+    found = await connection.fetch(_SQL["stand_for"], users) if users else ()
+    return {row["from_id"]: row["to_id"] for row in found}
 
 
 def _usage(

@@ -146,7 +146,9 @@ class PostgresPlanLine:
                 return False
             displaces = rulings is not None and bool(rulings.evictions)
             if rulings is not None:
-                await record_rulings(connection, shard, rulings, now)
+                xids = (batch.planned_xid for batch in batches)
+                seen = min(xids, default=claimed.at_least_xid)
+                await record_rulings(connection, shard, rulings, now, seen_xid=seen)
             await connection.copy_records_to_table(
                 "batch",
                 columns=_BATCH_COLUMNS,

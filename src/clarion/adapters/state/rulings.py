@@ -1,6 +1,7 @@
 """What a plan records besides batches and skips: decisions, what caps count, who gave way."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import asyncpg
@@ -8,30 +9,52 @@ import numpy as np
 import orjson
 
 from clarion.adapters.state.digests import gather
+from clarion.adapters.state.followed import followed
 from clarion.adapters.state.frequency import LOOSE, add_entries, by_range
 from clarion.adapters.state.statements import statements
 from clarion.domain.decided import Decided, DecidedColumns, packed
 from clarion.domain.frequency import EXEMPT_PRIORITY, Ledger
-from clarion.domain.handoffs import ShardToPlan
+from clarion.domain.handoffs import Int64s, ShardToPlan
 from clarion.domain.ids import BUCKETS
 from clarion.ports.frequency import RANGE_BUCKETS, Eviction, Usage
 from clarion.ports.plan_line import OvertakenError, Rulings
 
 _SQL = statements("frequency")
+_MERGING = statements("merging")
 FEW = 100
 """Entries of so few people, and such as no cap could have stopped, are sorted in later."""
 
 
 async def record_rulings(
-    connection: asyncpg.Connection, shard: ShardToPlan, rulings: Rulings, now: datetime
+    connection: asyncpg.Connection,
+    shard: ShardToPlan,
+    rulings: Rulings,
+    now: datetime,
+    *,
+    seen_xid: int,
 ) -> None:
     """Write rulings down, within the transaction of the shard's commit.
+
+    Whoever turned out to be somebody else since the people were read is recorded as that one: the
+    login has looked at what was recorded, and will not look again.
+
+    Args:
+        connection: inside the transaction.
+        shard: what was planned.
+        rulings: what was decided.
+        now: the present instant.
+        seen_xid: transactions before it are in the people that were decided about.
 
     Raises:
         OvertakenError: the ledger is not the one that was decided on.
     """
+    people = _people(rulings)
     if rulings.usage is not None:
         await _bump(connection, shard, rulings.usage)
+    elif len(people):
+        await connection.execute(_MERGING["hold"], shard.app, _ranges(people))
+    if len(people):
+        rulings = await _follow(connection, shard, rulings, people, seen_xid)
     if rulings.sent is not None and len(rulings.sent):
         parts = _parts(rulings.sent)
         await add_entries(connection, shard.app, shard.message, parts, now)
@@ -46,6 +69,53 @@ async def record_rulings(
         )
 
 
+def _people(rulings: Rulings) -> Int64s:
+    """Whose numbers the rulings record for caps and digests; not those that are sorted in later."""
+    sent = [] if rulings.sent is None or _is_loose(rulings.sent) else [rulings.sent.user]
+    return np.concatenate(
+        [
+            np.zeros(0, np.int64),
+            *sent,
+            *(part.people for part in rulings.gathered),
+            *(eviction.people for eviction in rulings.evictions),
+        ]
+    )
+
+
+async def _follow(
+    connection: asyncpg.Connection,
+    shard: ShardToPlan,
+    rulings: Rulings,
+    people: Int64s,
+    seen_xid: int,
+) -> Rulings:
+    """The same about people's present numbers; who gave way does so under both."""
+    rows = await connection.fetch(_SQL["merged_since"], shard.app, str(seen_xid))
+    into: Mapping[int, int] = {row["from_id"]: row["to_id"] for row in rows}
+    known = np.setdiff1d(followed(people, into), people)
+    if not len(known):
+        return rulings
+    await connection.execute(_MERGING["overtake"], shard.app, _ranges(known))
+    sent = rulings.sent
+    return replace(
+        rulings,
+        sent=None if sent is None else replace(sent, user=followed(sent.user, into)),
+        evictions=[
+            replace(gone, people=np.union1d(gone.people, followed(gone.people, into)))
+            for gone in rulings.evictions
+        ],
+        gathered=[
+            replace(part, people=np.unique(followed(part.people, into)))
+            for part in rulings.gathered
+        ],
+    )
+
+
+def _ranges(people: Int64s) -> list[int]:
+    ranges: list[int] = np.unique(people % BUCKETS // RANGE_BUCKETS).tolist()
+    return ranges
+
+
 def decided_values(key: str, decided: Decided | DecidedColumns) -> tuple[object, ...]:
     """The values of `insert_decided` but the last (`created_at`)."""
     meta = orjson.dumps(decided.meta).decode()
@@ -53,8 +123,11 @@ def decided_values(key: str, decided: Decided | DecidedColumns) -> tuple[object,
 
 
 def _parts(sent: Ledger) -> Iterator[tuple[int, Ledger]]:
-    exempt = int(sent.priority[0]) == EXEMPT_PRIORITY
-    return iter([(LOOSE, sent)]) if exempt and len(sent) <= FEW else by_range(sent)
+    return iter([(LOOSE, sent)]) if _is_loose(sent) else by_range(sent)
+
+
+def _is_loose(sent: Ledger) -> bool:
+    return len(sent) <= FEW and bool((sent.priority[:1] == EXEMPT_PRIORITY).all())
 
 
 async def _bump(connection: asyncpg.Connection, shard: ShardToPlan, usage: Usage) -> None:

@@ -64,6 +64,14 @@ where winner = $1::text::uuid and range = any ($2::smallint[]) order by id for u
 select from_id, to_id from merged
 where from_id = any ($1::bigint[]) or to_id = any ($1::bigint[])
 
+-- name: merged_since
+-- Anonymous people who turned out to be somebody in this transaction or a later one.
+select from_id, to_id from merged where app_id = $1 and xid >= $2::text::xid8 order by xid
+
+-- name: stand_for
+-- Whom these numbers stand for, if they are not a person's own.
+select from_id, to_id from merged where from_id = any ($1::bigint[])
+
 -- name: set_gone
 -- For whom it has gone out.
 update gave_way set gone = $2 where id = $1
