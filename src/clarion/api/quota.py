@@ -50,8 +50,9 @@ class Quotas:
         if key not in self._buckets and len(self._buckets) >= MAX_BUCKETS:
             self._forget_full(now)
         self._buckets[key] = (level, now)
-        full_in = math.ceil((self._burst - level) / self._rate)
-        return (b"ratelimit", b'"%b";r=%d;t=%d' % (self._whose.encode(), int(level), full_in))
+        left = int(level)
+        more_in = math.ceil((left + 1 - level) / self._rate)  # the draft's section 4.1.2
+        return (b"ratelimit", b'"%b";r=%d;t=%d' % (self._whose.encode(), left, more_in))
 
     def _forget_full(self, now: float) -> None:
         """A bucket that is full again says nothing that an absent one does not."""
