@@ -100,9 +100,8 @@ async def test_a_name_that_is_kept_with_two_keys_is_told_once(
 async def test_a_start_and_the_doctor_tell_that_names_are_not_known(
     pool: Pool, app: AppId, database_url: str, tmp_path: Path
 ) -> None:
-    """And what to do. Names from before keys were told apart are the present key's."""
+    """And what to do."""
     await erase(pool, app, "ann")
-    await pool.execute("update suppressed_hash set key_id = null")
     old = key_file(tmp_path, "old.key", OLD)
     variables = {"CLARION_DATA_DIR": str(tmp_path), "CLARION_DATABASE_URL": database_url}
 
@@ -123,6 +122,35 @@ async def test_a_start_and_the_doctor_tell_that_names_are_not_known(
     unknown, finding = await found(CLARION_DATA_OLD_MASTER_KEY_FILES=str(old))
     assert (unknown, finding.level) == (0, Level.OK)
     assert "old master key" in finding.found
+
+
+async def test_nobody_says_by_which_key_a_name_from_before_was_kept(
+    pool: Pool, app: AppId, database_url: str, tmp_path: Path
+) -> None:
+    """All keys that are there are tried, and the doctor warns; the same name again proves it."""
+    for name in ("ann", "bob"):
+        await erase(pool, app, name)
+    await pool.execute("update suppressed_hash set key_id = null")
+    key_file(tmp_path, "master.key", NEW)
+    old = key_file(tmp_path, "old.key", OLD)
+    variables = {
+        "CLARION_DATA_DIR": str(tmp_path),
+        "CLARION_DATABASE_URL": database_url,
+        "CLARION_DATA_OLD_MASTER_KEY_FILES": str(old),
+    }
+    settings = load(variables)
+    assert await unknown_names(settings) == 0
+    async with open_container(settings, connections=2) as container:
+        (finding,) = [each async for each in examine_names(container)]
+        assert finding.level is Level.WARN
+        assert "2 erased names" in finding.found
+        assert "data.old_master_key_files" in finding.advice
+        assert await is_suppressed(container.pool, app, "ann")
+    assert await pool.fetchval("select count(*) from suppressed_hash where key_id is null") == 2
+
+    await erase(pool, app, "bob")
+    kept = await kept_names(pool)
+    assert (kept.unknown, kept.old, kept.untold) == (0, 0, 1)
 
 
 async def test_the_doctor_misses_a_key_that_only_names_were_kept_with(

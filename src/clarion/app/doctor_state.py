@@ -9,7 +9,7 @@ from clarion.adapters.state.pool import reading
 from clarion.adapters.state.suppression import kept_names
 from clarion.app.container import Container
 from clarion.app.doctor_finding import Finding, Level
-from clarion.app.names_known import ADVICE, sentence
+from clarion.app.names_known import ADVICE, UNTOLD_ADVICE, sentence, untold_sentence
 
 OLDEST_MAJOR: Final = 15
 SKEW_WARN: Final = timedelta(seconds=2)
@@ -72,6 +72,9 @@ async def examine_names(container: Container) -> AsyncIterator[Finding]:
     kept = await kept_names(container.pool)
     if kept.unknown:
         yield Finding("erased names", Level.FAIL, sentence(kept.unknown), ADVICE)
+    if kept.untold:
+        yield Finding("erased names", Level.WARN, untold_sentence(kept.untold), UNTOLD_ADVICE)
+    if kept.unknown or kept.untold:
         return
     by_old = f"; {kept.old} by an old master key, which has to stay" if kept.old else ""
     yield Finding("erased names", Level.OK, f"those on suppression lists are known again{by_old}")

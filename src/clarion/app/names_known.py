@@ -3,7 +3,7 @@
 from typing import Final
 
 from clarion.adapters.state.pool import Pool, open_pool
-from clarion.adapters.state.suppression import adopt_hashes, kept_names
+from clarion.adapters.state.suppression import kept_names
 from clarion.adapters.system import SystemChance
 from clarion.app.foundation import master_keys
 from clarion.app.settings import Settings
@@ -12,6 +12,18 @@ ADVICE: Final = (
     "put the old master key back, or keep it in a file of its own and name that in "
     "data.old_master_key_files"
 )
+UNTOLD_ADVICE: Final = (
+    "if the master key was ever changed, name the one from then in data.old_master_key_files, and "
+    "leave it there; if it never was, nothing has to be done"
+)
+
+
+def untold_sentence(untold: int) -> str:
+    """What nobody can know of `untold` names."""
+    return (
+        f"{untold} erased names on suppression lists were kept before it was noted by which master "
+        "key: they are known again if it is the present one, or one of data.old_master_key_files"
+    )
 
 
 def sentence(unknown: int) -> str:
@@ -28,7 +40,6 @@ async def unknown_in(pool: Pool) -> int:
     Raises:
         StoreUnavailableError: the state store can't be reached.
     """
-    await adopt_hashes(pool)
     return (await kept_names(pool)).unknown
 
 

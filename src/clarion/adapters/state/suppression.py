@@ -20,19 +20,15 @@ class KeptNames:
     """By none that this process has: whoever comes again under such a name is not suppressed."""
     old: int
     """By a key from before."""
-
-
-async def adopt_hashes(pool: asyncpg.Pool) -> None:
-    """Take hashes from before keys were told apart for the present key's."""
-    async with reading(pool) as connection:
-        await connection.execute(statements("suppression")["adopt_hashes"])
+    untold: int
+    """Kept before keys were told apart: by one of ours, or by none; nothing proves which."""
 
 
 async def kept_names(pool: asyncpg.Pool) -> KeptNames:
     """How many kept names can be known again, and how many can't."""
     async with reading(pool) as connection:
         row = await connection.fetchrow(statements("suppression")["hashes_by_key"])
-    return KeptNames(unknown=row["unknown"], old=row["old"])
+    return KeptNames(unknown=row["unknown"], old=row["old"], untold=row["untold"])
 
 
 async def hold_suppressions(connection: asyncpg.Connection, app: AppId) -> None:

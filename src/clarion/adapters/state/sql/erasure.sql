@@ -39,13 +39,14 @@ where app_id = $1 and user_id = any($2::bigint[]);
 delete from event where app_id = $1 and user_id = any($2::bigint[]);
 
 -- name: suppressions
--- On every list that has the name, its hash takes its place: who comes again stays suppressed.
+-- On every list that has the name, its hash takes its place: who comes again stays suppressed. The
+-- same hash from before keys were told apart was made with the same key.
 with gone as (
     delete from suppression where app_id = $1 and external_id = $2 returning list_id, external_id
 )
 insert into suppressed_hash (list_id, app_id, hash, key_id, created_at)
 select list_id, $1, erased_name_hash($1, external_id), (names_key_ids())[1], $3 from gone
-on conflict do nothing;
+on conflict (list_id, hash) do update set key_id = excluded.key_id;
 
 -- name: hashes_kept
 -- Lists that know an erased name by its hash.

@@ -96,15 +96,13 @@ with judged as (
 )
 update device set xid = pg_current_xact_id() where user_id in (select id from changed);
 
--- name: adopt_hashes
--- Those from before keys were told apart are taken for the present key's.
-update suppressed_hash set key_id = (names_key_ids())[1] where key_id is null;
-
 -- name: hashes_by_key
--- How many erased names are known by the present key, by one from before, and by none of ours. Twice
--- on lists counts twice.
+-- How many erased names are known by the present key, by one from before, and by none of ours; and of
+-- how many nobody can say, because they were kept before keys were told apart. Twice on lists counts
+-- twice.
 select count(*) filter (where place is null and key_id is not null) as unknown,
-    count(*) filter (where place > 1) as old
+    count(*) filter (where place > 1) as old,
+    count(*) filter (where key_id is null) as untold
 from (
     select key_id, array_position(ids, key_id) as place
     from suppressed_hash, (select names_key_ids() as ids) k
