@@ -157,7 +157,7 @@ async def world(database_url: str) -> AsyncIterator[World]:
         metrics=Metrics(),
         cursor_key=bytes(32),
         rules=Rules(zones=ZONES, allow=NOBODY),
-        limits=ApiLimits(body_time_s=0.2),
+        limits=ApiLimits(body_time_s=150),
         operator_app=first.id,
         ready=_ready,
         stopping=asyncio.Event(),

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, MutableMapping
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -185,7 +186,7 @@ async def test_a_client_that_sends_too_slowly_gets_a_408(world: World) -> None:
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
-    app = create_app(world.deps)
+    app = create_app(replace(world.deps, limits=ApiLimits(body_time_s=0.05)))
     await app(_scope("POST", "/v1/keys", world.keys["admin"]), receive, send)
     assert sent[0]["status"] == 408
     assert (b"connection", b"close") in sent[0]["headers"]

@@ -25,7 +25,7 @@ def identity(subject: str) -> str:
     def part(value: dict[str, object]) -> bytes:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
 
-    body = part({"alg": "HS256"}) + b"." + part({"sub": subject, "exp": int(time.time()) + 600})
+    body = part({"alg": "HS256"}) + b"." + part({"sub": subject, "exp": int(time.time()) + 3600})
     signature = hmac.new(SECRET, body, hashlib.sha256).digest()
     return (body + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
 

@@ -237,7 +237,7 @@ async def test_an_app_that_signs_identities_believes_nothing_else(world: World) 
     """HS256, the right person, in time; a server's own key needs no token."""
     secret = b"a secret of the shop's server"
     now = int(time.time())
-    good = identity(secret, sub="jane", exp=now + 60)
+    good = identity(secret, sub="jane", exp=now + 3600)
     body = {**FCM, "external_id": "jane"}
     none = identity(secret, sub="jane")
     head = _b64(b'{"alg":"none"}')
@@ -247,11 +247,11 @@ async def test_an_app_that_signs_identities_believes_nothing_else(world: World) 
             "x",
             "é.é.é",
             none,
-            identity(b"other", sub="jane", exp=now + 60),
-            identity(secret, sub="joe", exp=now + 60),
+            identity(b"other", sub="jane", exp=now + 3600),
+            identity(secret, sub="joe", exp=now + 3600),
             identity(secret, sub="jane", exp=now - 120),
             identity(secret, sub="jane", exp=now + 90 * 86_400),
-            identity(secret, sub="jane", exp=now + 60, nbf=now + 600),
+            identity(secret, sub="jane", exp=now + 3600, nbf=now + 3600),
             identity(secret, sub="jane", exp=True),
             f"{head}.{good.split('.')[1]}.",
         ):
@@ -267,7 +267,7 @@ async def test_an_app_that_signs_identities_believes_nothing_else(world: World) 
 async def test_who_has_seen_an_address_does_not_become_its_person(world: World) -> None:
     """Where identities are signed, only that person's token renews a device of somebody."""
     secret = b"a secret of the shop's server"
-    exp = int(time.time()) + 60
+    exp = int(time.time()) + 3600
     tokens = {name: identity(secret, sub=name, exp=exp) for name in ("jane", "mallory")}
 
     def named(name: str) -> dict[str, str]:

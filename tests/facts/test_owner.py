@@ -226,7 +226,7 @@ async def test_the_audience_does_not_wait_for_outcomes_and_who_asks_waits_for_ne
         await client.counts(AppId(1), MESSAGE, at_least_xid=await add_chunk(pool, 1, [1]))
         xid = await add_chunk(pool, 2, [2])
         people = await add_people(pool, 1)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(150):
             while await client.version() <= people:  # noqa: ASYNC110  # nobody tells of it
                 await asyncio.sleep(0.01)
         before = await client.counts(AppId(1), MESSAGE, at_least_xid=0)

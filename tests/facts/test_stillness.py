@@ -56,5 +56,5 @@ async def test_a_commit_that_fails_lets_scans_go_on() -> None:
     with pytest.raises(ZeroDivisionError):
         async with still.rewriting():
             raise ZeroDivisionError
-    async with asyncio.timeout(60), still.scanning() as whole:
+    async with asyncio.timeout(150), still.scanning() as whole:
         whole()

@@ -26,7 +26,7 @@ async def nobody(wanted: CredentialId) -> Credential | None:
 
 async def until(store: Store, state: MessageState) -> None:
     """Return when the message is there."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         while await state_of(store) is not state:  # noqa: ASYNC110  # the server's state
             await asyncio.sleep(0.01)
 
@@ -41,7 +41,7 @@ async def test_a_slot_that_can_t_lease_tries_again_later(
     await store.pool.execute("alter table gave_way rename to elsewhere")
 
     serving = asyncio.create_task(serve_slot(ports, SLOT, stop))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         while not caplog.records and not serving.done():  # noqa: ASYNC110  # its log
             await asyncio.sleep(0.01)
     await store.pool.execute("alter table elsewhere rename to gave_way")

@@ -25,7 +25,7 @@ from clarion.app.supervise import prepare_data_dir
 from clarion.ports.simulator import SimulatedAnswer, SimulatedRequest
 from clarion.providers.apns.simulator import ApnsFaults, ApnsSimulator
 
-READY_S = 20.0
+READY_S = 150.0
 
 
 def free_port() -> int:
@@ -88,8 +88,12 @@ class Platform:
         return found
 
     async def get(self, path: str) -> dict[str, object]:
-        """A request that must succeed."""
-        answer = await self.http.get(path)
+        """A request that must succeed; where the facts lag behind, it is asked again."""
+        async with asyncio.timeout(READY_S):
+            answer = await self.http.get(path)
+            while answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+                assert answer.json()["code"] == "facts_unavailable", answer.text
+                answer = await self.http.get(path)
         assert answer.status_code == httpx.codes.OK, answer.text
         found: dict[str, object] = answer.json()
         return found
@@ -220,7 +224,7 @@ async def platform(
             httpx.AsyncClient(
                 base_url=f"http://127.0.0.1:{port}",
                 headers={"authorization": f"Bearer {key.text}"},
-                timeout=30,
+                timeout=READY_S,
             )
         )
         found = Platform(http=http, apns=apns, settings=settings, stop=stop)

@@ -14,14 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.platform.conftest import Platform, apns_token
 from tests.platform.test_faults import deliveries, ready
+from tests.platform.test_urgent import Resting, resting
 
 from clarion.adapters.state import keys
 from clarion.api import plain_messages
 from clarion.api.quick import PATH, PlainBody, PlainTo, QuickWay
 from clarion.api.shapes.messages import MessageBody
+from clarion.app.http_protocol import LeanHttp
 from clarion.app.known_heads import KnownHeads
 from clarion.stages.delivery import urgent
 from clarion.stages.delivery.urgent import NAMES_PER_GROUP
+
+__all__ = ["resting"]
 
 _LONG = {"content-type": "application/json; charset=utf-8"}
 """What the short way does not take, and the long way reads alike."""
@@ -231,7 +235,7 @@ async def test_requests_in_one_piece_are_answered_in_their_order(
         )
     reader, writer = await asyncio.open_connection(url.host, url.port)
     writer.write("".join(pieces).encode())
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         answers = (await reader.read()).split(b"HTTP/1.1 ")[1:]
     writer.close()
 
@@ -257,7 +261,7 @@ async def test_a_request_that_gets_a_400_for_what_follows_it_sends_nothing(
         f"content-type: {kind['content-type']}\r\ncontent-length: {len(body)}\r\n\r\n"
         f"{body}and more\r\n\r\n".encode()
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         answers = (await reader.read()).split(b"HTTP/1.1 ")[1:]
     writer.close()
 
@@ -302,9 +306,9 @@ async def test_messages_that_come_close_together_share_a_group(
 ) -> None:
     """The first goes at once; the next wait for each other, or until a group is full."""
     await ready(platform, NAMES_PER_GROUP)
-    monkeypatch.setattr(urgent, "REST_S", 30.0)
-    monkeypatch.setattr(urgent, "REST_FOR_MESSAGE_S", 30.0)
-    async with asyncio.timeout(60):
+    monkeypatch.setattr(urgent, "REST_S", 3600.0)
+    monkeypatch.setattr(urgent, "REST_FOR_MESSAGE_S", 3600.0)
+    async with asyncio.timeout(150):
         await ask(platform, plain(0), {})
         await asyncio.gather(*(ask(platform, plain(n), {}) for n in range(NAMES_PER_GROUP)))
 
@@ -346,10 +350,21 @@ async def test_a_recognised_head_changes_nothing_of_the_answer(
 
 
 async def test_requests_behind_a_recognised_one_wait_for_its_answer(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch, recognised: list[bool]
+    platform: Platform,
+    monkeypatch: pytest.MonkeyPatch,
+    recognised: list[bool],
+    resting: Resting,
 ) -> None:
     """And a client that leaves has been heard: what was complete is sent."""
     await ready(platform, 2)
+    pieces: list[bytes] = []
+    received = LeanHttp.data_received
+
+    def noting(protocol: LeanHttp, data: bytes) -> None:
+        pieces.append(data)
+        received(protocol, data)
+
+    monkeypatch.setattr(LeanHttp, "data_received", noting)
     url, key = platform.http.base_url, platform.http.headers["authorization"]
 
     def request(name: str, user: int) -> bytes:
@@ -364,18 +379,19 @@ async def test_requests_behind_a_recognised_one_wait_for_its_answer(
         writer.write(request(name, 0))
         await reader.readuntil(b"}")
     assert recognised[-1]
-    monkeypatch.setattr(urgent, "REST_S", 0.5)
-    monkeypatch.setattr(urgent, "REST_FOR_MESSAGE_S", 0.5)
+    resting.begin()
     recognised.clear()
     writer.write(request("rests", 0))
     await reader.readuntil(b"}")
 
     for name in ("first", "behind"):
+        pieces.clear()
         writer.write(request(name, 0))
-        await asyncio.sleep(0.05)
+        await platform.until(lambda: b"".join(pieces).endswith(b"}"))
+    resting.end()
     answers = [await reader.readuntil(b"}") for _ in range(2)]
     writer.write(request("left", 1))
-    await asyncio.sleep(0.05)
+    await platform.until(lambda: len(recognised) == 3)
     writer.close()
 
     assert recognised == [True, True, True]  # the one behind it was not asked about

@@ -17,7 +17,7 @@ from clarion.app.container import open_container
 from clarion.domain.content import Content, Message
 from clarion.domain.ids import AppId, KeyId, MessageId
 from clarion.domain.lanes import Lane
-from clarion.ports.messages import Accepted, IdempotencyKey, NewMessage, Target
+from clarion.ports.messages import Acceptance, Accepted, IdempotencyKey, NewMessage, Target
 from clarion.stages.delivery import urgent
 from clarion.stages.delivery.urgent import URGENT_DEVICES, UrgentPath
 
@@ -29,6 +29,48 @@ async def pool(platform: Platform, database_url: str) -> AsyncIterator[Pool]:
     opened = await open_pool(database_url, max_size=3)
     yield opened
     await opened.close()
+
+
+class Resting:
+    """Groups that wait for each other until the test lets them go, not for a while."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        self._path: UrgentPath | None = None
+        join = UrgentPath._join
+
+        def noting(path: UrgentPath, new: NewMessage) -> asyncio.Future[Acceptance]:
+            self._path = path
+            return join(path, new)
+
+        monkeypatch.setattr(UrgentPath, "_join", noting)
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for a group."""
+        return 0 if self._path is None else len(self._path._waiting)
+
+    def begin(self) -> None:
+        """The next group is followed by a rest."""
+        self._rest(3600.0)
+
+    def end(self) -> None:
+        """What waits makes up a group, and none rests from now on."""
+        self._rest(0.0)
+        assert self._path is not None
+        assert self._path._rest is not None
+        self._path._rest.cancel()
+        self._path._rested()
+
+    def _rest(self, seconds: float) -> None:
+        self._monkeypatch.setattr(urgent, "REST_S", seconds)
+        self._monkeypatch.setattr(urgent, "REST_FOR_MESSAGE_S", seconds)
+
+
+@pytest.fixture
+def resting(monkeypatch: pytest.MonkeyPatch) -> Resting:
+    """Groups rest as the test says."""
+    return Resting(monkeypatch)
 
 
 async def keyed(platform: Platform, key: str) -> NewMessage:
@@ -163,7 +205,7 @@ async def test_messages_that_reach_many_together_are_sent_in_several_groups(
 
 
 async def test_only_what_was_sent_is_said_to_be_perhaps_out(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
+    platform: Platform, resting: Resting
 ) -> None:
     """A failed commit of a group says nothing of those that it had nothing to send for."""
     await ready(platform, 1)
@@ -180,14 +222,14 @@ async def test_only_what_was_sent_is_said_to_be_perhaps_out(
         "create trigger no_space before insert on message for each row "
         "when (new.request->'to'->'users' ? 'u0') execute function no_space()"
     )
-    monkeypatch.setattr(urgent, "REST_S", 0.5)
-    monkeypatch.setattr(urgent, "REST_FOR_MESSAGE_S", 0.5)
+    resting.begin()
     bodies = [{"to": {"users": [name]}, "title": "Hi"} for name in ("u0", "nobody", "collector")]
 
     await send(platform, {"users": ["nobody"]})  # the next ones wait for each other after it
-    sent, skipped, queued = await asyncio.gather(
-        *(platform.http.post("/v1/messages", json=body) for body in bodies)
-    )
+    asking = asyncio.gather(*(platform.http.post("/v1/messages", json=body) for body in bodies))
+    await platform.until(lambda: resting.waiting == len(bodies))
+    resting.end()
+    sent, skipped, queued = await asking
 
     assert [answer.status_code for answer in (sent, skipped, queued)] == [503, 503, 202]
     assert "may have gone out" in sent.json()["detail"]
@@ -201,8 +243,8 @@ async def test_who_waits_for_a_group_is_answered_before_the_process_ends(
 ) -> None:
     """Draining ends the rest between groups, and leaves nobody in the line."""
     await ready(platform, 2)
-    monkeypatch.setattr(urgent, "REST_S", 60.0)
-    monkeypatch.setattr(urgent, "REST_FOR_MESSAGE_S", 60.0)
+    monkeypatch.setattr(urgent, "REST_S", 3600.0)
+    monkeypatch.setattr(urgent, "REST_FOR_MESSAGE_S", 3600.0)
     async with open_container(platform.settings, connections=2) as container:
         path = UrgentPath(journal=container.journal, delivery=container.delivery, owner="ends")
         answers = []
@@ -210,7 +252,7 @@ async def test_who_waits_for_a_group_is_answered_before_the_process_ends(
             new = await keyed(platform, key)
             uuid = MessageId(container.chance.uuid7(container.clock.now()))
             answers.append(path.enter(replace(new, message=replace(new.message, id=uuid))))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(150):
             await path.drain()
 
         assert [answer.result() for answer in answers] == [Accepted()] * 3
