@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, cast
 from uuid import UUID
 
 import polars as pl
@@ -14,6 +14,7 @@ from tests.e2e.registry_world import NOW, World, open_world, phone
 
 from clarion.adapters.state.events import WARY_BATCHES, PostgresEvents
 from clarion.adapters.system import SystemChance
+from clarion.domain.conditions import Row
 from clarion.domain.event import RAW_COLUMNS, fresh_ids
 from clarion.stages.intake.events import EventIntake, EventProgress, record_file, record_rows
 from clarion.stages.intake.rows import Format
@@ -29,6 +30,8 @@ class Inbox:
     world: World
     events: PostgresEvents
     clock: ManualClock
+    as_rows: bool
+    """Whether events are given one by one, as a few are, or as columns."""
 
     def intake(self, *, create: bool = True) -> EventIntake:
         """What the stage needs."""
@@ -42,6 +45,9 @@ class Inbox:
 
     async def send(self, *events: Mapping[str, object], create: bool = True) -> EventProgress:
         """Record events given as raw columns."""
+        if self.as_rows:
+            given: list[Row] = [cast("Row", event) for event in events]
+            return await record_rows(self.intake(create=create), self.world.app, given)
         names = {name for event in events for name in event}
         rows = pl.DataFrame(
             {name: [event.get(name) for event in events] for name in names},
@@ -58,11 +64,16 @@ class Inbox:
         return [tuple(row) for row in rows]
 
 
-@pytest.fixture
-async def inbox(database_url: str) -> AsyncIterator[Inbox]:
-    """An empty one."""
+@pytest.fixture(params=["rows", "columns"])
+async def inbox(database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Inbox]:
+    """An empty one, which is given few events at a time, or many."""
     async with open_world(database_url) as world:
-        yield Inbox(world=world, events=PostgresEvents(world.pool), clock=ManualClock(NOW))
+        yield Inbox(
+            world=world,
+            events=PostgresEvents(world.pool),
+            clock=ManualClock(NOW),
+            as_rows=request.param == "rows",
+        )
 
 
 def event(number: int, who: str = "ann", **more: object) -> dict[str, object]:

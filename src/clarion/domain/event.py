@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Final
@@ -99,8 +100,8 @@ COLUMNS: Final[Mapping[str, pl.DataType]] = {
 """The same after `check`: ids in lower case, networks as numbers, `at_us` in microseconds and `day`
 in days since 1970; `at` as it was given."""
 
-_UUID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_DAY_US: Final = 86_400_000_000
+UUID_FORM: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+DAY_US: Final = 86_400_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +134,7 @@ def check(raw: pl.DataFrame, rules: EventRules) -> CheckedEvents:
         rules: the present instant, and how long ids are remembered.
     """
     frame = _canonical(raw, rules.now)
-    problems = [*broken(frame, _rules(rules), POINTERS), *_broken_properties(frame["properties"])]
+    problems = [*broken(frame, rules_of(rules), POINTERS), *_broken_properties(frame["properties"])]
     problems.sort(key=lambda problem: problem.row)
     index = pl.int_range(frame.height, eager=True).alias("index")
     if problems:
@@ -188,9 +189,14 @@ def once(message: str, what: str, token: str, at_us: int) -> str:
     return str(UUID(bytes=bytes(octets)))
 
 
+def stamp_us(event_id: str) -> int:
+    """The instant that an id of version 7 names, in microseconds since 1970."""
+    return int(event_id[:8] + event_id[9:13], 16) * 1000
+
+
 def day_of(event_id: str) -> int:
     """The day, counted from 1970, on which an id of version 7 is remembered."""
-    return int(event_id[:8] + event_id[9:13], 16) // _DAY_MS
+    return stamp_us(event_id) // DAY_US
 
 
 def _canonical(raw: pl.DataFrame, now: datetime) -> pl.DataFrame:
@@ -200,7 +206,7 @@ def _canonical(raw: pl.DataFrame, now: datetime) -> pl.DataFrame:
         for name, kind in RAW_COLUMNS.items()
     )
     frame = canonical_names(frame).with_columns(pl.col("id", "message").str.to_lowercase())
-    seventh = whole("id", _UUID).columns & (pl.col("id").str.slice(14, 1) == "7")
+    seventh = whole("id", UUID_FORM).columns & (pl.col("id").str.slice(14, 1) == "7")
     stamp = (pl.col("id").str.slice(0, 8) + pl.col("id").str.slice(9, 4)).str.to_integer(
         base=16, strict=False
     )
@@ -217,7 +223,7 @@ def _finished(frame: pl.DataFrame, now: datetime) -> pl.DataFrame:
     return (
         numbered_networks(frame)
         .with_columns(
-            (pl.coalesce("made_us", "at_us") // _DAY_US).cast(pl.Int32).alias("day"),
+            (pl.coalesce("made_us", "at_us") // DAY_US).cast(pl.Int32).alias("day"),
             # The day above is that of what was given: a repeat, judged later, has the same.
             pl.min_horizontal("at_us", pl.lit(_us(now), pl.Int64)).alias("at_us"),
             timely(frame["properties"]),
@@ -230,13 +236,14 @@ def _us(instant: datetime) -> int:
     return int(instant.timestamp() * 1_000_000)
 
 
-def _rules(rules: EventRules) -> Sequence[Rule]:
-    return [
-        *_rules_of_identity(),
-        *naming_rules(),
-        *_rules_of_content(),
-        *_rules_of_time(rules),
-    ]
+def rules_of(rules: EventRules) -> Sequence[Rule]:
+    """What must not be true of any event, in the order in which it is told."""
+    return [*_lasting_rules(), *_rules_of_time(rules)]
+
+
+@cache
+def _lasting_rules() -> Sequence[Rule]:
+    return [*_rules_of_identity(), *naming_rules(), *_rules_of_content()]
 
 
 def _rules_of_identity() -> Sequence[Rule]:
@@ -246,7 +253,7 @@ def _rules_of_identity() -> Sequence[Rule]:
             "id",
             "id_invalid",
             "the id is no UUID, such as 0198c2f4-8c5e-7b51-9a77-1f6f2ad3c001",
-            ~whole("id", _UUID),
+            ~whole("id", UUID_FORM),
         ),
         Rule("name", "field_missing", "an event has a name", absent("name")),
         Rule(
@@ -267,7 +274,7 @@ def _rules_of_identity() -> Sequence[Rule]:
             f"only {', '.join(OF_MESSAGES)} name a message; put it among the properties",
             given("message") & ~about_message,
         ),
-        Rule("message", "id_invalid", "the message's id is no UUID", ~whole("message", _UUID)),
+        Rule("message", "id_invalid", "the message's id is no UUID", ~whole("message", UUID_FORM)),
     ]
 
 

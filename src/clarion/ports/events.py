@@ -7,6 +7,7 @@ from typing import Protocol
 
 import polars as pl
 
+from clarion.domain.conditions import Row
 from clarion.domain.ids import AppId
 
 
@@ -28,13 +29,14 @@ class Events(Protocol):
     """Takes events in, exactly once by id."""
 
     async def record(
-        self, app: AppId, rows: pl.DataFrame, *, create_people: bool, now: datetime
+        self, app: AppId, rows: pl.DataFrame | Sequence[Row], *, create_people: bool, now: datetime
     ) -> RecordedEvents:
         """Record checked rows in one unit of work; committed when it returns.
 
         Args:
             app: whose events.
-            rows: columns of `clarion.domain.event.COLUMNS`, by `clarion.domain.event.check`.
+            rows: columns of `clarion.domain.event.COLUMNS`, by `clarion.domain.event.check`; or
+                rows of such cells, where absent is null: a few of them cost less so.
             create_people: whether an external id that nobody has becomes a person; people who are
                 named in any other way are never made.
             now: when people who are made were made.

@@ -1,22 +1,23 @@
 """The inbox of events in PostgreSQL. Implements `clarion.ports.events`.
 
-Rows travel as CSV made and read by compiled code: none becomes a Python object on its way. They are
-copied straight into the inbox, whose key refuses an id that is there; then, and for a while after,
-they take the longer way over a temporary table, which costs the server twice as much and leaves out
-what is there.
+Many rows travel as CSV made and read by compiled code: none becomes a Python object on its way.
+They are copied straight into the inbox, whose key refuses an id that is there; then, and for a
+while after, they take the longer way over a temporary table, which costs the server twice as much
+and leaves out what is there. A few rows travel as arrays of one statement.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
 import asyncpg
 import polars as pl
 
-from clarion.adapters.state.naming import find_people
+from clarion.adapters.state.naming import find_few, find_people
 from clarion.adapters.state.pool import reading, unit_of_work
 from clarion.adapters.state.statements import statements, touched
+from clarion.domain.conditions import Row
 from clarion.domain.ids import AppId
 from clarion.ports.events import RecordedEvents
 
@@ -61,9 +62,33 @@ class PostgresEvents:
         """So many batches are still expected to hold repeats."""
 
     async def record(
-        self, app: AppId, rows: pl.DataFrame, *, create_people: bool, now: datetime
+        self,
+        app: AppId,
+        rows: pl.DataFrame | Sequence[Row],
+        *,
+        create_people: bool,
+        now: datetime,
     ) -> RecordedEvents:
         """See the port."""
+        create = now if create_people else None
+        if isinstance(rows, pl.DataFrame):
+            return await self._record_many(app, rows, create)
+        days = {int(str(row["day"])) for row in rows}
+
+        async def work(connection: asyncpg.Connection) -> RecordedEvents:
+            return await self._record_few(connection, app, rows, create)
+
+        await self._make_days(days)
+        try:
+            return await unit_of_work(self._pool, work)
+        except asyncpg.CheckViolationError:  # the partition of a day that was old is gone
+            self._days.clear()
+            await self._make_days(days)
+            return await unit_of_work(self._pool, work)
+
+    async def _record_many(
+        self, app: AppId, rows: pl.DataFrame, create: datetime | None
+    ) -> RecordedEvents:
         await self._make_days(rows["day"].unique().to_list())
 
         fresh = self._wary == 0
@@ -72,9 +97,7 @@ class PostgresEvents:
         async def work(connection: asyncpg.Connection) -> RecordedEvents:
             nonlocal fresh
             straight, fresh = fresh, False
-            done = await self._record(
-                connection, app, rows, now if create_people else None, straight=straight
-            )
+            done = await self._record(connection, app, rows, create, straight=straight)
             if done.repeated:
                 self._wary = WARY_BATCHES
             return done
@@ -86,12 +109,48 @@ class PostgresEvents:
             await self._make_days(rows["day"].unique().to_list())
             return await unit_of_work(self._pool, work)
 
-    async def _make_days(self, days: Sequence[int]) -> None:
+    async def _make_days(self, days: Collection[int]) -> None:
         missing = sorted(set(days) - self._days)
         if missing:
             async with reading(self._pool) as connection:
                 await connection.execute(self._sql["days"], missing)
             self._days.update(missing)
+
+    async def _record_few(
+        self,
+        connection: asyncpg.Connection,
+        app: AppId,
+        rows: Sequence[Row],
+        create: datetime | None,
+    ) -> RecordedEvents:
+        """Rows as arrays: for a few of them a file costs more than it carries."""
+        # Nobody is erased between being found and being written about.
+        await connection.execute(statements("suppression")["hold_shared"], app)
+        named = await find_few(connection, app, rows, create=create)
+        unknown = [place for place, one in enumerate(named) if one.person is None]
+        known = [(row, one) for row, one in zip(rows, named, strict=True) if one.person is not None]
+        if not known:
+            return RecordedEvents(recorded=0, repeated=0, unknown=unknown, xid=0)
+        done = await connection.fetchrow(
+            self._sql["record_few"],
+            app,
+            [row["day"] for row, _ in known],
+            [row["id"] for row, _ in known],
+            [one.person for _, one in known],
+            [row["name"] for row, _ in known],
+            [row["at_us"] for row, _ in known],
+            [row.get("message") for row, _ in known],
+            [one.device for _, one in known],
+            [row.get("value") for row, _ in known],
+            [row.get("properties") for row, _ in known],
+        )
+        recorded = done["recorded"]
+        return RecordedEvents(
+            recorded=recorded,
+            repeated=len(known) - recorded,
+            unknown=unknown,
+            xid=done["xid"],
+        )
 
     async def _record(
         self,

@@ -1,5 +1,7 @@
 """From columns that name people to people: each distinct name once, all in one statement."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -10,6 +12,7 @@ from clarion.adapters.state.registration import FEW_ROWS
 from clarion.adapters.state.registration_rows import token_key
 from clarion.adapters.state.statements import statements
 from clarion.adapters.state.suppression import hold_suppressions
+from clarion.domain.conditions import Cell, Row
 from clarion.domain.ids import AppId
 
 _BETWEEN: Final = "\x1f"
@@ -46,6 +49,73 @@ async def find_people(
     sql = statements("naming")["create_people"]
     await connection.execute(sql, app, unknown.str.join(_BETWEEN).item(), create)
     return await _find(connection, app, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Whom a row names; None where the app has no such."""
+
+    person: int | None
+    device: int | None
+
+
+async def find_few(
+    connection: asyncpg.Connection, app: AppId, rows: Sequence[Row], *, create: datetime | None
+) -> Sequence[Named]:
+    """`find_people` for a few rows of cells, where absent is null."""
+    found = await _look_up(connection, app, rows)
+    if create is None:
+        return found
+    names = zip(rows, found, strict=True)
+    unknown = sorted(
+        {str(row["external_id"]) for row, one in names if one.person is None and _by_name(row)}
+    )
+    if not unknown:
+        return found
+    await hold_suppressions(connection, app)
+    sql = statements("naming")["create_people"]
+    await connection.execute(sql, app, _BETWEEN.join(unknown), create)
+    return await _look_up(connection, app, rows)
+
+
+def _by_name(row: Row) -> bool:
+    return row.get("external_id") is not None
+
+
+async def _look_up(
+    connection: asyncpg.Connection, app: AppId, rows: Sequence[Row]
+) -> Sequence[Named]:
+    keys: list[dict[tuple[str, ...], int]] = [{} for _ in _NAMES]
+    meant: list[tuple[int, int] | None] = []
+    for row in rows:
+        way = next((kind for kind, names in enumerate(_NAMES) if _given(row, names)), None)
+        if way is None:
+            meant.append(None)
+            continue
+        key = tuple(_told(name, row[name]) for name in _NAMES[way])
+        meant.append((way, keys[way].setdefault(key, len(keys[way]) + 1)))
+    told = [
+        _BETWEEN.join(key[part] for key in keys[way])
+        for way, names in enumerate(_NAMES)
+        for part in range(len(names))
+    ]
+    found = await connection.fetchrow(statements("naming")["people"], app, *told)
+    answers = {
+        (kind, place): Named(person, device)
+        for kind, place, person, device in zip(
+            *(found[name] or () for name in ("kinds", "places", "ids", "devices")), strict=True
+        )
+    }
+    nobody = Named(None, None)
+    return [nobody if way is None else answers.get(way, nobody) for way in meant]
+
+
+def _given(row: Row, names: tuple[str, ...]) -> bool:
+    return all(row.get(name) is not None for name in names)
+
+
+def _told(name: str, cell: Cell) -> str:
+    return token_key(str(cell)).hex() if name == "token" else str(cell)
 
 
 async def _find(connection: asyncpg.Connection, app: AppId, rows: pl.DataFrame) -> pl.DataFrame:

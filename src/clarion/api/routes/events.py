@@ -1,7 +1,7 @@
 """Events: what people do, one or millions."""
 
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import polars as pl
@@ -14,10 +14,11 @@ from clarion.api.routing import Api, Route
 from clarion.api.shapes.events import EventBatch, EventQuery, EventRow, EventsView
 from clarion.api.shapes.imports import BadRowView
 from clarion.api.uploads import FORMATS, MAX_BAD_SHOWN, bad_views, broken_file, format_of
+from clarion.domain.conditions import Row
 from clarion.domain.errors import ErrorCode, FieldCode
 from clarion.domain.event import RAW_COLUMNS
 from clarion.ports.keys import Scope
-from clarion.stages.intake.events import EventIntake, EventProgress, record_file, record_rows
+from clarion.stages.intake.events import FEW, EventIntake, EventProgress, record_file, record_rows
 from clarion.stages.intake.rows import Format, MalformedFileError
 from clarion.telemetry.names import Metric
 
@@ -70,7 +71,9 @@ async def _json(
         refuse(_not_for_devices(body))
         for name in {event.external_id for event in body.events} - {None}:
             await demand_identity(api, call.caller, str(name), body.identity_token)
-    done = await record_rows(intake, call.caller.app, _frame(body.events))
+    events = body.events
+    rows = list(map(_row, range(len(events)), events)) if len(events) <= FEW else _frame(events)
+    done = await record_rows(intake, call.caller.app, rows)
     return done, bad_views(done.bad, MAX_BAD_SHOWN)
 
 
@@ -101,6 +104,30 @@ def _not_for_devices(body: EventBatch) -> list[FieldProblem]:
     ]
 
 
+def _row(place: int, event: EventRow) -> Row:
+    """An event as cells of `RAW_COLUMNS`."""
+    alias = event.alias
+    return {
+        "id": event.id,
+        "external_id": event.external_id,
+        "alias_label": None if alias is None else alias.label,
+        "alias_value": None if alias is None else alias.value,
+        "user": event.user,
+        "device": event.device,
+        "network": event.network,
+        "token": event.token,
+        "name": event.name,
+        "at": None if event.at is None else utc(event.at, f"/events/{place}/at"),
+        "value": event.value,
+        "properties": _text(event.properties),
+        "message": event.message,
+    }
+
+
+def _text(properties: dict[str, Any] | None) -> str | None:
+    return None if properties is None else msgspec.json.encode(properties).decode()
+
+
 def _frame(events: list[EventRow]) -> pl.DataFrame:
     columns: dict[str, list[object]] = {
         name: [getattr(event, name) for event in events]
@@ -114,10 +141,7 @@ def _frame(events: list[EventRow]) -> pl.DataFrame:
         None if event.at is None else utc(event.at, f"/events/{place}/at")
         for place, event in enumerate(events)
     ]
-    columns["properties"] = [
-        None if event.properties is None else msgspec.json.encode(event.properties).decode()
-        for event in events
-    ]
+    columns["properties"] = [_text(event.properties) for event in events]
     return pl.DataFrame(columns, schema_overrides=dict(RAW_COLUMNS))
 
 

@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from clarion.domain.attributes import FieldProblem
-from clarion.domain.event import RAW_COLUMNS, CheckedEvents, EventRules, check, fresh_ids
+from clarion.domain.conditions import Row
+from clarion.domain.event import RAW_COLUMNS, EventRules, check, fresh_ids
+from clarion.domain.event_row import check_event
 from clarion.domain.ids import AppId
 from clarion.domain.naming import POINTERS
 from clarion.domain.registration import RowProblem
@@ -25,6 +27,8 @@ LAYOUT: Final = Layout(
     objects={"properties": "property"},
     nested={"alias": {"label": "alias_label", "value": "alias_value"}},
 )
+FEW: Final = 64
+"""Up to so many events cost less one by one than as columns."""
 _FIELDS: Final = {path: path[1:].replace("/", ".") for path in POINTERS.values()}
 
 
@@ -57,6 +61,26 @@ class EventProgress:
     """The last transaction that recorded some."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Read:
+    """What was given: the line of each row, and what could not be read."""
+
+    lines: Sequence[int]
+    bad: Sequence[BadRow]
+    read: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Judged:
+    """The events that may be recorded, and what is wrong with the others."""
+
+    rows: pl.DataFrame | Sequence[Row]
+    """Columns of `clarion.domain.event.COLUMNS`, or rows of such cells."""
+    index: Sequence[int]
+    """Where each of `rows` stood in what was given."""
+    problems: Sequence[RowProblem]
+
+
 async def record_file(
     intake: EventIntake, app: AppId, source: Path | AsyncIterator[bytes], format_: Format
 ) -> AsyncIterator[EventProgress]:
@@ -77,45 +101,73 @@ async def record_file(
             yield done
 
 
-async def record_rows(intake: EventIntake, app: AppId, rows: pl.DataFrame) -> EventProgress:
-    """Record events that were given as columns of `RAW_COLUMNS`; lines count from 1.
+async def record_rows(
+    intake: EventIntake, app: AppId, rows: pl.DataFrame | Sequence[Row]
+) -> EventProgress:
+    """Record events that were given as columns of `RAW_COLUMNS`, or as rows; lines count from 1.
+
+    Up to `FEW` of them cost less as rows.
 
     Raises:
         StoreUnavailableError: nothing was recorded.
     """
-    batch = RawBatch(rows=rows, lines=range(1, rows.height + 1), bad=(), read=rows.height)
-    return await _stored(intake, app, batch, _judge(intake, batch), EventProgress())
+    judged = _judge(intake, rows) if isinstance(rows, pl.DataFrame) else _judge_each(intake, rows)
+    read = _Read(lines=range(1, len(rows) + 1), bad=(), read=len(rows))
+    return await _stored(intake, app, read, judged, EventProgress())
 
 
 async def _judged(
     intake: EventIntake, raw: AsyncIterator[RawBatch]
-) -> AsyncIterator[tuple[RawBatch, CheckedEvents]]:
+) -> AsyncIterator[tuple[_Read, _Judged]]:
     """Judged in a thread, so that this process goes on answering."""
     async for batch in raw:
-        yield batch, await asyncio.to_thread(_judge, intake, batch)
+        judged = await asyncio.to_thread(_judge, intake, batch.rows)
+        yield _Read(lines=batch.lines, bad=batch.bad, read=batch.read), judged
 
 
-def _judge(intake: EventIntake, batch: RawBatch) -> CheckedEvents:
+def _judge(intake: EventIntake, rows: pl.DataFrame) -> _Judged:
     now = intake.clock.now()
-    rows = batch.rows
     ids = rows["id"] if "id" in rows.columns else pl.Series("id", [None] * rows.height, pl.String())
     if missing := ids.null_count():
         made = fresh_ids(missing, now, intake.chance.token(10 * missing))
         ids = ids.scatter(ids.is_null().arg_true(), made)
         rows = rows.with_columns(ids.alias("id"))
-    return check(rows, EventRules(now=now, keep=intake.keep))
+    checked = check(rows, EventRules(now=now, keep=intake.keep))
+    return _Judged(rows=checked.rows, index=checked.index.to_list(), problems=checked.problems)
+
+
+def _judge_each(intake: EventIntake, rows: Sequence[Row]) -> _Judged:
+    now = intake.clock.now()
+    rules = EventRules(now=now, keep=intake.keep)
+    judged = [check_event(_with_id(intake, row, now), rules) for row in rows]
+    good = [place for place, one in enumerate(judged) if not one.problems]
+    return _Judged(
+        rows=[judged[place].row for place in good],
+        index=good,
+        problems=[
+            RowProblem(row=place, problem=problem)
+            for place, one in enumerate(judged)
+            for problem in one.problems
+        ],
+    )
+
+
+def _with_id(intake: EventIntake, row: Row, now: datetime) -> Row:
+    if row.get("id") is not None:
+        return row
+    return {**row, "id": fresh_ids(1, now, intake.chance.token(10))[0]}
 
 
 async def _stored(
     intake: EventIntake,
     app: AppId,
-    batch: RawBatch,
-    checked: CheckedEvents,
+    batch: _Read,
+    checked: _Judged,
     before: EventProgress,
 ) -> EventProgress:
     problems = list(checked.problems)
     recorded = repeated = xid = 0
-    if checked.rows.height:
+    if len(checked.rows):
         done = await intake.events.record(
             app, checked.rows, create_people=intake.create_people, now=intake.clock.now()
         )
@@ -133,18 +185,19 @@ async def _stored(
     )
 
 
-def _unknown(checked: CheckedEvents, row: int) -> RowProblem:
-    given = checked.rows.row(row, named=True)
+def _unknown(checked: _Judged, row: int) -> RowProblem:
+    rows = checked.rows
+    given = rows.row(row, named=True) if isinstance(rows, pl.DataFrame) else rows[row]
     code, detail, path = "user_unknown", "the app has no such user", "/external_id"
-    if given["token"] is not None or given["device"] is not None:
-        path = "/token" if given["device"] is None else "/device"
+    if given.get("token") is not None or given.get("device") is not None:
+        path = "/token" if given.get("device") is None else "/device"
         code, detail = "device_unknown", "the app has no such device"
-    elif given["user"] is not None:
+    elif given.get("user") is not None:
         path = "/user"
-    elif given["alias_value"] is not None:
+    elif given.get("alias_value") is not None:
         path = "/alias"
     problem = FieldProblem(path=path, code=code, detail=detail)
-    return RowProblem(row=int(checked.index[row]), problem=problem)
+    return RowProblem(row=checked.index[row], problem=problem)
 
 
 def _bad(line: int, problem: FieldProblem) -> BadRow:

@@ -22,3 +22,21 @@ select date '1970-01-01' + day, event_id, $1, user_id, name,
        properties
 from event_arriving order by event_id
 on conflict do nothing;
+
+-- name: record_few
+-- Events as arrays, those left out that are there; of an id that is given twice the first counts.
+-- How many are new, and the transaction.
+with fresh as (
+    insert into event (day, event_id, app_id, user_id, name, at, message_id, device_id, value,
+                       properties)
+    select date '1970-01-01' + t.day, t.id, $1, t.person, t.name,
+           timestamptz 'epoch' + t.at_us * interval '1 microsecond', t.message, t.device, t.value,
+           t.properties::jsonb
+    from unnest($2::int[], $3::uuid[], $4::bigint[], $5::text[], $6::bigint[], $7::uuid[],
+                $8::bigint[], $9::double precision[], $10::text[]) with ordinality
+        as t (day, id, person, name, at_us, message, device, value, properties, place)
+    order by t.id, t.place
+    on conflict do nothing
+    returning 1
+)
+select count(*) as recorded, pg_current_xact_id()::text::bigint as xid from fresh;
