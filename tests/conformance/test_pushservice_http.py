@@ -2,10 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.e2e.patience import PATIENCE_S
 from tests.e2e.push_world import World, push_world
+from tests.providers.webpush.local_service import ManualClock
+
+from clarion.pushservice.dating import Dates
+from clarion.wire.push_headers import parse_http_date
 
 
 @pytest.fixture
@@ -135,3 +140,39 @@ async def test_request_names_one_host(world: World) -> None:
         assert status == "HTTP/1.1 400 Bad Request"
     status, _ = await exchange(world, "GET /health HTTP/1.0")
     assert status == "HTTP/1.1 200 OK"
+
+
+async def test_answers_say_when_they_were_made(world: World) -> None:
+    """Section 6.6.1: `Date` MUST be there in the 200s, 300s and 400s; also before a stream."""
+    before = datetime.now(UTC).replace(microsecond=0)
+    browser = await world.browser()
+    endpoint = await browser.register()
+    receipt = await world.push(endpoint, Prefer="respond-async")
+    reader = receipt.headers["link"].partition(">")[0].removeprefix("<")
+    dates = [
+        receipt.headers["date"],
+        (await world.push(endpoint, TTL="0")).headers["date"],
+        (await world.push(endpoint + "x")).headers["date"],
+        (await world.client.get(f"{world.origin}/health")).headers["date"],
+        (await exchange(world, "GET /health HTTP/1.1"))[1]["date"],
+    ]
+    streaming = world.client.stream("GET", reader, headers={"Accept": "text/event-stream"})
+    async with asyncio.timeout(PATIENCE_S), streaming as answer:
+        dates.append(answer.headers["date"])
+    after = datetime.now(UTC)
+    for date in dates:
+        assert before <= parse_http_date(date, after) <= after, date
+    await browser.line.end()
+
+
+def test_date_is_that_of_the_second() -> None:
+    """It is written anew when the next second begins, and not before."""
+    clock = ManualClock()
+    clock.at += timedelta(milliseconds=250)
+    dates = Dates(clock)
+    first = dates.line(clock.monotonic())
+    assert first == b"date: Sun, 01 Mar 2026 12:00:00 GMT\r\n"
+    clock.at += timedelta(milliseconds=740)
+    assert dates.line(clock.monotonic()) is first
+    clock.at += timedelta(milliseconds=10)
+    assert dates.line(clock.monotonic()) == b"date: Sun, 01 Mar 2026 12:00:01 GMT\r\n"

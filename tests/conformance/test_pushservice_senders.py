@@ -35,7 +35,7 @@ async def test_pywebpush_reaches_a_restricted_subscription(world: World) -> None
 
     def send() -> int:
         answer = webpush(
-            {"endpoint": endpoint, "keys": keys}, data="hello", ttl=60,
+            {"endpoint": endpoint, "keys": keys}, data="hello", ttl=86_400,
             vapid_private_key=text(scalar), vapid_claims={"sub": "mailto:a@example.com"},
         )  # fmt: skip
         return int(answer.status_code)

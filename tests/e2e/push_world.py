@@ -87,7 +87,7 @@ class World:
 
     async def push(self, endpoint: str, body: bytes = b"", **fields: str) -> httpx.Response:
         """A push message request; field names with `_` for `-`."""
-        headers = {"TTL": "60"} | {name.replace("_", "-"): v for name, v in fields.items()}
+        headers = {"TTL": "86400"} | {name.replace("_", "-"): v for name, v in fields.items()}
         if body and "Content-Encoding" not in headers:
             headers["Content-Encoding"] = "aes128gcm"
         return await self.client.post(endpoint, content=body, headers=headers)

@@ -35,7 +35,7 @@ async def test_push_reaches_a_connected_browser_and_is_answered_201(world: World
     answer = await pushing
     assert answer.status_code == 201
     assert answer.headers["location"].startswith(f"{world.origin}/m/")
-    assert answer.headers["ttl"] == "60"
+    assert answer.headers["ttl"] == "86400"
     assert heard["messageType"] == "notification"
     assert heard["channelID"] == channel(1)
     assert heard["headers"] == {"encoding": "aes128gcm"}

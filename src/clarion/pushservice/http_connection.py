@@ -194,6 +194,10 @@ class HttpConnection(asyncio.Protocol):
         if self.deadline is not None:
             self._transport.write(data)
 
+    def date(self) -> bytes:
+        """The field of an answer that is written now."""
+        return self._parts.dates.line(self._parts.clock.monotonic())
+
     def drain(self) -> None:
         """The process ends: what is accepted is still answered."""
         if self._busy is None or self._owner is not None:
@@ -268,11 +272,12 @@ class HttpConnection(asyncio.Protocol):
         parts, fields = self._parts, request.fields
         keep = not (self._last or answer.close or request.upgrade) and request.keep_alive
         more = cors.fields(request, parts.allowed_origins) if "origin" in fields else ()
+        self._since = now = parts.clock.monotonic()
+        date = parts.dates.line(now)
         self._transport.write(
-            answer.encode(keep_alive=keep, head=request.method == "HEAD", more=more)
+            answer.encode(date=date, keep_alive=keep, head=request.method == "HEAD", more=more)
         )
         self._busy = None
-        self._since = parts.clock.monotonic()
         if not keep:
             self.finish()
 
@@ -297,7 +302,7 @@ class HttpConnection(asyncio.Protocol):
     def _end_with(self, error: RefusedError) -> None:
         """Refuse what can't be read, and close: where the next request begins is not known."""
         self._parts.metrics.add(Metric.PUSH_REQUESTS, str(error.refusal.status))
-        self._transport.write(_refusal(error).encode(keep_alive=False))
+        self._transport.write(_refusal(error).encode(date=self.date(), keep_alive=False))
         # What still comes is not read, but taken: a reset would overtake the answer.
         self._deaf = True
         self._transport.write_eof()
@@ -314,7 +319,8 @@ class EventStream:
 
     def start(self, head: bytes) -> None:
         """Send the head of the answer: its status line and fields, each with its line's end."""
-        self._connection.write(head + encode_fields(self._more) + b"\r\n")
+        date = self._connection.date()
+        self._connection.write(head + date + encode_fields(self._more) + b"\r\n")
 
     def say(self, event: bytes) -> None:
         """Send an event."""
@@ -322,7 +328,8 @@ class EventStream:
 
     def refuse(self, error: RefusedError) -> None:
         """Answer with a refusal instead of a stream."""
-        self._connection.write(_refusal(error).encode(keep_alive=False, more=self._more))
+        date = self._connection.date()
+        self._connection.write(_refusal(error).encode(date=date, keep_alive=False, more=self._more))
         self._connection.finish()
 
     def end(self) -> None:

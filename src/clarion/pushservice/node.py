@@ -23,6 +23,7 @@ from clarion.pushservice.addresses import Addresses
 from clarion.pushservice.arrivals import Arrivals
 from clarion.pushservice.capabilities import Capabilities
 from clarion.pushservice.connections import Connections
+from clarion.pushservice.dating import Dates
 from clarion.pushservice.deadlines import Deadlines
 from clarion.pushservice.deliveries import Deliveries, hearing
 from clarion.pushservice.familiar import Heads
@@ -135,6 +136,7 @@ async def joined(
         metrics=ports.metrics,
         tally=Tally(ports.metrics),
         heads=Heads(),
+        dates=Dates(ports.clock),
         addresses=Addresses(limits, settings.trusted_proxies),
         trusted_proxies=settings.trusted_proxies,
         allowed_origins=settings.allowed_origins,

@@ -20,6 +20,7 @@ from clarion.pushservice.addresses import Addresses
 from clarion.pushservice.arrivals import Arrivals
 from clarion.pushservice.capabilities import Capabilities
 from clarion.pushservice.connections import Connections
+from clarion.pushservice.dating import Dates
 from clarion.pushservice.deadlines import Deadlines
 from clarion.pushservice.familiar import Heads
 from clarion.pushservice.limits import Buckets, PushLimits
@@ -80,6 +81,7 @@ class Parts:
     tally: Tally
     addresses: Addresses
     heads: Heads
+    dates: Dates
     settle: Callable[[DeviceNumber, PushId, ReceiptStatus], None]
     """Told of messages that a device has, whichever connection they went over."""
     trusted_proxies: frozenset[str]

@@ -59,8 +59,10 @@ class Answer(NamedTuple):
     close: bool = False
     lines: bytes = b""
 
-    def encode(self, *, keep_alive: bool, head: bool = False, more: Fields = ()) -> bytes:
-        """The octets, with further fields.
+    def encode(
+        self, *, date: bytes, keep_alive: bool, head: bool = False, more: Fields = ()
+    ) -> bytes:
+        """The octets, with `date` (a field and its line's end) and further fields.
 
         Raises:
             ValueError: a field has a line break.
@@ -68,8 +70,8 @@ class Answer(NamedTuple):
         status, fields, body, close, lines = self
         line = _LINES[status]
         if lines and keep_alive and not (body or fields or more or close):
-            return b"%b%bcontent-length: 0\r\n\r\n" % (line, lines)  # as most are
-        parts = [line, lines]
+            return b"%b%b%bcontent-length: 0\r\n\r\n" % (line, date, lines)  # as most are
+        parts = [line, date, lines]
         if fields or more:
             parts.append(encode_fields((*fields, *more)))
         if status not in _NO_BODY:
