@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.e2e.patience import PATIENCE_S
 
 from clarion.adapters.net.loopback_tls import issue_certificate, make_loopback_tls
 from clarion.adapters.state.embedded import EmbeddedPostgres
 from clarion.adapters.state.pool import transaction
 from clarion.adapters.state.statements import statements
 from clarion.adapters.system import SystemClock
+from clarion.app import doctor_networks
 from clarion.app.container import Container, open_container
 from clarion.app.doctor import examine
 from clarion.app.doctor_credentials import examine_credentials
@@ -56,7 +58,12 @@ def opened(database_url: str, tmp_path: Path) -> Open:
 
     @asynccontextmanager
     async def opening(**variables: str) -> AsyncIterator[Container]:
-        environment = {"CLARION_DATA_DIR": str(tmp_path), "CLARION_DATABASE_URL": database_url}
+        environment = {
+            "CLARION_DATA_DIR": str(tmp_path),
+            "CLARION_DATABASE_URL": database_url,
+            "CLARION_EGRESS_CONNECT_S": str(PATIENCE_S),
+            "CLARION_EGRESS_REQUEST_S": str(PATIENCE_S),
+        }
         async with open_container(load(environment | variables), connections=2) as container:
             yield container
 
@@ -244,8 +251,9 @@ async def test_a_network_is_tried_only_where_there_is_a_credential(opened: Open)
         assert [finding async for finding in examine_networks(container)] == []
 
 
-async def test_the_way_to_a_network_is_tried(opened: Open) -> None:
+async def test_the_way_to_a_network_is_tried(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """TLS, with HTTP/2."""
+    monkeypatch.setattr(doctor_networks, "PATIENCE_S", PATIENCE_S)
     with simulate_apns() as network:
         async with opened(**network.settings) as container:
             await put(container, Network.APNS, plain(make_apns_credential()))

@@ -9,8 +9,7 @@ from pathlib import Path
 import httpx
 import orjson
 import pytest
-
-PATIENCE_S = 90.0
+from tests.e2e.patience import PATIENCE_S, START_S
 
 
 def start(data_dir: Path) -> subprocess.Popen[str]:
@@ -32,14 +31,14 @@ def start(data_dir: Path) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_start_cut_short_leaves_the_key_to_the_next_one(short_dir: Path) -> None:
     """And with port 0, the address that is told is the one that answers, in every process."""
     first = start(short_dir / "data")
     assert first.stderr is not None
     assert any("role.started" in line for line in first.stderr), "the schema is there by then"
     first.send_signal(signal.SIGTERM)
-    said, _ = first.communicate(timeout=PATIENCE_S)
+    said, _ = first.communicate(timeout=START_S)
     shown = orjson.loads(said)["key"] if said else None
 
     second = start(short_dir / "data")
@@ -50,8 +49,9 @@ def test_a_start_cut_short_leaves_the_key_to_the_next_one(short_dir: Path) -> No
         key = {"authorization": f"Bearer {told['key'] or shown}"}
         assert not told["url"].endswith(":0")
         for _ in range(8):  # each a connection of its own: the kernel spreads them
-            assert httpx.get(f"{told['url']}/v1/messages", headers=key).status_code == 200
+            listed = httpx.get(f"{told['url']}/v1/messages", headers=key, timeout=PATIENCE_S)
+            assert listed.status_code == 200
     finally:
         second.send_signal(signal.SIGTERM)
-        second.communicate(timeout=PATIENCE_S)
+        second.communicate(timeout=START_S)
     assert second.returncode == 0

@@ -15,6 +15,7 @@ import pytest
 import uvicorn
 from playwright.async_api import Browser, Page, async_playwright
 from tests.api.conftest import World, world
+from tests.e2e.patience import PATIENCE_S, START_S
 
 from clarion.api import create_app
 from clarion.api.pages.words import WORDS
@@ -28,7 +29,7 @@ pytestmark = [
         reason="NO CHROMIUM: the preference page is not looked at in a browser here "
         "(apt-get install chromium)",
     ),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600),
 ]
 OFFERS = {
     "slug": "offers",
@@ -57,6 +58,7 @@ class Desk:
     async def page(self, **options: Any) -> Page:  # noqa: ANN401  Playwright's own options
         """The person's page in a new window."""
         context = await self.browser.new_context(**options)
+        context.set_default_timeout(PATIENCE_S * 1000)
         page = await context.new_page()
         answer = await page.goto(self.address + self.path)
         assert answer is not None
@@ -83,9 +85,13 @@ async def desk(world: World) -> AsyncIterator[Desk]:
     config = uvicorn.Config(create_app(world.deps), log_config=None, lifespan="off")
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:  # noqa: ASYNC110  it tells nobody
+        await asyncio.sleep(0.01)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu"],
+            timeout=START_S * 1000,
         )
         port = listener.getsockname()[1]
         yield Desk(
@@ -100,6 +106,12 @@ async def desk(world: World) -> AsyncIterator[Desk]:
     listener.close()
 
 
+async def pressed(page: Page, name: str) -> None:
+    """Press a button of the form, and wait for the page that answers."""
+    async with page.expect_navigation():
+        await page.get_by_role("button", name=name).click()
+
+
 async def test_choices_are_saved_without_script(desk: Desk) -> None:
     """Every control of the form works with JavaScript switched off, and a reload sends nothing."""
     page = await desk.page(java_script_enabled=False, locale="en-GB")
@@ -109,7 +121,7 @@ async def test_choices_are_saved_without_script(desk: Desk) -> None:
     await page.locator('input[name="q.sun.from"]').fill("00:00")
     await page.locator('input[name="q.sun.to"]').fill("00:00")
     await page.locator("#pause").fill("7")
-    await page.get_by_role("button", name="Save").click()
+    await pressed(page, "Save")
     assert await page.get_by_role("status").first.inner_text() == WORDS["en"].saved
     assert page.url.endswith("?saved=1&lang=en")
     known = await desk.preferences()
@@ -126,11 +138,11 @@ async def test_choices_are_saved_without_script(desk: Desk) -> None:
     await page.locator('input[name="c.offers"][value="off"]').check()
     await page.locator('input[name="q.mon.from"]').fill("")
     await page.get_by_role("checkbox").check()
-    await page.get_by_role("button", name="Save").click()
+    await pressed(page, "Save")
     assert await page.get_by_role("alert").inner_text() == WORDS["en"].quiet_wrong
     await page.locator('input[name="c.offers"][value="off"]').check()
     await page.get_by_role("checkbox").check()
-    await page.get_by_role("button", name="Save").click()
+    await pressed(page, "Save")
     known = await desk.preferences()
     assert known["paused_until"] is None
     async with desk.world.client() as client:
@@ -147,11 +159,11 @@ async def test_a_double_opt_in_is_confirmed_by_a_second_step(desk: Desk) -> None
     """Until then it is not active."""
     page = await desk.page(java_script_enabled=False, locale="en-GB")
     await page.locator('input[name="c.news"][value="all"]').check()
-    await page.get_by_role("button", name="Save").click()
+    await pressed(page, "Save")
     assert {e["slug"]: e["frequency"] for e in (await desk.preferences())["categories"]}[
         "news"
     ] == "off"
-    await page.get_by_role("button", name=WORDS["en"].confirm).click()
+    await pressed(page, WORDS["en"].confirm)
     assert {e["slug"]: e["frequency"] for e in (await desk.preferences())["categories"]}[
         "news"
     ] == "all"
@@ -160,9 +172,9 @@ async def test_a_double_opt_in_is_confirmed_by_a_second_step(desk: Desk) -> None
 async def test_everything_stops_with_one_click_and_comes_back(desk: Desk) -> None:
     """The page says so, and offers the way back."""
     page = await desk.page(java_script_enabled=False, locale="de-AT")
-    await page.get_by_role("button", name=WORDS["de"].stop).click()
+    await pressed(page, WORDS["de"].stop)
     assert (await desk.preferences())["opted_out"] is True
-    await page.get_by_role("button", name=WORDS["de"].resume).click()
+    await pressed(page, WORDS["de"].resume)
     assert (await desk.preferences())["opted_out"] is False
 
 
@@ -177,7 +189,7 @@ async def test_the_page_speaks_the_persons_language(desk: Desk) -> None:
         assert await root.get_attribute("dir") == ("rtl" if language == "ar" else "ltr")
         assert await page.get_by_role("button", name=WORDS[language].save).is_visible()
         await page.locator("#language").select_option("es" if language != "es" else "fr")
-        await page.get_by_role("button", name=WORDS[language].save).click()
+        await pressed(page, WORDS[language].save)
         assert await root.get_attribute("lang") == ("es" if language != "es" else "fr")
 
 

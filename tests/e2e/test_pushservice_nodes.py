@@ -5,10 +5,12 @@ import base64
 import os
 
 import asyncpg
+import pytest
 from tests.e2e.patience import PATIENCE_S
 from tests.e2e.ports import free_port
 from tests.e2e.push_world import Browser, World, push_world
 
+pytestmark = pytest.mark.timeout(600)
 BODY = os.urandom(100)
 
 
