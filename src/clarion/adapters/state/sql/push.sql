@@ -138,10 +138,10 @@ with given as (
                               coding, encryption, crypto_key, body)
     select device_id, id, subscription_id, topic, urgency, expires_at, receipt, coding, encryption,
            crypto_key, body
-    from room where free or exists (
-        select from push_message m
+    from room where free or (  -- not exists(): the planner might hash the whole table for that
+        select m.id from push_message m
         where m.subscription_id = room.subscription_id and m.topic = room.topic
-    )
+    ) is not null
     order by subscription_id, id
     on conflict (subscription_id, topic) do update set
         id = excluded.id, urgency = excluded.urgency, expires_at = excluded.expires_at,
