@@ -46,7 +46,7 @@ async def bodies(world: World, uaid: str) -> list[bytes]:
     return found
 
 
-async def receipts(world: World, url: str, *, wait: int = 10) -> list[dict[str, object]]:
+async def receipts(world: World, url: str, *, wait: int = 55) -> list[dict[str, object]]:
     """The next receipts."""
     answer = await world.client.get(url, headers={"Prefer": f"wait={wait}"})
     assert answer.status_code == 200

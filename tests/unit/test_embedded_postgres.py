@@ -104,7 +104,7 @@ def test_the_lock_goes_with_its_owner(short_dir: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path\n"
         "from clarion.adapters.state.pg_locks import OwnerLock\n"
-        "lock = OwnerLock(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
+        "lock = OwnerLock(Path(sys.argv[1])); print('held', flush=True); time.sleep(600)"
     )
     path = short_dir / "owner.lock"
     owner = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE)
@@ -126,7 +126,7 @@ def test_a_forked_child_does_not_keep_the_lock(short_dir: Path) -> None:
         "from clarion.adapters.state.pg_locks import OwnerLock\n"
         "lock = OwnerLock(Path(sys.argv[1]))\n"
         "pid = os.fork()\n"
-        "if pid == 0: print(os.getpid(), flush=True); time.sleep(60)\n"
+        "if pid == 0: print(os.getpid(), flush=True); time.sleep(600)\n"
         "os._exit(0)"
     )
     owner = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE)
@@ -143,7 +143,7 @@ def test_a_forked_child_does_not_keep_the_lock(short_dir: Path) -> None:
 @pytest.fixture
 def bystander() -> Iterator[int]:
     """A living process that is not PostgreSQL."""
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     yield process.pid
     process.kill()
     process.wait()
