@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from clarion.app.setting_push import Push
 from clarion.app.setting_retention import Retention
+from clarion.domain.person import DEVICES_PER_USER
 
 
 class Secret:
@@ -109,6 +110,15 @@ class Api(_Section, frozen=True):
         int, Meta(description="Requests that one key may make at once.", ge=1)
     ] = 10_000
     max_rows: Annotated[int, Meta(description="Rows of one batch request.", ge=1, le=5000)] = 5000
+    devices_per_user: Annotated[
+        int,
+        Meta(
+            description="Devices that one user may have, dead ones included: a message to the user "
+            "goes to all of them. What would add one more is refused.",
+            ge=1,
+            le=1_000_000,
+        ),
+    ] = DEVICES_PER_USER
     max_recipients: Annotated[
         int, Meta(description="Recipients that one message may name.", ge=1, le=10_000)
     ] = 10_000

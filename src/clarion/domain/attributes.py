@@ -74,6 +74,7 @@ CODES: Final = frozenset(
         "user_unknown",
         "alias_taken",
         "merge_limit",
+        "devices_limit",
         "row_malformed",
     }
 )

@@ -74,6 +74,7 @@ MORE_FIELD_CODES: Final[Mapping[str, str]] = {
     "consent_outdated": "The ledger has a later change for this person and category.",
     "country_unknown": "No country of ISO 3166-1 has this code.",
     "device_unknown": "The app has no such device.",
+    "devices_limit": "The user has as many devices as one may have.",
     "endpoint_forbidden": "Nothing is sent to this host or port.",
     "environment_invalid": "The network has no such environment.",
     "event_too_old": "The event happened before what is remembered of events.",

@@ -10,6 +10,9 @@ from clarion.domain.device import KEEP, Keep
 MERGES_A_DAY: Final = 100
 """Anonymous people who may turn out to be one and the same person within 24 hours. Each leaves a
 number by which that person is known for good; nobody has so many devices."""
+DEVICES_PER_USER: Final = 1_000
+"""Unless a setting says otherwise: a message to one person goes to all of their devices. More than
+a household has, or the tablets of a shop that share an account; fewer than make a message slow."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -115,7 +115,10 @@ class Registered:
     """Rows that name an alias which another person has: all else of the row was stored."""
     merges_refused: Sequence[int]
     """Rows whose device was an anonymous person's who is not merged, because the named person has
-    absorbed `MERGES_A_DAY` others within a day: the row was stored, the device moved alone."""
+    absorbed `MERGES_A_DAY` others within a day, or would have too many devices: the row was stored,
+    the device moved alone."""
+    devices_refused: Sequence[int]
+    """Rows that would give somebody more devices than one may have: nothing of them was stored."""
     xid: int
     """Transaction that stored the rows."""
 
@@ -165,7 +168,7 @@ class People(Protocol):
         anonymous one. None when there is no such anonymous person; calling it again after a login
         that succeeded finds none.
 
-        Raises `MergeLimitError`.
+        Raises `MergeLimitError`, `DevicesLimitError`.
         """
         ...
 
@@ -236,7 +239,7 @@ class Devices(Protocol):
     ) -> DeviceRecord | None:
         """Change what is known of a device; None when there is none.
 
-        Raises `AttributesRefusedError`, `PersonUnknownError`.
+        Raises `AttributesRefusedError`, `PersonUnknownError`, `DevicesLimitError`.
         """
         ...
 
@@ -275,6 +278,13 @@ class AttributesRefusedError(RegistryError):
 
 class PersonUnknownError(RegistryError):
     """The app has no such person."""
+
+
+class DevicesLimitError(RegistryError):
+    """The person would have more devices than one may."""
+
+    def __init__(self) -> None:
+        super().__init__("the user has as many devices as one may have (api.devices_per_user)")
 
 
 class MergeLimitError(RegistryError):

@@ -12,7 +12,7 @@ from clarion.adapters.state.consent_ledger import append, switches
 from clarion.adapters.state.merging import Merges, move_plans
 from clarion.adapters.state.statements import statements
 from clarion.domain.ids import AppId, UserId
-from clarion.domain.person import MERGES_A_DAY
+from clarion.domain.person import DEVICES_PER_USER, MERGES_A_DAY
 
 _DAY: Final = timedelta(days=1)
 
@@ -25,6 +25,8 @@ class Absorbed:
     """Those who are removed -> who they turned out to be."""
     left: Sequence[UserId]
     """Those who stay, because who they are has absorbed enough people today."""
+    crowded: Sequence[UserId]
+    """Those who stay, because who they are would have too many devices with theirs."""
 
 
 async def absorb(
@@ -33,6 +35,7 @@ async def absorb(
     pairs: Mapping[UserId, UserId],
     now: datetime,
     *,
+    most_devices: int = DEVICES_PER_USER,
     turned: Mapping[UserId, tuple[str, bool]] | None = None,
 ) -> Absorbed:
     """Merge each anonymous person into who they turn out to be, and remove them.
@@ -45,13 +48,16 @@ async def absorb(
         app: whose people they are.
         pairs: the anonymous person -> who they are, of whom the app has a name.
         now: the present instant.
+        most_devices: how many devices a person may have.
         turned: people whose global opt-out was changed by the same unit of work before, as in
             `switches`: the ledger is told of them too. Its chain is what is locked last.
     """
     sql, lines = statements("people"), list(switches(turned or {}, now))
     there = await _hold(connection, app, pairs)
     strangers = {user: known for user, known in pairs.items() if user in there}
-    into = await _allowed(connection, strangers, now) if strangers else {}
+    crowded = await _crowded(connection, strangers, most_devices) if strangers else set()
+    small = {user: known for user, known in strangers.items() if user not in crowded}
+    into = await _allowed(connection, small, now) if small else {}
     if into:
         lines += await bequeath(connection, app, into, now)
         merges = Merges(app=app, into=into, since=min(there[user] for user in into))
@@ -61,7 +67,8 @@ async def absorb(
         await connection.execute(sql["note_merges"], app, *columns, now)
         await connection.execute(sql["delete_people"], app, list(into))
     await append(connection, app, lines, now)
-    return Absorbed(into=into, left=[user for user in strangers if user not in into])
+    left = [user for user in small if user not in into]
+    return Absorbed(into=into, left=left, crowded=sorted(crowded))
 
 
 async def _hold(
@@ -75,6 +82,22 @@ async def _hold(
     await connection.fetch(sql["lock_people"], app, sorted(pairs))
     rows = await connection.fetch(sql["anonymous"], app, list(pairs))
     return {row["id"]: row["created_at"] for row in rows}
+
+
+async def _crowded(
+    connection: asyncpg.Connection, pairs: Mapping[UserId, UserId], most: int
+) -> set[UserId]:
+    """Those whose devices would be too many for who they are, the first ones coming first."""
+    people = [*pairs, *set(pairs.values())]
+    rows = await connection.fetch(statements("devices")["more_devices_than"], people, 0)
+    has = dict.fromkeys(people, 0) | {row["user_id"]: row["n"] for row in rows}
+    crowded: set[UserId] = set()
+    for stranger, known in pairs.items():
+        if has[stranger] and has[known] + has[stranger] > most:
+            crowded.add(stranger)
+        else:
+            has[known] += has[stranger]
+    return crowded
 
 
 async def _allowed(

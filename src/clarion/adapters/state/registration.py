@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Final
@@ -12,6 +13,7 @@ import orjson
 import polars as pl
 
 from clarion.adapters.state.absorbing import absorb
+from clarion.adapters.state.device_room import Gained, demand_room
 from clarion.adapters.state.followed import followed
 from clarion.adapters.state.pool import OvertakenError
 from clarion.adapters.state.registration_rows import (
@@ -27,6 +29,7 @@ from clarion.domain.attributes import MAX_ATTRIBUTES, MAX_TOTAL_OCTETS
 from clarion.domain.conditions import Cell, Row
 from clarion.domain.handoffs import Int64s
 from clarion.domain.ids import AppId, UserId
+from clarion.domain.person import DEVICES_PER_USER
 from clarion.ports.registry import Registered
 
 STORED_OCTETS: Final = MAX_TOTAL_OCTETS + MAX_TOTAL_OCTETS // 8
@@ -70,22 +73,33 @@ def bold_statements() -> Mapping[str, str]:
     }
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manner:
+    """How rows are stored."""
+
+    most_devices: int = DEVICES_PER_USER
+    """How many devices a person may have."""
+    refresh: bool = True
+    """As in the port."""
+    bold: bool = False
+    """What is new is inserted without a thought of other writers, which saves an eighth of the
+    server's work; where one was faster, `UniqueViolationError` says so, and the caller runs the
+    unit again, not so bold."""
+
+
 async def register(
     connection: asyncpg.Connection,
     app: AppId,
     rows: pl.DataFrame | Sequence[Row],
     now: datetime,
-    *,
-    refresh: bool = True,
-    bold: bool = False,
+    manner: Manner,
 ) -> Registered:
     """Store checked rows (`ports.registry.Devices.register`) inside the caller's transaction.
 
-    With `bold`, what is new is inserted without a thought of other writers, which saves an eighth
-    of the server's work; where one was faster, `UniqueViolationError` says so, and the caller runs
-    the unit again, not so bold.
+    Where somebody would have too many devices, `CrowdedError` names the rows without which the
+    caller runs the unit again.
     """
-    sql = bold_statements() if bold else statements("registration")
+    sql = bold_statements() if manner.bold else statements("registration")
     given: Rows = ManyRows(rows) if isinstance(rows, pl.DataFrame) else FewRows(rows)
     count = given.height
     if count > FEW_ROWS:
@@ -102,14 +116,20 @@ async def register(
     kept, answers = given.devices(person, ours, unknown)
     device, owner = np.zeros(count, np.int64), np.zeros(count, np.int64)
     created = np.zeros(count, np.bool_)
-    refused |= await store.devices(kept, device, owner, created, refresh=refresh)
+    refused |= await store.devices(kept, device, owner, created, refresh=manner.refresh)
+    moved = np.isin(np.arange(count), list(store.left_by))
+    rows_gained = np.flatnonzero((created | moved) & (person != 0))
+    if len(rows_gained):
+        gained = Gained(rows=rows_gained, owner=owner[rows_gained], new=ours[rows_gained])
+        await demand_room(connection, gained, answers, manner.most_devices)
     for row, stored in answers.items():
         device[row], owner[row], created[row] = device[stored], owner[stored], created[stored]
-    into, merges_refused = await _absorb(connection, app, named, store, person)
+    into, merges_refused = await _absorb(store, named, person, manner.most_devices)
     return Registered(
         device=device,
         user=followed(np.where(owner == 0, person, owner), into),
         created=created.tolist(),
+        devices_refused=[],
         attributes_refused=sorted(refused),
         user_unknown=unknown,
         aliases_taken=taken,
@@ -119,11 +139,7 @@ async def register(
 
 
 async def _absorb(
-    connection: asyncpg.Connection,
-    app: AppId,
-    named: Sequence[Cell],
-    store: "_Store",
-    person: Int64s,
+    store: "_Store", named: Sequence[Cell], person: Int64s, most_devices: int
 ) -> tuple[Mapping[UserId, UserId], Sequence[int]]:
     """Anonymous people whose devices say who they are, as by a login; rows where it is too much.
 
@@ -132,8 +148,15 @@ async def _absorb(
     left_by = sorted(store.left_by.items())
     said = {UserId(old): row for row, old in left_by if named[row] is not None}
     pairs = {old: UserId(int(person[row])) for old, row in said.items()}
-    done = await absorb(connection, app, pairs, store.now, turned=store.turned)
-    return done.into, sorted(said[user] for user in done.left)
+    done = await absorb(
+        store.connection,
+        store.app,
+        pairs,
+        store.now,
+        most_devices=most_devices,
+        turned=store.turned,
+    )
+    return done.into, sorted(said[user] for user in (*done.left, *done.crowded))
 
 
 async def _find_named(
@@ -183,8 +206,8 @@ class _Store:
         now: datetime,
         sql: Mapping[str, str],
     ) -> None:
-        self._connection = connection
-        self._app = app
+        self.connection = connection
+        self.app = app
         self.now = now
         self._sql = sql
         self.turned: dict[UserId, tuple[str, bool]] = {}
@@ -201,9 +224,9 @@ class _Store:
         refused: set[int] = set()
         left = people
         for _ in range(RACES):
-            found = await self._connection.fetchrow(
+            found = await self.connection.fetchrow(
                 self._sql["register_people"],
-                self._app,
+                self.app,
                 self.now,
                 *(left.text(name) for name in ("place", "external_id", *PERSON_COLUMNS)),
                 MAX_ATTRIBUTES,
@@ -248,9 +271,9 @@ class _Store:
         for attempt in range(RACES):
             if not left.height:
                 break
-            found = await self._connection.fetchrow(
+            found = await self.connection.fetchrow(
                 self._sql["register_devices"],
-                self._app,
+                self.app,
                 self.now,
                 *(left.text(name) for name in _DEVICE_PARAMETERS),
                 MAX_ATTRIBUTES,
@@ -266,7 +289,7 @@ class _Store:
                 self.left_by |= dict(zip(found["moved"], found["left_by"], strict=True))
             if len(index) < left.height or attempt:
                 left = kept.take(np.flatnonzero(device[stored] == 0))
-                await self._connection.execute(self._sql["forget_strangers"], self._app, self.now)
+                await self.connection.execute(self._sql["forget_strangers"], self.app, self.now)
             else:
                 break
         if (device[stored] == 0).any():

@@ -9,9 +9,10 @@ import asyncpg
 import numpy as np
 import polars as pl
 
+from clarion.adapters.state.device_room import CrowdedError, spread, without
 from clarion.adapters.state.person_rows import merge_attributes
 from clarion.adapters.state.pool import reading, unit_of_work
-from clarion.adapters.state.registration import register
+from clarion.adapters.state.registration import Manner, register
 from clarion.adapters.state.registration_rows import token_key
 from clarion.adapters.state.statements import statements
 from clarion.domain.attributes import decode_attributes, encode_attributes
@@ -22,7 +23,14 @@ from clarion.domain.ids import AppId, DeviceId, UserId
 from clarion.domain.network import Network
 from clarion.domain.outcome import Reason
 from clarion.domain.permission import Permission
-from clarion.ports.registry import DeviceRecord, PersonUnknownError, Registered, Renewed
+from clarion.domain.person import DEVICES_PER_USER
+from clarion.ports.registry import (
+    DeviceRecord,
+    DevicesLimitError,
+    PersonUnknownError,
+    Registered,
+    Renewed,
+)
 
 _PLAIN: Final = tuple(
     name
@@ -34,22 +42,32 @@ _PLAIN: Final = tuple(
 class PostgresDevices:
     """`ports.registry.Devices` over the table device."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, most_devices: int = DEVICES_PER_USER) -> None:
         self._pool = pool
+        self._most_devices = most_devices
         self._sql = statements("devices")
 
     async def register(
         self, app: AppId, rows: pl.DataFrame | Sequence[Row], now: datetime, *, refresh: bool = True
     ) -> Registered:
         """See `ports.registry.Devices.register`."""
-        bold = True
+        left: Int64s = np.arange(len(rows), dtype=np.int64)
+        given, bold = rows, True
 
         async def work(connection: asyncpg.Connection) -> Registered:
             nonlocal bold
             once, bold = bold, False
-            return await register(connection, app, rows, now, refresh=refresh, bold=once)
+            manner = Manner(most_devices=self._most_devices, refresh=refresh, bold=once)
+            return await register(connection, app, given, now, manner)
 
-        return await unit_of_work(self._pool, work)
+        while True:
+            try:
+                done = await unit_of_work(self._pool, work)
+            except CrowdedError as error:
+                left = np.delete(left, error.rows)
+                given, bold = without(rows, left), True
+            else:
+                return done if len(left) == len(rows) else spread(done, left, len(rows))
 
     async def get(self, app: AppId, device: DeviceId) -> DeviceRecord | None:
         """See `ports.registry.Devices.get`."""
@@ -93,6 +111,11 @@ class PostgresDevices:
                 sql = statements("people")["lock_owner"]
                 if await connection.fetchval(sql, app, change.user) is None:
                     raise PersonUnknownError("the app has no user of that id")
+                count = self._sql["more_devices_than"]
+                if change.user != row["user_id"] and await connection.fetch(
+                    count, [change.user], self._most_devices - 1
+                ):
+                    raise DevicesLimitError
             written = await connection.fetchrow(
                 self._sql["update_device"],
                 app,

@@ -19,12 +19,13 @@ from clarion.adapters.state.statements import statements
 from clarion.adapters.state.suppression import hold_suppressions
 from clarion.domain.device import Keep
 from clarion.domain.ids import AppId, UserId
-from clarion.domain.person import PersonChange
+from clarion.domain.person import DEVICES_PER_USER, PersonChange
 from clarion.ports.registry import (
     AliasTakenError,
     ByAlias,
     ByExternalId,
     ById,
+    DevicesLimitError,
     MergeLimitError,
     PersonRecord,
     PersonRef,
@@ -37,8 +38,9 @@ RACES: Final = 5
 class PostgresPeople:
     """`ports.registry.People` over the tables users and user_alias."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, most_devices: int = DEVICES_PER_USER) -> None:
         self._pool = pool
+        self._most_devices = most_devices
         self._sql = statements("people")
 
     async def get(self, app: AppId, ref: PersonRef) -> PersonRecord | None:
@@ -117,7 +119,11 @@ class PostgresPeople:
             if named is None or named not in {row["id"] for row in locked}:
                 await connection.execute(self._sql["name_person"], app, anonymous, external_id, now)
                 return await read_person(connection, app, anonymous)
-            if (await absorb(connection, app, {anonymous: named}, now)).left:
+            most = self._most_devices
+            done = await absorb(connection, app, {anonymous: named}, now, most_devices=most)
+            if done.crowded:
+                raise DevicesLimitError
+            if done.left:
                 raise MergeLimitError(await room_at(connection, named, now))
             return await read_person(connection, app, named)
 

@@ -21,6 +21,7 @@ from clarion.api.registering import (
 )
 from clarion.api.routes.users import (
     demand_identity,
+    devices_refusal,
     identity_secret,
     registry_refusal,
     turn_out,
@@ -49,6 +50,7 @@ from clarion.ports.keys import Scope
 from clarion.ports.registry import (
     ById,
     DeviceRecord,
+    DevicesLimitError,
     PersonRecord,
     PersonUnknownError,
     RegistryError,
@@ -196,6 +198,8 @@ async def patch(api: Api, call: Exchange) -> Answer:
         record = await api.deps.devices.change(call.caller.app, device, change, now)
     except PersonUnknownError:
         raise invalid("/user", "The app has no such user.") from None
+    except DevicesLimitError as error:
+        raise devices_refusal(error, "/user") from None
     except RegistryError as error:
         raise registry_refusal(error) from None
     if record is None:
@@ -227,6 +231,8 @@ async def _move(api: Api, call: Exchange, device: DeviceRecord, person: UserId) 
         )
     except PersonUnknownError:
         raise not_found("user") from None
+    except DevicesLimitError as error:
+        raise devices_refusal(error, "/external_id") from None
     if moved is None:
         raise not_found("device")
 
@@ -255,6 +261,7 @@ ROUTES: Final = (
     Route(
         method="POST",
         path="/v1/devices:batch",
+        long_work=True,
         handle=register_many,
         summary="Register many devices",
         tag="Devices",
@@ -287,6 +294,7 @@ ROUTES: Final = (
     Route(
         method="POST",
         path="/v1/devices:forget",
+        long_work=True,
         handle=forget,
         summary="Forget a device by its token",
         tag="Devices",

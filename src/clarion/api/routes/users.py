@@ -40,6 +40,7 @@ from clarion.ports.keys import KeyRecord, Scope
 from clarion.ports.registry import (
     AliasTakenError,
     AttributesRefusedError,
+    DevicesLimitError,
     MergeLimitError,
     PersonRecord,
     RegistryError,
@@ -138,11 +139,14 @@ async def turn_out(
 ) -> PersonRecord | None:
     """An anonymous person is `external_id` from now on; None when there is no such.
 
-    Raises `ProblemError`, 429, when too many have been the same person today.
+    Raises `ProblemError`: 429 when too many have been the same person today, 422 when the person
+    would have too many devices.
     """
     now = api.deps.clock.now()
     try:
         return await api.deps.people.login(call.caller.app, anonymous, external_id, now)
+    except DevicesLimitError as error:
+        raise devices_refusal(error, "/external_id") from None
     except MergeLimitError as error:
         wait = max(1, math.ceil((error.retry_at - now).total_seconds()))
         raise ProblemError(
@@ -169,6 +173,13 @@ async def identity_secret(api: Api, key: KeyRecord) -> bytes | None:
         return None
     app = await api.deps.apps.get(key.app)
     return None if app is None else api.deps.identity_secrets.get(app.name)
+
+
+def devices_refusal(error: DevicesLimitError, path: str) -> ProblemError:
+    """Somebody has as many devices as one may have; `path` names them in the request."""
+    detail = sentence(str(error))
+    found = field_problem(path, "devices_limit", detail)
+    return ProblemError(ErrorCode.REQUEST_INVALID, detail, errors=[found])
 
 
 def registry_refusal(error: RegistryError) -> ProblemError:
@@ -221,6 +232,7 @@ def _person_routes(path: str, how: str) -> tuple[Route, ...]:
         Route(
             method="DELETE",
             path=path,
+            long_work=True,
             handle=delete,
             summary=f"Forget a person {how}",
             tag="Users",
@@ -267,6 +279,7 @@ ROUTES: Final = (
     Route(
         method="POST",
         path="/v1/users:batch",
+        long_work=True,
         handle=put_many,
         summary="Create or change many people",
         tag="Users",
@@ -277,6 +290,7 @@ ROUTES: Final = (
     Route(
         method="POST",
         path="/v1/users:merge",
+        long_work=True,
         handle=merge,
         summary="Make an anonymous person a known one",
         tag="Users",

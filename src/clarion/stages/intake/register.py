@@ -62,7 +62,8 @@ class Registration:
     """Why rows were refused; a row whose only problem is `attributes_too_large` with a pointer
     to the attributes was stored without these, where `device` or `user` is not 0; so was one whose
     only problem is `alias_taken`, without the alias that another person has; with `merge_limit`
-    the device moved alone, without the anonymous person whose it was."""
+    the device moved alone, without the anonymous person whose it was. Of a row with `devices_limit`
+    nothing was stored."""
     stored: int
     """How many rows were stored."""
     xid: int
@@ -128,13 +129,14 @@ async def store(
         *(_unknown(int(judged.index[row])) for row in done.user_unknown),
         *(_taken(int(judged.index[row])) for row in done.aliases_taken),
         *(_too_many(int(judged.index[row])) for row in done.merges_refused),
+        *_crowded(judged, done.devices_refused),
     ]
     return Registration(
         device=device,
         user=user,
         created=created.tolist(),
         problems=sorted([*judged.problems, *late], key=lambda problem: problem.row),
-        stored=len(judged.rows) - len(done.user_unknown),
+        stored=len(judged.rows) - len(done.user_unknown) - len(done.devices_refused),
         xid=done.xid,
     )
 
@@ -261,9 +263,31 @@ def _taken(row: int) -> RowProblem:
 def _too_many(row: int) -> RowProblem:
     detail = (
         f"the device moved, but whoever had it stays anonymous: more than {MERGES_A_DAY} people "
-        "in a day would have turned out to be this one"
+        "in a day would have turned out to be this one, or their devices are too many for one user"
     )
     return _problem(row, "external_id", "merge_limit", detail)
+
+
+def _crowded(judged: Judged, rows: Sequence[int]) -> list[RowProblem]:
+    """Told of the name by which the row gives somebody the device."""
+    if not rows:
+        return []
+    given = judged.rows
+    names = (
+        given["external_id"].to_list()
+        if isinstance(given, pl.DataFrame)
+        else [row.get("external_id") for row in given]
+    )
+    detail = "the user has as many devices as one may have (api.devices_per_user)"
+    return [
+        _problem(
+            int(judged.index[row]),
+            "user" if names[row] is None else "external_id",
+            "devices_limit",
+            detail,
+        )
+        for row in rows
+    ]
 
 
 def _unknown(row: int) -> RowProblem:

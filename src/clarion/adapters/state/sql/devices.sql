@@ -14,6 +14,11 @@ select * from device where app_id = $1 and user_id = $2 order by id;
 -- Devices in order of the id.
 select * from device where app_id = $1 and id > $2 order by id limit $3;
 
+-- name: more_devices_than
+-- Who of these people has more devices than that, and how many; dead ones count.
+select user_id, count(*) as n from device where user_id = any ($1::bigint[])
+group by user_id having count(*) > $2;
+
 -- name: lock_device
 -- One device, kept from other writers until the unit of work ends.
 select * from device where app_id = $1 and id = $2 for update;
