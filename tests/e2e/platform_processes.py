@@ -16,6 +16,8 @@ import httpx
 import orjson
 from tests.e2e.patience import PATIENCE_S, START_S
 
+from clarion.cli.exits import Exit
+
 POLL_S = 0.01
 
 
@@ -36,8 +38,20 @@ class Processes:
     killed: set[int] = field(default_factory=set)
     _supervisor: asyncio.subprocess.Process | None = None
 
-    async def start(self) -> None:
-        """Start the supervisor, and wait until it says that the API answers."""
+    async def start(self, *, again: bool = False) -> None:
+        """Start the supervisor, and wait until it says that the API answers.
+
+        `again`: as long as a child of the one before still listens, as a service manager does.
+        """
+        give_up = time.monotonic() + START_S
+        while not (line := await self._first_words(give_up)):
+            ended = self._supervisor and self._supervisor.returncode
+            assert again, f"the platform ended with {ended}: {self.tail()}"
+            assert ended == Exit.UNREACHABLE, self.tail()
+        self.key = orjson.loads(line)["key"] or self.key
+
+    async def _first_words(self, give_up: float) -> bytes:
+        """Start it; the line that tells that it runs, or nothing where it ends before."""
         said = self.log.with_suffix(".said")
         with self.log.open("ab") as stderr, said.open("wb") as stdout:
             self._supervisor = await asyncio.create_subprocess_exec(
@@ -56,12 +70,12 @@ class Processes:
                 stderr=stderr,
                 start_new_session=True,
             )
-        give_up = time.monotonic() + START_S
         while not (line := said.read_bytes()).endswith(b"\n"):
-            assert self._supervisor.returncode is None, self.tail()
+            if self._supervisor.returncode is not None:
+                return b""
             assert time.monotonic() < give_up, f"the platform did not start: {self.tail()}"
             await asyncio.sleep(POLL_S)
-        self.key = orjson.loads(line)["key"] or self.key
+        return line
 
     def living(self, role: str) -> list[int]:
         """The ids of a role's processes that were started and not killed; `postgres` is one."""
@@ -108,7 +122,7 @@ class Processes:
         assert supervisor.returncode is None, self.tail()
         supervisor.kill()
         await supervisor.wait()
-        await self.start()
+        await self.start(again=True)
         return supervisor.pid
 
     def tail(self) -> str:

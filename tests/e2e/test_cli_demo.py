@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from tests.e2e.patience import START_S
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 DEMO = [sys.executable, "-m", "clarion.cli", "demo", "--users", "400"]
 
@@ -59,7 +60,7 @@ def test_the_demo_tells_what_became_of_each_device(folder: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=840,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     shown = done.stdout
@@ -120,7 +121,7 @@ def test_an_interrupted_demo_leaves_nothing_behind(folder: Path) -> None:
             break
     time.sleep(1)  # wherever the platform's start is by then
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=START_S)
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert list(folder.iterdir()) == []

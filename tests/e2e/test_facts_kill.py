@@ -15,6 +15,7 @@ import asyncpg
 import numpy as np
 import polars as pl
 import pytest
+from tests.e2e.patience import PATIENCE_S
 
 from clarion.adapters.facts.duckdb import FactsClient
 from clarion.adapters.facts.duckdb.store import open_store
@@ -26,7 +27,6 @@ from clarion.domain.outcome import Outcome
 from clarion.ports.audience import AudienceScan, AudienceUnavailableError
 
 KILLS: Final = 16
-PATIENCE_S: Final = 60
 NOW: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MESSAGE: Final = MessageId(str(UUID(int=2**90 + 3)))
 EVENTS: Final = "select count(*), sum(value)::bigint, sum(user_id)::bigint from event"
@@ -40,7 +40,8 @@ from clarion.adapters.system import SystemClock
 async def main():
     folder = Path(sys.argv[2])
     settings = OwnerSettings(
-        path=folder / "facts.duckdb", socket=folder / "facts.sock", drain_every_s=0.01
+        path=folder / "facts.duckdb", socket=folder / "facts.sock", drain_every_s=0.01,
+        lag_limit_s=120.0,
     )
     async with await open_pool(sys.argv[1], max_size=2) as pool:
         await run_owner(pool, settings, SystemClock(), asyncio.Event())
@@ -168,7 +169,7 @@ async def everybody(client: FactsClient, xid: int) -> pl.DataFrame:
     return pl.concat([piece.rows async for piece in client.scan(scan)])
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_an_owner_that_is_killed_loses_nothing_and_repeats_nothing(
     database_url: str, short_dir: Path
 ) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,8 @@ from typing import Any, Final, Self
 import orjson
 
 START_S: Final = 180.0
-STOP_S: Final = 40.0
+STOP_S: Final = 180.0
+"""As long as a start: who is told to end while it starts may have to finish that first."""
 _TAIL_OCTETS: Final = 2000
 
 
@@ -76,14 +76,6 @@ class Children:
             )
         self._running.append(_Running(name, process))
         return await _first_words(name, process, log)
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _environment(variables: Mapping[str, str]) -> Mapping[str, str]:

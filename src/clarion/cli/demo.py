@@ -15,7 +15,7 @@ from cyclopts import Parameter, validators
 from clarion.adapters.system import SystemClock
 from clarion.app.demo_audience import Audience, make_audience
 from clarion.app.demo_credentials import KEY_ID, TEAM_ID, TOPIC, DemoCredentials, make_credentials
-from clarion.app.demo_processes import ChildFailedError, Children, free_port
+from clarion.app.demo_processes import ChildFailedError, Children
 from clarion.cli.connection import Connection, Json
 from clarion.cli.demo_campaign import (
     forecast,
@@ -107,10 +107,9 @@ async def _platform(children: Children, folder: Path) -> AsyncIterator[Connectio
     _step("Starting simulators of APNs and FCM (TLS, as strict as the real ones)")
     networks = await _networks(children, folder, credentials)
     _step("Starting Clarion: PostgreSQL, facts, API, planner, senders")
-    port = free_port()
     variables = {
         "CLARION_DATA_DIR": str(folder / "data"),
-        "CLARION_SERVER_PORT": str(port),
+        "CLARION_SERVER_PORT": "0",
         "CLARION_PUSH_PORT": "0",
         "CLARION_LOG_LEVEL": "warning",
         "CLARION_API_EVENTS_EVERY_S": "0.2",
