@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,9 @@ from clarion.ports.journal import Looked
 from clarion.ports.messages import NewMessage
 
 Mask = npt.NDArray[np.bool_]
+
+_NETWORKS: Final = max(Network) + 1
+"""Columns, by the number of a network; none has the number 0."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -171,10 +175,13 @@ def _inputs(
 ) -> Inputs:
     """The inputs of some dozens of rows: a data frame would cost more than the decision."""
     rows, slot = looked.rows, policy.category.slot
-    wanted = np.zeros((len(looked.unknown), max(Network) + 1), np.bool_)
-    able = np.zeros(max(Network) + 1, np.bool_)
+    wanted = np.ones((len(looked.unknown), _NETWORKS), np.bool_)
+    wanted[:, 0] = False
     for new, ix in zip(news, indexes, strict=True):
-        wanted[ix, [int(n) for n in (new.target.networks or tuple(Network))]] = True
+        if new.target.networks:
+            wanted[ix] = False
+            wanted[ix, [int(network) for network in new.target.networks]] = True
+    able = np.zeros(_NETWORKS, np.bool_)
     app = news[0].message.app
     able[[int(network) for owner, network in looked.credentials if owner == app]] = True
     network = rows.network[chosen]
