@@ -15,6 +15,7 @@ _SCAN = re.compile(r"Seq Scan on (\w+)")
     [
         ("line", "changes"),
         ("line", "claim_batch"),
+        ("line", "commit_and_look"),
         ("line", "commit_chunk"),
         ("journal", "credentials"),
         ("journal", "keys_seen"),

@@ -121,7 +121,8 @@ class ChunkAck:
     paused: bool = False
     canceled: frozenset[MessageId] = frozenset()
     changes: RegistryChanges | None = None
-    """What changed in the registry, where the commit asked; None too when that is a lot."""
+    """What changed in the registry, where the commit asked; None too when that is a lot, or when
+    the commit ended the batch or left recipients to be tried again."""
 
 
 class SendLine(Protocol):

@@ -34,11 +34,12 @@ class PostgresRulebook:
 
     async def of(self, app: AppId, now: datetime) -> AppRules:
         """See the port."""
-        return (await self.all_of((app,), now))[app]
+        known = self._fresh(app, now)
+        return (await self.all_of((app,), now))[app] if known is None else known
 
     async def all_of(self, apps: Collection[AppId], now: datetime) -> Mapping[AppId, AppRules]:
         """See the port."""
-        stale = [app for app in apps if not self._is_fresh(app, now)]
+        stale = [app for app in apps if self._fresh(app, now) is None]
         if stale:
             async with reading(self._pool) as connection:
                 rows = await connection.fetch(_SQL["rules"], stale)
@@ -47,9 +48,9 @@ class PostgresRulebook:
                 self._known[app] = (now, _rules(mine) if mine else AppRules())
         return {app: self._known[app][1] for app in apps}
 
-    def _is_fresh(self, app: AppId, now: datetime) -> bool:
+    def _fresh(self, app: AppId, now: datetime) -> AppRules | None:
         known = self._known.get(app)  # what is from the future: the clock was put back since
-        return known is not None and now - FRESH <= known[0] <= now
+        return known[1] if known is not None and now - FRESH <= known[0] <= now else None
 
 
 def _rules(rows: Sequence[asyncpg.Record]) -> AppRules:

@@ -188,7 +188,9 @@ def _looked(row: asyncpg.Record) -> RegistryChanges | None:
     """The look that came with a commit's answer; None when there was none, or too much to see."""
     if row["xid"] is None:
         return None
-    columns = row["changes"] or [[]] * _LOOKS_AT
+    columns = row["changes"]
+    if not columns:  # the usual answer
+        return replace(_NOTHING, xid=row["xid"])
     if len(columns[0]) > MANY_CHANGES:
         return None
     return _told(row["xid"], np.array(columns, np.int64))
@@ -210,6 +212,9 @@ def _told(xid: int, columns: Int64s) -> RegistryChanges:
         merged_from=merged_from,
         merged_into=merged_into,
     )
+
+
+_NOTHING = _told(0, np.zeros((_LOOKS_AT, 0), np.int64))
 
 
 def _claimed(row: asyncpg.Record) -> ClaimedBatch:
@@ -271,25 +276,21 @@ async def _record(
     batch = chunk.batch
     done = chunk.cursor >= len(batch.recipients)
     deltas = _deltas(chunk, done=done)
-    key = f"{batch.id}:{batch.cursor}"
-    row = await connection.fetchrow(
-        _SQL["commit_chunk"],
-        batch.id,
-        batch.fence,
-        chunk.cursor,
-        now + timedelta(seconds=lease_s),
-        done,
-        *_chunk_row(key, chunk),
-        now,
-        list(deltas),
-        list(deltas.values()),
-        None if chunk.look_since_xid is None else str(chunk.look_since_xid),
-        MANY_CHANGES + 1,
-    )
+    lease = (batch.id, batch.fence, chunk.cursor, now + timedelta(seconds=lease_s))
+    told = _chunk_row(f"{batch.id}:{batch.cursor}", chunk)
+    if done or deltas:
+        counted = (list(deltas), list(deltas.values()))
+        row = await connection.fetchrow(_SQL["commit_chunk"], *lease, done, *told, now, *counted)
+        changes = None
+    else:
+        since = None if chunk.look_since_xid is None else str(chunk.look_since_xid)
+        row = await connection.fetchrow(
+            _SQL["commit_and_look"], *lease, *told, now, since, MANY_CHANGES + 1
+        )
+        changes = _looked(row)
     if not row["recorded"]:
         return _LOST
     canceled = frozenset(MessageId(message) for message in row["canceled"])
-    changes = _looked(row)
     return ChunkAck(recorded=True, paused=row["paused"], canceled=canceled, changes=changes)
 
 

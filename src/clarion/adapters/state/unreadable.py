@@ -73,8 +73,6 @@ async def set_aside(
         now,
         messages,
         [-1] * len(messages),
-        None,
-        0,
     )
 
 

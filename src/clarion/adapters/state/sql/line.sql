@@ -158,10 +158,7 @@ returning b.id, b.app_id, b.lane, b.network, b.credential_id, b.message_ids::tex
                           where m.id = b.message_ids[1] and m.state = 3) as paused
 
 -- name: commit_chunk
--- Outcomes, cursor, lease and the message's counters change together or not at all. The lease moves
--- only once a minute of it is spent: it is indexed, and a row whose indexed columns stay as they are
--- is rewritten in its page without a new entry in any index. $15 asks for a look at the registry
--- (see `changes`) in the same round trip; it is one array of ids, users and reasons.
+-- Outcomes, cursor, lease and the message's counters change together or not at all.
 with moved as (
     update batch
     set cursor = $3, claims = 0,
@@ -185,6 +182,31 @@ with moved as (
         xid = pg_current_xact_id()
     from unnest($13::text[]::uuid[], $14::int[]) as d (id, delta), moved
     where m.id = d.id
+)
+select exists (select from moved)
+       -- the answer to the same commit was lost on its way: it is recorded already
+       or exists (select from batch where id = $1 and fence = $2 and cursor = $3) as recorded,
+       now.canceled, now.paused
+from (select coalesce(array_agg(id::text) filter (where state = 4), '{}') as canceled,
+             coalesce(bool_or(state = 3), false) as paused
+      from message where id = any ($8::text[]::uuid[])) now
+
+-- name: commit_and_look
+-- The same of a chunk after which another follows, and which leaves the number of open batches as it
+-- is: most are such, and what they do not need would cost a third of the statement. The lease moves
+-- only once a minute of it is spent: it is indexed, and a row whose indexed columns stay as they are
+-- is rewritten in its page without a new entry in any index. $12 asks for a look at the registry
+-- (see `changes`) in the same round trip; it is one array of ids, users and reasons.
+with moved as (
+    update batch
+    set cursor = $3, claims = 0,
+        leased_until = case when leased_until < $4::timestamptz - interval '1 minute'
+                            then $4 else leased_until end
+    where id = $1 and fence = $2 and state in (2, 3) and cursor < $3
+    returning id
+), recorded as (
+    insert into chunk (key, app_id, kind, message_ids, rows, notes, provider_ids, created_at)
+    select $5, $6, 1, $7::text[]::uuid[], $8, $9, $10::text::jsonb, $11 from moved
 ), looked as (
     select d.id, d.user_id,
            case when u.opted_out then 101 when u.suppressed then 113 when d.state <> 1 then 103
@@ -192,28 +214,28 @@ with moved as (
            u.granted, u.denied,
            coalesce((extract(epoch from u.paused_until) * 1000000)::bigint, 0) as paused_until_us
     from (select id, user_id, state, opted_out, permission from device
-          where xid >= $15::text::xid8 order by xid limit $16) d
+          where xid >= $12::text::xid8 order by xid limit $13) d
     join users u on u.id = d.user_id
     union all
     select id, 0, 108, 0, 0, 0
-    from (select id, kind from removal where xid >= $15::text::xid8 order by xid limit $16) r
+    from (select id, kind from removal where xid >= $12::text::xid8 order by xid limit $13) r
     where kind = 2
     union all
     select from_id, to_id, -1, 0, 0, 0
     from (select from_id, to_id from merged
-          where xid >= $15::text::xid8 order by xid limit $16) m
+          where xid >= $12::text::xid8 order by xid limit $13) m
 )
 select exists (select from moved)
-       -- the answer to the same commit was lost on its way: it is recorded already
        or exists (select from batch where id = $1 and fence = $2 and cursor = $3) as recorded,
-       array(select id::text from message
-             where id = any ($8::text[]::uuid[]) and state = 4) as canceled,
-       exists (select from message where id = any ($8::text[]::uuid[]) and state = 3) as paused,
-       case when $15 is not null then pg_snapshot_xmin(pg_current_snapshot())::text::bigint end
+       now.canceled, now.paused,
+       case when $12 is not null then pg_snapshot_xmin(pg_current_snapshot())::text::bigint end
            as xid,
        (select array[array_agg(id), array_agg(user_id), array_agg(reason::bigint),
                      array_agg(granted), array_agg(denied), array_agg(paused_until_us)] from looked)
            as changes
+from (select coalesce(array_agg(id::text) filter (where state = 4), '{}') as canceled,
+             coalesce(bool_or(state = 3), false) as paused
+      from message where id = any ($7::text[]::uuid[])) now
 
 -- name: insert_retry
 -- Recipients that are tried again are a batch of their own, under the throttle of theirs ($17).
