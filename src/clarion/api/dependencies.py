@@ -41,6 +41,8 @@ class ApiLimits:
     max_import_body: int = 4 * 1024 * 1024 * 1024
     body_time_s: float = 20.0
     """From the first look at a body to its end; imports: between two pieces."""
+    store_silence_s: float = 20.0
+    """So long requests wait for a store that finishes nothing; bulk work waits longer."""
     rate_per_s: float = 5_000.0
     """Requests per second and key, per process."""
     rate_burst: int = 10_000

@@ -21,6 +21,7 @@ from clarion.api.problems import ProblemError
 from clarion.api.quota import Quotas
 from clarion.domain.errors import ErrorCode
 from clarion.ports.keys import Scope
+from clarion.ports.store import Patience
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -35,6 +36,8 @@ class Api:
     plain: PlainMessages
     visitors: Quotas
     """Of those who have no device yet, by where they come from."""
+    patience: Patience
+    """Of requests that ask little of the store."""
 
 
 Handler = Callable[[Api, Exchange], Awaitable[Answer | Stream]]
@@ -62,6 +65,9 @@ class Route:
     """Besides those that every route of its kind has."""
     headers: Sequence[tuple[str, str]] = ()
     """Request headers: name, description."""
+    long_work: bool = False
+    """It may give the store much to do at once, and waits for it as long as that takes; so does
+    whatever takes a file."""
 
     @property
     def public(self) -> bool:

@@ -21,6 +21,7 @@ from clarion.api.exchange import (
 )
 from clarion.api.grouping import Registrar, store_rows
 from clarion.api.networks import ConfiguredNetworks
+from clarion.api.patience import waiting
 from clarion.api.plain_messages import PlainMessages
 from clarion.api.problems import ProblemError, problem_body
 from clarion.api.quick import PATH, QuickWay, Shared
@@ -32,7 +33,7 @@ from clarion.api.streaming import send_stream
 from clarion.domain.errors import ERRORS, ErrorCode, Gravity
 from clarion.ports.facts import FactsUnavailableError
 from clarion.ports.messages import MaybeSentError
-from clarion.ports.store import StoreUnavailableError
+from clarion.ports.store import Patience, StoreUnavailableError
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent, Metric
 from clarion.wire.problem import MEDIA_TYPE
@@ -70,7 +71,9 @@ class Application:
         networks = ConfiguredNetworks(deps.credentials, deps.clock)
         visitors = Quotas(VISITORS_PER_S, VISITORS_BURST, "visitor")
         plain = PlainMessages(deps.providers)
-        self._api = Api(deps, networks, Registrar(partial(store_rows, deps)), plain, visitors)
+        registrar = Registrar(partial(store_rows, deps))
+        patience = Patience(deps.limits.store_silence_s)
+        self._api = Api(deps, networks, registrar, plain, visitors, patience)
         self._ids = RequestIds(deps.chance)
         shared = Shared(self._api.plain, self._quotas, self._ids, self._late)
         self.quick: Final = None if deps.urgent is None else QuickWay(deps, deps.urgent, shared)
@@ -155,11 +158,13 @@ class Application:
         name(route)
         if route.scope is not None:
             now = self._deps.clock.now()
-            call.key = await authenticate(self._deps.keys, call.header(b"authorization"), now)
+            with waiting(self._api.patience):
+                call.key = await authenticate(self._deps.keys, call.header(b"authorization"), now)
             quota = self._quotas.take(call.key.id, self._deps.clock.monotonic())
             extra += (quota, self._quotas.policy)
             require(call.key, route.scope)
-        return await route.handle(self._api, call)
+        with waiting(None if route.long_work or route.body_media else self._api.patience):
+            return await route.handle(self._api, call)
 
     async def _stream(self, answer: Stream, call: Exchange, send: Send, extra: Headers) -> None:
         """Send a stream; after its start there is no other status to answer with."""

@@ -1,5 +1,6 @@
 """Connections to the state store, and the unit of work."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
@@ -8,7 +9,7 @@ import asyncpg
 
 from clarion.adapters.state.erased_names import session_settings
 from clarion.adapters.state.failures import store_failures
-from clarion.ports.store import StoreUnavailableError
+from clarion.ports.store import PATIENCE, Patience, StoreUnavailableError
 
 Result = TypeVar("Result")
 
@@ -117,7 +118,7 @@ async def reading(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
         StoreUnavailableError: no connection, or it was lost.
     """
     with store_failures():
-        async with pool.acquire() as connection:
+        async with _held(pool) as connection:
             yield connection
 
 
@@ -129,8 +130,65 @@ async def transaction(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
         StoreUnavailableError: no connection, or it was lost before the commit was confirmed.
     """
     with store_failures():
-        async with pool.acquire() as connection, connection.transaction():
+        async with _held(pool) as connection, connection.transaction():
             yield connection
+
+
+@asynccontextmanager
+async def _held(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
+    """A connection; where the task has a `Patience`, it is broken off when the store is silent."""
+    patience = PATIENCE.get()
+    if patience is None:
+        async with pool.acquire() as connection:
+            yield connection
+        return
+    watch = _Watch(patience)
+    try:
+        async with asyncio.timeout(None) as watch.wait:
+            connection = await pool.acquire()
+        watch.wait, watch.connection = None, connection
+        try:
+            yield connection
+            watch.heard()
+        finally:
+            watch.end()
+            await pool.release(connection)
+    finally:
+        watch.end()
+
+
+class _Watch:
+    """Breaks off what waits for a silent store.
+
+    The connection is closed under whoever waits: to ask a server that hangs to cancel a statement
+    is to wait for it again.
+    """
+
+    def __init__(self, patience: Patience) -> None:
+        self.wait: asyncio.Timeout | None = None
+        """While a connection is waited for."""
+        self.connection: asyncpg.Connection | None = None
+        self._patience = patience
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._timer = self._loop.call_later(patience.silence_s, self._look)
+
+    def heard(self) -> None:
+        """The store has finished something."""
+        self._patience.heard = self._loop.time()
+
+    def end(self) -> None:
+        """Nothing is waited for any more."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        due = max(self._began, self._patience.heard) + self._patience.silence_s
+        if self._loop.time() < due:
+            self._timer = self._loop.call_at(due, self._look)
+        elif self.connection is not None:
+            self.connection.terminate()
+        elif self.wait is not None:
+            self.wait.reschedule(self._loop.time())
 
 
 async def unit_of_work(

@@ -261,6 +261,7 @@ ROUTES: Final = (
     Route(
         method="POST",
         path="/v1/devices:batch",
+        long_work=True,
         handle=register_many,
         summary="Register many devices",
         tag="Devices",
@@ -293,6 +294,7 @@ ROUTES: Final = (
     Route(
         method="POST",
         path="/v1/devices:forget",
+        long_work=True,
         handle=forget,
         summary="Forget a device by its token",
         tag="Devices",

@@ -132,6 +132,7 @@ ROUTES: Final = (
     Route(
         method="POST",
         path="/v1/messages/dry-run",
+        long_work=True,
         handle=try_out,
         summary="Try a message without sending it",
         tag="Messages",
@@ -158,6 +159,7 @@ ROUTES: Final = (
     Route(
         method="POST",
         path="/v1/messages/{id}/replay",
+        long_work=True,
         handle=replay,
         summary="Decide again under other rules",
         tag="Messages",

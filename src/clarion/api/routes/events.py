@@ -8,6 +8,7 @@ import polars as pl
 
 from clarion.api.decoding import refuse, utc
 from clarion.api.exchange import Answer, Exchange, json_answer
+from clarion.api.patience import waiting
 from clarion.api.problems import FieldProblem, field_problem, invalid
 from clarion.api.routes.users import demand_identity
 from clarion.api.routing import Api, Route
@@ -72,8 +73,13 @@ async def _json(
         for name in {event.external_id for event in body.events} - {None}:
             await demand_identity(api, call.caller, str(name), body.identity_token)
     events = body.events
-    rows = list(map(_row, range(len(events)), events)) if len(events) <= FEW else _frame(events)
-    done = await record_rows(intake, call.caller.app, rows)
+    if len(events) > FEW:
+        done = await record_rows(intake, call.caller.app, _frame(events))
+    else:
+        with waiting(api.patience):
+            done = await record_rows(
+                intake, call.caller.app, list(map(_row, range(len(events)), events))
+            )
     return done, bad_views(done.bad, MAX_BAD_SHOWN)
 
 

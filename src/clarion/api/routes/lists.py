@@ -129,6 +129,7 @@ ROUTES: Final = (
     Route(
         method="DELETE",
         path=_NAMED,
+        long_work=True,
         handle=delete,
         summary="Remove a list",
         tag="Lists",

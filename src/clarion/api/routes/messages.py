@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 import msgspec
@@ -12,6 +12,7 @@ from clarion.api.cursor import moment_before, moment_cursor
 from clarion.api.decoding import decode, number
 from clarion.api.events import progress_events
 from clarion.api.exchange import KIND, Answer, Exchange, Stream, json_answer
+from clarion.api.patience import waiting
 from clarion.api.problems import ProblemError, not_found
 from clarion.api.routing import Api, Route
 from clarion.api.segmenting import used
@@ -33,6 +34,7 @@ from clarion.domain.outcome import Reason
 from clarion.ports.facts import AttemptFact, SignalFact
 from clarion.ports.keys import Scope
 from clarion.ports.messages import (
+    Acceptance,
     Accepted,
     MessageRecord,
     NewMessage,
@@ -87,10 +89,16 @@ async def send(api: Api, call: Exchange) -> Answer:
     )
     if checked.plain and (kind := call.extension(KIND)) is not None:
         api.plain.learn(kind, checked.message, now)
-    acceptance = await api.deps.acceptor.accept(new, now)
+    acceptance = await _accepted(api, new, now)
     if isinstance(acceptance, Accepted):
         api.deps.metrics.add(Metric.MESSAGES_ACCEPTED, reporting.LANE_NAMES[lane])
     return accepted.answer_of(acceptance, new)
+
+
+async def _accepted(api: Api, new: NewMessage, now: datetime) -> Acceptance:
+    """Accept a message. What may be on the wire by then is waited for as long as it takes."""
+    with waiting(None if new.message.lane.urgent else api.patience):
+        return await api.deps.acceptor.accept(new, now)
 
 
 async def read_page(api: Api, call: Exchange) -> Answer:

@@ -110,6 +110,7 @@ ROUTES: Final = (
         Route(
             method="GET",
             path=f"{path}/export",
+            long_work=True,
             handle=export,
             summary=f"Export all that is held about a person {how}",
             tag="Privacy",
@@ -123,6 +124,7 @@ ROUTES: Final = (
         Route(
             method="POST",
             path=f"{path}/erase",
+            long_work=True,
             handle=erase,
             summary=f"Erase a person {how}",
             tag="Privacy",

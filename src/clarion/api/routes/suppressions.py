@@ -145,6 +145,7 @@ ROUTES: Final = (
     Route(
         method="DELETE",
         path=_ONE,
+        long_work=True,
         handle=delete,
         summary="Remove a suppression list",
         tag="Suppression",
@@ -165,6 +166,7 @@ ROUTES: Final = (
     Route(
         method="POST",
         path=f"{_ONE}/names",
+        long_work=True,
         handle=add,
         summary="Put names on a list",
         tag="Suppression",
@@ -175,6 +177,7 @@ ROUTES: Final = (
     Route(
         method="POST",
         path=f"{_ONE}/names:remove",
+        long_work=True,
         handle=remove,
         summary="Take names off a list",
         tag="Suppression",

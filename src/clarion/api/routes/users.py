@@ -232,6 +232,7 @@ def _person_routes(path: str, how: str) -> tuple[Route, ...]:
         Route(
             method="DELETE",
             path=path,
+            long_work=True,
             handle=delete,
             summary=f"Forget a person {how}",
             tag="Users",
@@ -278,6 +279,7 @@ ROUTES: Final = (
     Route(
         method="POST",
         path="/v1/users:batch",
+        long_work=True,
         handle=put_many,
         summary="Create or change many people",
         tag="Users",
@@ -288,6 +290,7 @@ ROUTES: Final = (
     Route(
         method="POST",
         path="/v1/users:merge",
+        long_work=True,
         handle=merge,
         summary="Make an anonymous person a known one",
         tag="Users",
