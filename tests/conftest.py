@@ -27,7 +27,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("clarion")
 
 _TEMPLATE: Final = "clarion_template"
-_USUAL_S: Final = 180
+_USUAL_S: Final = 300
 """`timeout` of the configuration."""
 
 

@@ -33,7 +33,7 @@ async def test_platform_serves_pushes_on_its_own_port(short_dir: Path) -> None:
         await browser.hear()
         endpoint = await browser.register()
         assert endpoint.startswith(f"http://127.0.0.1:{port}/wpush/v1/")
-        pushing = asyncio.create_task(client.post(endpoint, headers={"TTL": "60"}))
+        pushing = asyncio.create_task(client.post(endpoint, headers={"TTL": "86400"}))
         browser.ack(await browser.hear())
         assert (await pushing).status_code == 201
         await browser.line.end()

@@ -73,7 +73,7 @@ def _web_refusal(text: str, scheme: str, http_hosts: Collection[str]) -> str | N
     name = host[1].lower()
     if scheme == "https" or name in http_hosts or _is_local(name):
         return None
-    return "A web address is https; http only where the operator allows it."
+    return "A web address is https; http only to hosts of `server.http_link_hosts`."
 
 
 _NO_CREDENTIALS: Final = "An address has no name or password in front of its host."
