@@ -274,9 +274,9 @@ async def taken_in(client: Client, message: str) -> None:
 
 
 async def outcomes(facts: FactsClient, message: str) -> Mapping[str, int]:
-    """How many recipients of a message ended how, as far as the facts know."""
+    """How many recipients of a message ended how and why, as far as the facts know."""
     counts = await facts.counts(APP, MessageId(message), at_least_xid=0)
-    return {row.outcome.name: row.count for row in counts.outcomes}
+    return {f"{row.outcome.name} {row.reason.name}": row.count for row in counts.outcomes}
 
 
 async def check_facts(folder: Path, client: Client) -> None:
@@ -291,7 +291,7 @@ async def check_facts(folder: Path, client: Client) -> None:
             if sum(found.values()) != len(people):
                 await taken_in(client, message)
                 found = await outcomes(facts, message)
-            assert set(found) <= {"ACCEPTED", "DEAD", "SUPPRESSED"}, found
+            assert {how.split()[0] for how in found} <= {"ACCEPTED", "DEAD", "SUPPRESSED"}, found
             assert sum(found.values()) == len(people), (message, found)
             assert await facts.verify(APP, MessageId(message)) == []
 
