@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 
@@ -123,7 +124,7 @@ async def test_a_key_in_another_process_stops_its_message_and_no_neighbour(
     await ready(platform, 12)
     held = [await keyed(platform, "raced")]
 
-    async with PostgresJournal(pool).keys_held(held) as elsewhere:
+    async with PostgresJournal(pool).keys_held(held, SystemClock().now()) as elsewhere:
         assert not elsewhere
         answers = await asyncio.gather(
             post(platform, 0, "raced"), *(post(platform, n, f"own-{n}") for n in range(1, 12))
@@ -137,6 +138,25 @@ async def test_a_key_in_another_process_stops_its_message_and_no_neighbour(
     assert again.status_code == httpx.codes.ACCEPTED
     await platform.idle()
     assert deliveries(platform)[apns_token(0)] == 1
+
+
+@pytest.mark.parametrize("later", [{}, {"send_at": "2090-01-01T00:00:00Z"}])
+async def test_a_key_that_its_holder_has_just_committed_is_replayed(
+    platform: Platform, pool: Pool, later: dict[str, str]
+) -> None:
+    """Who was answered may ask again at once, before the first request lets go of its key."""
+    await ready(platform, 1)
+    body = {"to": {"users": ["u0"]}, "title": "Hi", **later}
+    first = await platform.post("/v1/messages", body, 202, **{"idempotency-key": "twice"})
+    held = [await keyed(platform, "twice")]
+
+    journal = PostgresJournal(pool)
+    async with AsyncExitStack() as holding:
+        while await holding.enter_async_context(journal.keys_held(held, SystemClock().now())):
+            await holding.aclose()
+        again = await platform.post("/v1/messages", body, 202, **{"idempotency-key": "twice"})
+
+    assert again == first
 
 
 async def test_a_key_past_its_lifetime_is_a_new_one_though_nobody_swept_it(

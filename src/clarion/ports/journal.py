@@ -18,6 +18,7 @@ from clarion.domain.network import Network
 from clarion.domain.suppression import NotThere
 from clarion.ports.messages import (
     Acceptance,
+    InFlight,
     KeyReused,
     NewMessage,
     Replayed,
@@ -102,11 +103,14 @@ class JournalEntry:
 class Journal(Protocol):
     """Makes accepted messages durable."""
 
-    def keys_held(self, news: Sequence[NewMessage]) -> AbstractAsyncContextManager[Collection[int]]:
-        """Keep the group's idempotency keys from every other process for as long as it lasts.
+    def keys_held(
+        self, news: Sequence[NewMessage], now: datetime
+    ) -> AbstractAsyncContextManager[Mapping[int, Replayed | KeyReused | InFlight]]:
+        """Keep the group's idempotency keys from everybody else for as long as it lasts.
 
-        Yields the indexes of messages whose key another process holds: it works on the first
-        request with that key. Nothing is asked for a group without keys.
+        Yields what is to be said of messages whose key somebody else holds, by index: they work on
+        the first request with that key, or have just committed it and hold the key for a moment
+        more. Nothing is asked for a group without keys.
         """
         ...
 

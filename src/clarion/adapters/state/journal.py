@@ -58,17 +58,21 @@ class PostgresJournal:
         ] = {}
 
     @asynccontextmanager
-    async def keys_held(self, news: Sequence[NewMessage]) -> AsyncIterator[Collection[int]]:
+    async def keys_held(
+        self, news: Sequence[NewMessage], now: datetime
+    ) -> AsyncIterator[Mapping[int, Replayed | KeyReused | InFlight]]:
         """See the port."""
         locks = [(n, _lock(new)) for n, new in enumerate(news) if new.idempotency is not None]
         if not locks:
-            yield frozenset()
+            yield {}
             return
         async with transaction(self._pool) as connection:
             rows = await connection.fetch(
                 _SQL["hold_keys"], [n for n, _ in locks], [lock for _, lock in locks]
             )
-            yield frozenset(row["n"] for row in rows if not row["mine"])
+            theirs = [row["n"] for row in rows if not row["mine"]]
+            seen = await _keys_seen(connection, [(n, news[n]) for n in theirs], now)
+            yield {n: seen.get(n, InFlight()) for n in theirs}
 
     async def look(self, news: Sequence[NewMessage], now: datetime) -> Looked:
         """See the port."""
@@ -76,7 +80,7 @@ class PostgresJournal:
         rules = await self._rulebook.all_of({app for app, _ in targets}, now)
         with store_failures():
             async with self._pool.acquire() as connection:
-                seen = await _keys_seen(connection, news, now)
+                seen = await _keys_seen(connection, list(enumerate(news)), now)
                 credentials = await self._known(connection, {app for app, _ in targets}, now)
                 group = await resolve(connection, targets)
         return Looked(
@@ -186,9 +190,9 @@ def _lock(new: NewMessage) -> int:
 
 
 async def _keys_seen(
-    connection: asyncpg.Connection, news: Sequence[NewMessage], now: datetime
+    connection: asyncpg.Connection, news: Sequence[tuple[int, NewMessage]], now: datetime
 ) -> dict[int, Replayed | KeyReused]:
-    keyed = [(n, new) for n, new in enumerate(news) if new.idempotency is not None]
+    keyed = [(n, new) for n, new in news if new.idempotency is not None]
     if not keyed:
         return {}
     rows = await connection.fetch(
@@ -217,7 +221,7 @@ async def _key_known(
     if not held:
         rows = await connection.fetch(_SQL["hold_keys"], [0], [_lock(new)])
         if not rows[0]["mine"]:
-            return InFlight()
+            return (await _keys_seen(connection, [(0, new)], now)).get(0, InFlight())
     return await _take_key(connection, new, now)
 
 

@@ -162,9 +162,10 @@ class UrgentPath:
         on_wire.add_done_callback(lambda _: self._on_the_wire())
         later: list[_Waiting] = []
         try:
-            async with self.journal.keys_held([waiting.new for waiting in group]) as elsewhere:
-                for index in elsewhere:
-                    _tell(group[index], InFlight())
+            news = [waiting.new for waiting in group]
+            async with self.journal.keys_held(news, self.delivery.clock.now()) as elsewhere:
+                for index, answer in elsewhere.items():
+                    _tell(group[index], answer)
                 ours = [waiting for n, waiting in enumerate(group) if n not in elsewhere]
                 if ours:
                     await self._accept_group(ours, later, on_wire)
