@@ -361,6 +361,39 @@ async def test_a_login_waits_for_a_plan_that_is_being_committed(store: Store) ->
     assert await counted(store, await known) == [2]
 
 
+async def test_a_login_waits_for_a_part_for_a_digest_that_is_being_committed(
+    store: Store,
+) -> None:
+    """Where nobody has ever counted for a cap, too."""
+    await store.add_people(1)
+    await rule(store, [])
+    user, device = await stranger(store)
+    await store.pool.execute("update category set can_opt_out = true where slug = 'news'")
+    await store.pool.execute("update users set granted = 32, daily = 32")
+    planner, only = ports(store), Target(devices=[device])
+    made = replace(store.message(1, only, category="news"), moment=Moment())
+    await PostgresJournal(store.pool).accept(made, store.now)
+    await planner.line.expand_due(store.now, limit=10)
+    async with store.pool.acquire() as other:
+        held = other.transaction()
+        await held.start()
+        # As above: all else is written by then.
+        await other.execute("select from message where id = $1 for update", made.message.id)
+        plan = asyncio.create_task(plan_all(planner))
+        await waiting(store, 1)
+        login_ = asyncio.create_task(login(store, user))
+        waits = asyncio.create_task(waiting(store, 2))
+        await asyncio.wait({login_, waits}, return_when=asyncio.FIRST_COMPLETED)
+        await held.rollback()
+    await plan
+    known = await login_
+    waits.cancel()
+    await asyncio.gather(waits, return_exceptions=True)
+
+    parts = await store.pool.fetch("select range, people from digest_item where people <> ''")
+    assert list(map(tuple, parts)) == [(range_of(known), int(known).to_bytes(8, "little"))]
+
+
 async def waiting(store: Store, count: int) -> None:
     """Until so many transactions wait for a lock."""
     sql = (

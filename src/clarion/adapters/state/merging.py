@@ -12,7 +12,7 @@ import numpy as np
 from clarion.adapters.state.followed import followed
 from clarion.adapters.state.forgetting import octets_of, range_of
 from clarion.adapters.state.frequency import LOOSE, by_range, decoded, encoded, row_of
-from clarion.adapters.state.statements import statements
+from clarion.adapters.state.statements import statements, touched
 from clarion.domain.handoffs import Int64s
 from clarion.domain.ids import BUCKETS, AppId, UserId
 from clarion.ports.frequency import RANGE_BUCKETS
@@ -46,6 +46,20 @@ class Merges:
         return self.app, ranges, octets, many, self.since
 
 
+async def hold_ranges(connection: asyncpg.Connection, app: AppId, ranges: Sequence[int]) -> None:
+    """Whoever plans or merges for people of these ranges does so before us, or when we are done.
+
+    Args:
+        connection: inside the caller's transaction, which keeps them until it ends.
+        app: whose people they are.
+        ranges: of people, different ones, in order.
+    """
+    held = touched(await connection.execute(_SQL["hold"], app, ranges))
+    if held < len(ranges):  # nobody counted for caps there yet: what is not there can't be locked
+        await connection.execute(_SQL["begin_ranges"], app, ranges)
+        await connection.execute(_SQL["hold"], app, ranges)
+
+
 async def move_plans(connection: asyncpg.Connection, merges: Merges, now: datetime) -> None:
     """Count for the known people what the anonymous ones were sent and are held.
 
@@ -54,8 +68,8 @@ async def move_plans(connection: asyncpg.Connection, merges: Merges, now: dateti
     for a digest wait for the known person's. Held parts keep the anonymous one's number and go out
     to the device under it; so where one gave way, it does so under both numbers.
 
-    Plans under caps for any of these people end before it looks, or begin anew when it is done. The
-    number of statements does not depend on the number of people.
+    Plans for any of these people end before it looks, or when it is done; those under caps begin
+    anew then. The number of statements does not depend on the number of people.
 
     Args:
         connection: inside the caller's transaction, which has locked the people.
@@ -63,7 +77,7 @@ async def move_plans(connection: asyncpg.Connection, merges: Merges, now: dateti
         now: the present instant.
     """
     mine, theirs = _ranges(merges.into), _ranges(merges.into.values())
-    await connection.execute(_SQL["hold"], merges.app, sorted({*mine, *theirs}))
+    await hold_ranges(connection, merges.app, sorted({*mine, *theirs}))
     held = await connection.fetchrow(_SQL["held"], *merges.where(mine))
     counted: set[int] = set()
     if held["loose"]:

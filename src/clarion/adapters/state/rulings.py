@@ -11,6 +11,7 @@ import orjson
 from clarion.adapters.state.digests import gather
 from clarion.adapters.state.followed import followed
 from clarion.adapters.state.frequency import LOOSE, add_entries, by_range
+from clarion.adapters.state.merging import hold_ranges
 from clarion.adapters.state.statements import statements
 from clarion.domain.decided import Decided, DecidedColumns, packed
 from clarion.domain.frequency import EXEMPT_PRIORITY, Ledger
@@ -52,7 +53,7 @@ async def record_rulings(
     if rulings.usage is not None:
         await _bump(connection, shard, rulings.usage)
     elif len(people):
-        await connection.execute(_MERGING["hold"], shard.app, _ranges(people))
+        await hold_ranges(connection, shard.app, _ranges(people))
     if len(people):
         rulings = await _follow(connection, shard, rulings, people, seen_xid)
     if rulings.sent is not None and len(rulings.sent):

@@ -3,9 +3,15 @@
 -- the first of them is there ($5).
 
 -- name: hold
--- Plans under caps for these ranges have ended, or end after us: they move the same versions.
+-- Plans for these ranges have ended, or end after us: they hold, or move, the same versions.
 select from cap_range where app_id = $1 and range = any ($2::smallint[])
 order by range for no key update
+
+-- name: begin_ranges
+-- Those of which nobody has counted anything.
+insert into cap_range (app_id, range)
+select $1, range from unnest($2::smallint[]) as t (range) order by range
+on conflict do nothing
 
 -- name: held
 -- Whether anything is there that could be of these people.
