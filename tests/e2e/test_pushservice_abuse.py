@@ -72,6 +72,53 @@ async def test_bad_request_is_answered_and_the_connection_ends(
     assert (await raw(hasty, data)).startswith(b"HTTP/1.1 " + status)
 
 
+async def test_noise_behind_a_message_waits_for_its_answer(world: World) -> None:
+    """Who sends it is told of the message before the connection ends; the others lose nothing."""
+    browser = await world.browser()
+    endpoint = await browser.register()
+    path = endpoint.removeprefix(world.origin)
+    message = f"POST {path} HTTP/1.1\r\nHost: a\r\nTTL: 60\r\nContent-Length: 0\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    blocked = "select count(*) from pg_locks where relation = 'push_message'::regclass"
+    async with asyncio.timeout(PATIENCE_S), world.pool.acquire() as connection:
+        async with connection.transaction():
+            await connection.execute("lock table push_message")
+            writer.write(message.encode())
+            while not await connection.fetchval(f"{blocked} and not granted"):  # noqa: ASYNC110  another task of the node waits
+                await asyncio.sleep(0.01)
+            writer.write(message.encode() + b"noise\r\n\r\n")
+            assert (await world.client.get(f"{world.origin}/health")).status_code == 200
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 201 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"connection: close" in answer
+    writer.close()
+    await writer.wait_closed()
+    assert (await world.push(endpoint, os.urandom(90))).status_code == 201
+    await browser.line.end()
+
+
+async def test_noise_behind_a_stream_of_events_ends_it(world: World) -> None:
+    """Nothing else is written into it, then or later."""
+    devices = await world.client.post(f"{world.origin}/v1/devices")
+    fields = {"Authorization": f"Bearer {devices.json()['token']}"}
+    made = await world.client.put(
+        f"{world.origin}/v1/subscriptions/{channel(1)}", json={}, headers=fields
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    asked = f"GET /v1/stream HTTP/1.1\r\nHost: a\r\nAuthorization: {fields['Authorization']}"
+    async with asyncio.timeout(PATIENCE_S):
+        writer.write(f"{asked}\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"noise\r\n\r\n")
+        rest = await reader.read()
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.1" not in rest
+    writer.close()
+    await writer.wait_closed()
+    assert (await world.push(made.json()["endpoint"], os.urandom(90))).status_code == 201
+
+
 async def test_many_slow_posts_hold_up_nobody(world: World) -> None:
     """Two hundred senders that never finish, and one that does."""
     browser = await world.browser()

@@ -131,10 +131,6 @@ class HttpConnection(asyncio.Protocol):
             return
         if alone and len(reader.done) == 1 and not reader.begun:
             self._parts.heads.learn(data, reader.done[0])
-        # Not while an earlier request waits for its answer, which comes first.
-        if reader.waited_for and self._busy is None and not reader.done:
-            reader.waited_for = False
-            self._transport.write(GO_ON)
         if len(reader.done) > MAX_PIPELINED:
             self._halted = True
             self._transport.pause_reading()
@@ -166,7 +162,7 @@ class HttpConnection(asyncio.Protocol):
         limits = self._parts.limits
         waited = now - self._since
         self.deadline = now + LOOK_S
-        if self._deaf:
+        if self._deaf and self._busy is None:
             self.finish()
         elif self._owner is not None:
             if self.crowded and waited > limits.idle_s:
@@ -213,6 +209,11 @@ class HttpConnection(asyncio.Protocol):
         if self._halted and self.deadline is not None and len(done) <= MAX_PIPELINED:
             self._halted = False
             self._transport.resume_reading()
+        # Not while an earlier request waits for its answer, which comes first.
+        reader = self._reader
+        if reader.waited_for and self._busy is None and not done and self.deadline is not None:
+            reader.waited_for = False
+            self._transport.write(GO_ON)
 
     def _take(self, request: Request, rest: bytes) -> None:
         self._busy = request
@@ -248,7 +249,7 @@ class HttpConnection(asyncio.Protocol):
         request = self._busy
         if request is not None and self.deadline is not None:  # else the client has left
             self._say(request, _answer(answer))
-            if self._halted or self._reader.done:
+            if self._halted or self._reader.done or self._reader.waited_for:
                 self._next(b"")
 
     def _known(self, answer: "asyncio.Future[Answer]") -> None:
@@ -300,12 +301,23 @@ class HttpConnection(asyncio.Protocol):
             socket.data_received(rest)
 
     def _end_with(self, error: RefusedError) -> None:
-        """Refuse what can't be read, and close: where the next request begins is not known."""
+        """Refuse what can't be read, and close: where the next request begins is not known.
+
+        While an earlier request waits for its answer, a refusal would be taken for that: the answer
+        comes, and the connection ends with it. A stream of events ends at once.
+        """
         self._parts.metrics.add(Metric.PUSH_REQUESTS, str(error.refusal.status))
-        self._transport.write(_refusal(error).encode(date=self.date(), keep_alive=False))
         # What still comes is not read, but taken: a reset would overtake the answer.
         self._deaf = True
-        self._transport.write_eof()
+        self._reader.done.clear()
+        self._reader.waited_for = False
+        if self._owner is not None:
+            self.finish()
+        elif self._busy is not None:
+            self._last = True
+        else:
+            self._transport.write(_refusal(error).encode(date=self.date(), keep_alive=False))
+            self._transport.write_eof()
 
 
 class EventStream:
