@@ -394,6 +394,42 @@ async def test_a_login_waits_for_a_part_for_a_digest_that_is_being_committed(
     assert list(map(tuple, parts)) == [(range_of(known), int(known).to_bytes(8, "little"))]
 
 
+@pytest.mark.parametrize(("zone", "entries"), [("UTC", 1), ("Europe/Berlin", 2)])
+async def test_a_plan_for_both_that_commits_after_the_login_counts_both_parts(
+    store: Store, zone: str, entries: int
+) -> None:
+    """The known person is in the same plan; at one instant it is one message to one person."""
+    await store.add_people(1)
+    await rule(store, [{"count": 5, "per": "7d"}])
+    user, device = await stranger(store)
+    await store.pool.execute(
+        "update device set time_zone = case when id = $1 then $2 else 'UTC' end", device, zone
+    )
+    both = Target(users=["u0"], devices=[device])
+    planner = interrupted(store, lambda: login(store, user))
+    await send(store, planner, 1, both, local=LATER)
+    known = await store.pool.fetchval("select id from users")
+    assert await counted(store, known, user) == [entries, 0]
+
+
+async def test_a_part_for_a_digest_waits_once_for_who_is_in_the_same_plan(store: Store) -> None:
+    """Until the earlier of two instants."""
+    await store.add_people(1)
+    await rule(store, [])
+    user, device = await stranger(store)
+    await store.pool.execute("update category set can_opt_out = true where slug = 'news'")
+    await store.pool.execute("update users set granted = 32, daily = 32")
+    await store.pool.execute(
+        "update device set time_zone = case when id = $1 then 'Asia/Tokyo' else 'UTC' end", device
+    )
+    both = Target(users=["u0"], devices=[device])
+    await send(store, interrupted(store, lambda: login(store, user)), 1, both)
+    known = await store.pool.fetchval("select id from users")
+
+    parts = await store.pool.fetch("select people from digest_item where people <> ''")
+    assert [row["people"] for row in parts] == [int(known).to_bytes(8, "little")]
+
+
 async def waiting(store: Store, count: int) -> None:
     """Until so many transactions wait for a lock."""
     sql = (

@@ -17,6 +17,7 @@ from clarion.domain.decided import Decided, DecidedColumns, packed
 from clarion.domain.frequency import EXEMPT_PRIORITY, Ledger
 from clarion.domain.handoffs import Int64s, ShardToPlan
 from clarion.domain.ids import BUCKETS
+from clarion.ports.digests import Gathered
 from clarion.ports.frequency import RANGE_BUCKETS, Eviction, Usage
 from clarion.ports.plan_line import OvertakenError, Rulings
 
@@ -93,23 +94,43 @@ async def _follow(
     """The same about people's present numbers; who gave way does so under both."""
     rows = await connection.fetch(_SQL["merged_since"], shard.app, str(seen_xid))
     into: Mapping[int, int] = {row["from_id"]: row["to_id"] for row in rows}
-    known = np.setdiff1d(followed(people, into), people)
+    named = followed(people, into)
+    known = named[named != people]  # some of them may be in the plan under both numbers
     if not len(known):
         return rulings
     await connection.execute(_MERGING["overtake"], shard.app, _ranges(known))
     sent = rulings.sent
     return replace(
         rulings,
-        sent=None if sent is None else replace(sent, user=followed(sent.user, into)),
+        sent=None if sent is None else _once(replace(sent, user=followed(sent.user, into))),
         evictions=[
             replace(gone, people=np.union1d(gone.people, followed(gone.people, into)))
             for gone in rulings.evictions
         ],
-        gathered=[
-            replace(part, people=np.unique(followed(part.people, into)))
-            for part in rulings.gathered
-        ],
+        gathered=_once_each(
+            [replace(part, people=followed(part.people, into)) for part in rulings.gathered]
+        ),
     )
+
+
+def _once(sent: Ledger) -> Ledger:
+    """One entry a person and instant, over all networks that theirs name."""
+    order = np.lexsort((sent.at_us, sent.user))
+    user, at_us = sent.user[order], sent.at_us[order]
+    fresh = np.ones(len(order), np.bool_)
+    fresh[1:] = (user[1:] != user[:-1]) | (at_us[1:] != at_us[:-1])
+    networks = np.bitwise_or.reduceat(sent.networks[order], np.flatnonzero(fresh))
+    return replace(sent.take(order[fresh]), networks=networks)
+
+
+def _once_each(parts: Sequence[Gathered]) -> Sequence[Gathered]:
+    """Each person's part waits for the first of their digests, and for no other."""
+    waits: Int64s = np.zeros(0, np.int64)
+    left = []
+    for part in parts:
+        left.append(replace(part, people=np.setdiff1d(part.people, waits)))
+        waits = np.union1d(waits, part.people)
+    return left
 
 
 def _ranges(people: Int64s) -> list[int]:
