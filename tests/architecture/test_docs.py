@@ -35,7 +35,7 @@ from clarion.domain.errors import MORE_FIELD_CODES, FieldCode
 from clarion.domain.lanes import CHUNK_RECIPIENTS, Lane
 from clarion.domain.outcome import Reason
 from clarion.domain.retry import PATIENT, URGENT
-from clarion.stages.delivery.sender import STORE_PATIENCE_S
+from clarion.stages.delivery.sender import LEASE_S, STORE_PATIENCE_S
 from clarion.stages.delivery.urgent import (
     NAMES_PER_GROUP,
     UNRECORDED_RECIPIENTS,
@@ -127,6 +127,7 @@ FIGURES = {
         f"at most **{BOUND}** recipients",
         f"chunks of {BULK}",
         f"for {STORE_PATIENCE_S:.0f} seconds",
+        f"the lease runs out after {LEASE_S / 60:.0f} minutes",
         f"while **{UNRECORDED_RECIPIENTS}** recipients wait",
     ],
     "docs/explanation/time-and-deadlines.md": [
@@ -144,6 +145,7 @@ FIGURES = {
         f"{CONNECTIONS['api']} for\neach API process, {CONNECTIONS['sender']} for each sender",
         f"{CONNECTIONS['planner']} for a planner, {CONNECTIONS['facts']} for the facts",
         f"{CONNECTIONS['push']} for each push process",
+        f"has run out, after {LEASE_S / 60:.0f} minutes",
     ],
     "docs/explanation/facts-and-audience.md": [
         f"{Retention().messages_days} days (`retention.messages_days`)",
@@ -156,6 +158,7 @@ FIGURES = {
         f"({PLAN_LEASE_S:.0f} s) every {RENEW_EVERY_S:.0f} s",
         f"than {USERS_PER_SHARD:,} users",
     ],
+    "docs/howto/backup-and-restore.md": [f"events older than {Retention().events_days} days"],
     "docs/explanation/idempotency.md": [f"kept for {KEY_LIFETIME.days} days"],
     "docs/explanation/urgent-path.md": [
         f"up to {NAMES_PER_GROUP} names and {URGENT_DEVICES} devices",

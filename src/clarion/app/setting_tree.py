@@ -201,7 +201,10 @@ class Facts(_Section, frozen=True):
         int, Meta(description="Memory that the engine may use, in MiB.", ge=64)
     ] = 256
     threads: Annotated[
-        int, Meta(description="Threads of the engine; 0 means one per core.", ge=0, le=1024)
+        int,
+        Meta(
+            description="Threads of the engine; 0 means one per core, two at most.", ge=0, le=1024
+        ),
     ] = 0
     drain_every_s: Annotated[
         float,
