@@ -58,7 +58,10 @@ LEASE_S = 300.0
 """Longer than a chunk can take when every network is silent: a batch that is still being sent must
 not be sent by another. Work of a process that is known to be dead does not wait for it."""
 POISON_CLAIMS = 4
-"""A batch that was leased this often without progress takes its sender down: split it."""
+"""A batch that was leased this often without progress may take its sender down: split it."""
+GIVE_UP_CLAIMS = 10
+"""One recipient alone that was leased this often is set aside. A split loses nobody, and is made
+sooner; but senders may die a few times in a row of something else, an operator's kills or memory."""
 STORE_PATIENCE_S = 30.0
 RELEASE_S = 5.0
 LONGEST_REST_S = 5.0
@@ -106,7 +109,7 @@ async def send_next(ports: DeliveryPorts, slot: Slot, stop: asyncio.Event) -> bo
     try:
         if claimed.paused:
             await ports.line.release(claimed.batch, ports.clock.now())
-        elif claimed.claims >= POISON_CLAIMS:
+        elif _is_poison(claimed):
             await _isolate(ports, claimed)
         else:
             await _send_batch(ports, slot, claimed, stop)
@@ -121,6 +124,11 @@ async def send_next(ports: DeliveryPorts, slot: Slot, stop: asyncio.Event) -> bo
         again = ports.clock.now() + timedelta(seconds=RELEASE_S)
         await ports.line.release(claimed.batch, again, failed=True)
     return True
+
+
+def _is_poison(claimed: ClaimedBatch) -> bool:
+    left = len(claimed.batch.recipients) - claimed.batch.cursor
+    return claimed.claims >= (POISON_CLAIMS if left > 1 else GIVE_UP_CLAIMS)
 
 
 async def _isolate(ports: DeliveryPorts, claimed: ClaimedBatch) -> None:
