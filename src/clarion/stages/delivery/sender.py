@@ -61,7 +61,7 @@ POISON_CLAIMS = 4
 """A batch that was leased this often without progress may take its sender down: split it."""
 GIVE_UP_CLAIMS = 10
 """One recipient alone that was leased this often is set aside. A split loses nobody, and is made
-sooner; but senders may die a few times in a row of something else, an operator's kills or memory."""
+sooner; but senders may die a few times in a row of something else, as of an operator's kills."""
 STORE_PATIENCE_S = 30.0
 RELEASE_S = 5.0
 LONGEST_REST_S = 5.0
