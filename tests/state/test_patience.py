@@ -78,3 +78,24 @@ async def test_an_answer_is_heard(narrow: Pool) -> None:
         async with reading(narrow) as connection:
             await connection.fetchval("select 1")
     assert 0 < patience.heard <= asyncio.get_running_loop().time()
+
+
+async def test_who_is_given_up_waits_for_no_lock(pool: Pool, narrow: Pool) -> None:
+    """The server ends what nobody waits for: it would be a connection more for each try."""
+    lock = "select pg_advisory_xact_lock(7)"
+    there = "select exists (select from pg_stat_activity where pid = $1)"
+    async with reading(narrow) as connection:
+        backend = await connection.fetchval("select pg_backend_pid()")
+    async with transaction(pool) as holder:
+        await holder.execute(lock)
+        with patient(Patience(0.1)), pytest.raises(StoreUnavailableError):
+            await lock_with(narrow, lock)
+        async with asyncio.timeout(120):
+            while await pool.fetchval(there, backend):  # noqa: ASYNC110  # the server's state
+                await asyncio.sleep(0.05)
+
+
+async def lock_with(pool: Pool, lock: str) -> None:
+    """Wait for a lock."""
+    async with transaction(pool) as connection:
+        await connection.execute(lock)

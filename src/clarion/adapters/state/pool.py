@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, TypeVar
 
 import asyncpg
@@ -27,6 +27,8 @@ statistics change, so one that was made while a table was small must not be to r
 minute later the table may have a hundred thousand rows."""
 
 TRIES: Final = 4
+_LOOKS_EVERY_MS: Final = 2_000
+"""How often the server looks whether we are there still, while a statement runs."""
 
 
 class OvertakenError(Exception):
@@ -66,13 +68,24 @@ async def open_pool(
             min_size=min_size,
             max_size=max_size,
             command_timeout=command_timeout_s,
-            init=prepare,
+            init=_begin,
             reset=_leave,
             server_settings={
                 **PLANS,
                 **session_settings(master_keys),
             },
         )
+
+
+async def _begin(connection: asyncpg.Connection) -> None:
+    """Our types; and the server ends by itself what nobody waits for any more.
+
+    It would else go on waiting for a lock for whoever was given up (`_Watch`) or killed, and keep
+    what it has locked itself: one connection more for each try, until there are no more.
+    """
+    await prepare(connection)
+    with suppress(asyncpg.InvalidParameterValueError):  # a server that runs on Windows can't look
+        await connection.execute(f"set client_connection_check_interval = {_LOOKS_EVERY_MS}")
 
 
 async def connect(dsn: str) -> asyncpg.Connection:
