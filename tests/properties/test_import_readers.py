@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import AsyncIterator
 
 import polars as pl
 import pytest
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 
 from clarion.domain.attributes import PLAIN_OBJECT, PLAIN_OCTETS, check_attributes, parse_time
 from clarion.domain.registration import INSTANT
+from clarion.stages.intake import readers
 from clarion.stages.intake.events import LAYOUT
 from clarion.stages.intake.plain import plain_cells
 from clarion.stages.intake.readers import CsvReader, NdjsonReader
-from clarion.stages.intake.rows import RawBatch
+from clarion.stages.intake.rows import Format, RawBatch
 
 HEADER = [
     "external_id",
@@ -93,6 +95,30 @@ def test_quotes_around_fields_change_nothing(rows: list[list[str]], end: str) ->
         CsvReader().read(text(rows, quoted=quoted, end=end)) for quoted in (False, True)
     )
     assert told(plain) == told(quoted)
+
+
+async def arriving(octets: bytes, size: int) -> AsyncIterator[bytes]:
+    """A file in pieces."""
+    for start in range(0, len(octets), size):
+        yield octets[start : start + size]
+
+
+@pytest.mark.parametrize("at", [1, 2, 70, 299])
+@pytest.mark.parametrize("stray", ['5" nails', 'a"', '"a\nb"', '"a""b"'])
+async def test_a_quote_within_a_field_breaks_no_long_file(
+    monkeypatch: pytest.MonkeyPatch, at: int, stray: str
+) -> None:
+    """It is a letter of the field, as in a file that is read at once."""
+    monkeypatch.setattr(readers, "BLOCK_OCTETS", 1_000)
+    monkeypatch.setattr(readers, "LONGEST_ROW", 500)
+    models = [stray if row == at else f"model {row}" for row in range(300)]
+    lines = [f"token-{row},{model}" for row, model in enumerate(models)]
+    octets = "\n".join(["token,model", *lines, ""]).encode()
+    whole = CsvReader().read(octets)
+    batches = [batch async for batch in readers.read_text(arriving(octets, 100), Format.CSV)]
+    assert pl.concat([batch.rows for batch in batches]).equals(whole.rows)
+    assert [line for batch in batches for line in batch.lines] == list(whole.lines)
+    assert len(whole.rows) == 300
 
 
 @given(

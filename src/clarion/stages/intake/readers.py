@@ -45,13 +45,16 @@ async def read_text(
         held += piece
         if len(held) >= BLOCK_OCTETS:
             cut = reader.cut(held)
+            if not cut and len(held) > BLOCK_OCTETS + LONGEST_ROW:
+                if isinstance(reader, CsvReader):
+                    cut = await asyncio.to_thread(reader.recut, bytes(held))
+                if not cut:
+                    raise MalformedFileError(reader.line + 1, reader.endless)
             if cut:
                 yield await asyncio.to_thread(reader.read, bytes(held[:cut]))
                 if reader.broken is not None:
                     raise reader.broken
                 del held[:cut]
-            elif len(held) > BLOCK_OCTETS + LONGEST_ROW:
-                raise MalformedFileError(reader.line + 1, reader.endless)
     if held:
         yield await asyncio.to_thread(reader.read, bytes(held))
         if reader.broken is not None:
@@ -142,6 +145,20 @@ class CsvReader:
             end = before
         return end
 
+    def recut(self, held: bytes) -> int:
+        """The same by reading the rows: a quote within a field (`5" nails`) opens nothing."""
+        lines = held.split(b"\n")[:-1]
+        reader = csv.reader((f"{_text(line)}\n" for line in lines), strict=True)
+        whole = 0
+        while whole < len(lines):
+            try:
+                next(reader)
+            except csv.Error as error:
+                if str(error) == _NO_END:
+                    break
+            whole = reader.line_num
+        return sum(len(line) + 1 for line in lines[:whole])
+
     def read(self, block: bytes) -> RawBatch:
         """The rows of whole lines."""
         if self._spread is None:
@@ -160,8 +177,7 @@ class CsvReader:
 
     def _whole(self, block: bytes) -> RawBatch:
         """Any rows, cell by cell."""
-        # What is not UTF-8 becomes lone surrogates, which mark the row as bad below.
-        text = block.decode("utf-8", "surrogateescape")
+        text = _text(block)
         first = self.line + 1
         if self._spread is None:
             text = text.removeprefix("\ufeff")
@@ -222,6 +238,11 @@ class CsvReader:
         columns = [pl.Series(column, dtype=pl.String).replace("", None) for column in turned]
         columns = columns or [pl.Series(dtype=pl.String) for _ in spread.names]
         return _batch(spread, columns, [starts[i] for i in good], bad, read)
+
+
+def _text(octets: bytes) -> str:
+    """What is not UTF-8 becomes lone surrogates, which mark a row as bad."""
+    return octets.decode("utf-8", "surrogateescape")
 
 
 def _broken(start: int, end: int, why: str) -> MalformedFileError | None:
