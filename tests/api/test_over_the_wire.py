@@ -14,6 +14,7 @@ import uvicorn
 from tests.api.conftest import World
 
 from clarion.api import ApiDependencies, ApiLimits, create_app
+from clarion.app.head_limits import HEAD_OCTETS
 from clarion.app.http_protocol import LeanHttp
 
 
@@ -141,6 +142,29 @@ async def test_a_head_without_end_is_not_kept(port: int) -> None:
     assert b"application/problem+json" in answer
     assert b'"code":"head_too_large"' in answer
     assert b"connection: close" in answer
+
+
+async def _answered(port: int) -> None:
+    """The server answers another connection."""
+    gone = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    assert (await _exchange(port, gone)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_head_that_is_malformed_and_too_long_is_refused_once(
+    port: int, world: World
+) -> None:
+    """By what was found first."""
+    begun = b"GET /healthz HTTP/1.1\r\nx: "
+    ended = b"y" * 200 + b"\r\nbroken field: x\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for piece in (begun, b"y" * (HEAD_OCTETS - 100), ended):
+        await _answered(port)  # by then the server has read the piece before
+        writer.write(piece)
+        await writer.drain()
+    answer = await reader.read()
+    writer.close()
+    assert answer.count(b'"code":"http_malformed"') == 1
+    assert b"head_too_large" not in world.deps.metrics.exposition()
 
 
 async def test_a_body_announced_too_large_is_refused_unread(port: int, world: World) -> None:

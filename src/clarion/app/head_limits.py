@@ -109,6 +109,8 @@ class HeadLimits(HttpToolsProtocol):
 
     def _refuse(self, problem: ProblemError) -> None:
         """Close the connection, with an answer unless an earlier one is still being written."""
+        if self.transport.is_closing():  # a head may be malformed and too long
+            return
         if self._may_answer():
             status, fields, body = self._unread(problem)
             self.transport.write(written(self.server_state.default_headers, status, fields, body))
