@@ -27,6 +27,8 @@ FORBIDDEN = [
     "https:\\\\ann@shop.example/",
     "//ann@shop.example/",
     "/\\ann@shop.example/",
+    "https://shop.example\\@elsewhere.example/",
+    "//shop.example\\@elsewhere.example/",
     "myapp://ann:secret@orders/1",
     "https:shop.example",
     "https://",

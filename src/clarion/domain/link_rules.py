@@ -21,9 +21,11 @@ CODE: Final = "link_forbidden"
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):", re.ASCII)
 _UNCLEAN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]|\\A\\s|\\s\\Z")
 _AUTHORITY: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?[/\\]{2}([^/\\?#]*)", re.ASCII)
+_STRICT_AUTHORITY: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?[/\\]{2}([^/?#]*)", re.ASCII)
+"""Of RFC 3986 section 3.2, which a backslash does not end, as it does in browsers."""
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]\s]+)(?::[0-9]*)?")
 _RELATIVE_START: Final = re.compile(r"/[^/\\]|[?#]|[^:/\\?#]+[/?#]")
-_FINISHED: Final = re.compile(r"[^:]+:(?:[/\\]{2}[^/\\?#]*[/\\?#]|[^/\\])", re.ASCII)
+_FINISHED: Final = re.compile(r"[^:]+:(?:[/\\]{2}[^/?#]*[/?#]|[^/\\])", re.ASCII)
 _NO_PLACES: Final = frozenset(
     {
         "about", "blob", "chrome", "chrome-extension", "content", "data", "file", "filesystem",
@@ -56,7 +58,7 @@ def refusal(text: str, http_hosts: Collection[str] = (), *, picture: bool = Fals
         return "A picture is loaded over https."
     authority = _AUTHORITY.match(text)
     name = "" if authority is None else authority[1].rpartition("@")[0]
-    if name and (not scheme or ":" in name):
+    if (name and ":" in name) or (not scheme and _names_somebody(text)):
         return _NO_CREDENTIALS
     return None
 
@@ -65,7 +67,7 @@ def _web_refusal(text: str, scheme: str, http_hosts: Collection[str]) -> str | N
     """What is wrong with a web address: browsers take more for one than RFC 3986 does."""
     authority = _AUTHORITY.match(text)
     place = "" if authority is None else authority[1]
-    if "@" in place:
+    if _names_somebody(text):
         return _NO_CREDENTIALS
     host = _HOST.fullmatch(place)
     if host is None:
@@ -74,6 +76,12 @@ def _web_refusal(text: str, scheme: str, http_hosts: Collection[str]) -> str | N
     if scheme == "https" or name in http_hosts or _is_local(name):
         return None
     return "A web address is https; http only to hosts of `server.http_link_hosts`."
+
+
+def _names_somebody(text: str) -> bool:
+    """Whether there is a name in front of the host, for browsers or for apps."""
+    found = _STRICT_AUTHORITY.match(text)  # the longer one of the two
+    return found is not None and "@" in found[1]
 
 
 _NO_CREDENTIALS: Final = "An address has no name or password in front of its host."
