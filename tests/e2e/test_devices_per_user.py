@@ -91,3 +91,13 @@ async def test_who_logs_in_brings_no_more_devices_than_one_may_have(world: World
     known = await world.people.login(world.app, bare.id, "ada", LATER)
     assert known is not None
     assert len(await world.devices.of_person(world.app, known.id)) == MOST
+
+
+async def test_a_dead_device_makes_room_for_a_living_one(world: World) -> None:
+    """Tokens that were made up keep nobody out once the network has named them."""
+    full = await world.register(*(phone(f"a{n}", external_id="ada") for n in range(MOST)))
+    await world.pool.execute("update device set state = 2 where id = $1", int(full.device[0]))
+
+    done = await world.register(phone("b", external_id="ada"), phone("c", external_id="ada"))
+
+    assert refused(done) == [(1, "/external_id", "devices_limit")]

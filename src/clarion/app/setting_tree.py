@@ -113,8 +113,8 @@ class Api(_Section, frozen=True):
     devices_per_user: Annotated[
         int,
         Meta(
-            description="Devices that one user may have, dead ones included: a message to the user "
-            "goes to all of them. What would add one more is refused.",
+            description="Living devices that one user may have: a message to the user goes to all "
+            "of them. What would add one more is refused.",
             ge=1,
             le=1_000_000,
         ),

@@ -15,8 +15,9 @@ select * from device where app_id = $1 and user_id = $2 order by id;
 select * from device where app_id = $1 and id > $2 order by id limit $3;
 
 -- name: more_devices_than
--- Who of these people has more devices than that, and how many; dead ones count.
-select user_id, count(*) as n from device where user_id = any ($1::bigint[])
+-- Who of these people has more living devices than that, and how many. Dead ones do not count:
+-- tokens that somebody made up keep a person's own devices out only until the network has named them.
+select user_id, count(*) as n from device where user_id = any ($1::bigint[]) and state = 1
 group by user_id having count(*) > $2;
 
 -- name: lock_device
