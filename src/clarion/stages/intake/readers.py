@@ -148,7 +148,7 @@ class CsvReader:
     def recut(self, held: bytes) -> int:
         """The same by reading the rows: a quote within a field (`5" nails`) opens nothing."""
         lines = held.split(b"\n")[:-1]
-        reader = csv.reader((f"{_text(line)}\n" for line in lines), strict=True)
+        reader = csv.reader((f"{_decoded(line)}\n" for line in lines), strict=True)
         whole = 0
         while whole < len(lines):
             try:
@@ -177,7 +177,7 @@ class CsvReader:
 
     def _whole(self, block: bytes) -> RawBatch:
         """Any rows, cell by cell."""
-        text = _text(block)
+        text = _decoded(block)
         first = self.line + 1
         if self._spread is None:
             text = text.removeprefix("\ufeff")
@@ -240,7 +240,7 @@ class CsvReader:
         return _batch(spread, columns, [starts[i] for i in good], bad, read)
 
 
-def _text(octets: bytes) -> str:
+def _decoded(octets: bytes) -> str:
     """What is not UTF-8 becomes lone surrogates, which mark a row as bad."""
     return octets.decode("utf-8", "surrogateescape")
 
