@@ -3,7 +3,7 @@
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clarion.domain.link_rules import is_settled, refusal, start_refusal
@@ -87,6 +87,7 @@ def test_an_apps_own_scheme_may_be_followed_but_no_picture_is_loaded_by_it(text:
     between=st.sampled_from(["", "/", "@x/", ":", "?q="]),
     picture=st.booleans(),
 )
+@example(start="https://shop.example/\x85", cut=40, values=[""], between="", picture=False)
 def test_an_address_that_began_well_ends_well(
     start: str, cut: int, values: list[str], between: str, *, picture: bool
 ) -> None:

@@ -19,7 +19,8 @@ CODE: Final = "link_forbidden"
 """How a request's field is refused."""
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):", re.ASCII)
-_UNCLEAN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]|\\A\\s|\\s\\Z")
+_CONTROL: Final = "[\x00-\x1f\x7f-\x9f\u2028\u2029]"
+_UNCLEAN: Final = re.compile(_CONTROL + "|\\A\\s|\\s\\Z")
 _AUTHORITY: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?[/\\]{2}([^/\\?#]*)", re.ASCII)
 _STRICT_AUTHORITY: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?[/\\]{2}([^/?#]*)", re.ASCII)
 """Of RFC 3986 section 3.2, which a backslash does not end, as it does in browsers."""
@@ -98,6 +99,8 @@ def is_settled(start: str) -> bool:
 
     What follows has to be free of control characters, as percent-encoded values are.
     """
+    if re.search(_CONTROL, start):
+        return False
     if _RELATIVE_START.match(start):
         return True
     return _SCHEME.match(start) is not None and _FINISHED.match(start) is not None
