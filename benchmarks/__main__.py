@@ -17,6 +17,7 @@ from benchmarks.harness import RESULTS
 NAMES: Final = (
     "wire",
     "broadcast",
+    "broadcast_ruled",
     "webpush",
     "transactional",
     "registry",

@@ -48,7 +48,7 @@ from benchmarks.wire_client import HEADERS
 _MICRO: Final = 1e6
 _STREAMS: Final = 1000
 _ROLES: Final = ("sender", "planner", "facts", "postgres", "api", "supervisor")
-_MESSAGE: Final = {
+BARE: Final = {
     "to": {"all": True},
     "title": "Breaking news",
     "body": "Something has happened",
@@ -74,10 +74,12 @@ FULL: Final = Sizes(devices=1_000_000, broadcasts=3, requests=500_000)
 QUICK: Final = Sizes(devices=200_000, broadcasts=2, requests=100_000)
 
 
-async def broadcast(target: Platform, end: FarEnd, devices: int) -> dict[str, float]:
+async def broadcast(
+    target: Platform, end: FarEnd, devices: int, message: Mapping[str, object]
+) -> dict[str, float]:
     """One message to everybody; what it cost."""
     before, started = target.tree.cpu_s(), time.monotonic()
-    await _send_to_all(target, devices)
+    await _send_to_all(target, devices, message)
     wall_s = time.monotonic() - started
     after = target.tree.cpu_s()
     spent = {role: after[role] - before.get(role, 0.0) for role in after}
@@ -93,7 +95,7 @@ async def broadcast(target: Platform, end: FarEnd, devices: int) -> dict[str, fl
 async def memory(target: Platform, devices: int) -> dict[str, float]:
     """One more message to everybody; the memory it took."""
     with MemoryWatch(target.tree) as watch:
-        await _send_to_all(target, devices)
+        await _send_to_all(target, devices, BARE)
     return {
         "peak_rss_mib": watch.peak.all_mib,
         "peak_largest_rss_mib": watch.largest_mib,
@@ -101,9 +103,8 @@ async def memory(target: Platform, devices: int) -> dict[str, float]:
     }
 
 
-async def _send_to_all(target: Platform, devices: int) -> None:
-    message = await post_message(target, _MESSAGE)
-    outcomes = await recorded(target, message)
+async def _send_to_all(target: Platform, devices: int, message: Mapping[str, object]) -> None:
+    outcomes = await recorded(target, await post_message(target, message))
     if outcomes != {"accepted": devices}:
         raise RuntimeError(f"not every device was accepted: {outcomes}")
 
@@ -136,7 +137,7 @@ async def measure(folder: Path, sizes: Sizes) -> tuple[dict[str, float], dict[st
                     rounds["h2load_cpu_us_per_request"].append(cost)
                 # The next rush must come after a pause to be seen as one.
                 await quiet(target)
-                for name, value in (await broadcast(target, end, sizes.devices)).items():
+                for name, value in (await broadcast(target, end, sizes.devices, BARE)).items():
                     rounds[name].append(value)
                 tell(f"broadcast {number + 1}: {_line(rounds)}")
             taken = await memory(target, sizes.devices)
