@@ -9,10 +9,10 @@ import gc
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager
 from importlib import import_module
 
-from clarion.adapters.processor import take_short_turns, yield_to_others
+from clarion.adapters.processor import yield_to_others
 from clarion.app.settings import Settings
 from clarion.telemetry.logs import log
 from clarion.telemetry.names import LogEvent
@@ -80,13 +80,7 @@ def settled_garbage() -> Iterator[None]:
         gc.unfreeze()
 
 
-def share_processor(role: str) -> None:
-    """Lower this process's priority, unless people or their devices wait for it.
-
-    Where they do, it has the processor soon after it wakes up, if the system can do that.
-    """
-    if role in PROMPT:
-        with suppress(OSError):  # what a sandbox may forbid
-            take_short_turns(os.getpid())
-    else:
+def yield_processor(role: str) -> None:
+    """Lower this process's priority, unless people or their devices wait for it."""
+    if role not in PROMPT:
         yield_to_others(os.getpid(), min(NICEST, os.nice(0) + BACKGROUND_NICENESS))

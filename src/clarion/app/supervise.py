@@ -123,7 +123,7 @@ async def _run(
     children = [_Child(role=role, number=n) for role, n in _plan(settings)]
     keepers = [asyncio.create_task(_keep(child, environment, settings, stop)) for child in children]
     if embedded and hasattr(os, "setpriority"):
-        keepers.append(asyncio.create_task(_arrange_backends(settings, stop)))
+        keepers.append(asyncio.create_task(_lower_backends(settings, stop)))
     try:
         if await _answers(settings, stop):
             await _tell(settings, unknown, started)
@@ -133,15 +133,15 @@ async def _run(
         await asyncio.gather(*keepers)
 
 
-async def _arrange_backends(settings: Settings, stop: asyncio.Event) -> None:
-    """Let the server's processes share the processor as the roles do that they work for."""
+async def _lower_backends(settings: Settings, stop: asyncio.Event) -> None:
+    """Let the server's processes that work for bulk roles yield the processor as these do."""
     url = settings.database.url
     bulk = [role for role, _ in _plan(settings) if role not in PROMPT]
     while url is not None and not stop.is_set():
         try:
             pool = await open_pool(url.reveal(), max_size=1)
             try:
-                await Backends(pool, bulk, PROMPT).keep(stop, BACKENDS_LOOK_S)
+                await Backends(pool, bulk).keep(stop, BACKENDS_LOOK_S)
             finally:
                 await pool.close()
         except StoreUnavailableError:

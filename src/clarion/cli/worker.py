@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from clarion.app.roles import run_role, share_processor
+from clarion.app.roles import run_role, yield_processor
 from clarion.app.settings import Settings
 from clarion.cli.exits import Exit
 from clarion.cli.options import ConfigFile
@@ -38,7 +38,7 @@ def worker(
     """
     settings = read_settings(config)
     start_logging(settings.log.level, settings.log.format)
-    share_processor(role)
+    yield_processor(role)
     with engine_failures():
         run_loop(_work(settings, role, owner, parent))
     return Exit.OK

@@ -1,8 +1,7 @@
 """The embedded server's own processes: one for each connection, told apart by who opened it.
 
 A role that yields the processor would otherwise win it back through its backend: what a campaign
-asks of the store would compete with what a one-time code waits for. And a role that has the
-processor soon after it wakes up would wait for a backend that has not.
+asks of the store would compete with what a one-time code waits for.
 """
 
 import asyncio
@@ -11,15 +10,12 @@ from collections.abc import Collection
 from typing import Final
 from urllib.parse import quote
 
-from clarion.adapters.processor import take_short_turns, yield_to_others
+from clarion.adapters.processor import yield_to_others
 from clarion.adapters.state.pool import Pool, reading
 
 BULK_NICENESS: Final = 5
 """Milder than the roles' own: a backend may hold a lock that an urgent commit waits for."""
-_OF: Final = (
-    "select pid, application_name = any ($1::text[]) as bulk from pg_stat_activity "
-    "where application_name = any ($1::text[] || $2::text[])"
-)
+_OF: Final = "select pid from pg_stat_activity where application_name = any ($1::text[])"
 
 
 def named(dsn: str, role: str) -> str:
@@ -33,30 +29,25 @@ def name_of(role: str) -> str:
 
 
 class Backends:
-    """Gives backends the place among others that the roles have for which they work."""
+    """Lowers the priority of backends that work for bulk roles."""
 
-    def __init__(self, pool: Pool, bulk: Collection[str], prompt: Collection[str]) -> None:
+    def __init__(self, pool: Pool, roles: Collection[str]) -> None:
         self._pool = pool
-        self._bulk = [name_of(role) for role in bulk]
-        self._prompt = [name_of(role) for role in prompt]
+        self._names = [name_of(role) for role in roles]
         self._done: set[int] = set()
 
-    async def arrange(self) -> None:
+    async def lower(self) -> None:
         """Look for new ones.
 
         Raises:
             StoreUnavailableError: the server can't be asked.
         """
         async with reading(self._pool) as connection:
-            rows = await connection.fetch(_OF, self._bulk, self._prompt)
-        found = {row["pid"]: row["bulk"] for row in rows}
-        for pid in found.keys() - self._done:
+            found = {row["pid"] for row in await connection.fetch(_OF, self._names)}
+        for pid in found - self._done:
             with contextlib.suppress(OSError):  # it has ended, or is another user's: left as it is
-                if found[pid]:
-                    yield_to_others(pid, BULK_NICENESS)
-                else:
-                    take_short_turns(pid)
-        self._done = set(found)
+                yield_to_others(pid, BULK_NICENESS)
+        self._done = found
 
     async def keep(self, stop: asyncio.Event, every_s: float) -> None:
         """Look now and then until told to stop.
@@ -65,7 +56,7 @@ class Backends:
             StoreUnavailableError: the server can't be asked.
         """
         while not stop.is_set():
-            await self.arrange()
+            await self.lower()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(every_s):
                     await stop.wait()
