@@ -1,6 +1,14 @@
 """Talks to a running platform over its public API; problems become one sentence."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
+import asyncio
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+)
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -141,6 +149,20 @@ class Connection:
                 "start it with `clarion serve`, or name its address with --url or CLARION_URL",
                 Exit.UNREACHABLE,
             ) from error
+
+
+def asked(url: str, key: str | None, ask: Callable[[Connection], Awaitable[Json]]) -> Json:
+    """What a platform answers to one question, over a connection for it alone.
+
+    Raises:
+        CommandError: it can't be reached, or refuses.
+    """
+
+    async def work() -> Json:
+        async with Connection(url, key) as platform:
+            return await ask(platform)
+
+    return asyncio.run(work())
 
 
 def judged(answer: httpx.Response) -> Json:

@@ -1,12 +1,10 @@
 """`clarion messages`: how far a message is, and holding, resuming or withdrawing it."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 from cyclopts import App
 
-from clarion.cli.connection import Connection, Json
+from clarion.cli.connection import Json, asked
 from clarion.cli.exits import Exit
 from clarion.cli.options import DEFAULT_URL, ApiKey, AsJson, ServerUrl
 from clarion.cli.outcomes import by_network, reasons
@@ -27,7 +25,7 @@ def status(
         key: API key with scope `send`.
         json: Write the API's answer as JSON.
     """
-    view = _asked(url, key, lambda platform: platform.get(_path(message)))
+    view = asked(url, key, lambda platform: platform.get(_path(message)))
     if json:
         print_json(view)
     else:
@@ -96,20 +94,12 @@ def show_status(view: Json) -> None:
 
 
 def _steer(message: str, what: str, url: str, key: str | None, *, as_json: bool) -> int:
-    found = _asked(url, key, lambda platform: platform.post(f"{_path(message)}:{what}", {}))
+    found = asked(url, key, lambda platform: platform.post(f"{_path(message)}:{what}", {}))
     if as_json:
         print_json(found)
     else:
         OUT.print(f"{found['id']} is {found['state']}", markup=False, soft_wrap=True)
     return Exit.OK
-
-
-def _asked(url: str, key: str | None, ask: Callable[[Connection], Awaitable[Json]]) -> Json:
-    async def work() -> Json:
-        async with Connection(url, key) as platform:
-            return await ask(platform)
-
-    return asyncio.run(work())
 
 
 def _path(message: str) -> str:

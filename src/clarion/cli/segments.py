@@ -1,7 +1,5 @@
 """`clarion segments`: people who have something in common, by name or as an expression."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
@@ -11,7 +9,7 @@ from cyclopts import App, Parameter
 from rich.markup import escape
 from rich.table import Column, Table
 
-from clarion.cli.connection import Connection, Json
+from clarion.cli.connection import asked
 from clarion.cli.exits import CommandError, Exit
 from clarion.cli.options import DEFAULT_URL, ApiKey, AsJson, ServerUrl
 from clarion.cli.outcomes import LABELS
@@ -29,7 +27,7 @@ app = App(
 @app.command(name="list")
 def list_segments(*, url: ServerUrl = DEFAULT_URL, key: ApiKey = None, json: AsJson = False) -> int:
     """List the app's segments with their expressions."""
-    found = _asked(url, key, lambda platform: platform.get("/v1/segments"))
+    found = asked(url, key, lambda platform: platform.get("/v1/segments"))
     if json:
         print_json(found)
         return Exit.OK
@@ -57,7 +55,7 @@ def show(
         key: API key with scope `send`.
         json: Write the API's answer as JSON.
     """
-    found = _asked(url, key, lambda platform: platform.get(_path(name)))
+    found = asked(url, key, lambda platform: platform.get(_path(name)))
     if json:
         print_json(found)
     else:
@@ -77,7 +75,7 @@ def versions(
         key: API key with scope `send`.
         json: Write the API's answer as JSON.
     """
-    found = _asked(url, key, lambda platform: platform.get(f"{_path(name)}/versions"))
+    found = asked(url, key, lambda platform: platform.get(f"{_path(name)}/versions"))
     if json:
         print_json(found)
         return Exit.OK
@@ -110,7 +108,7 @@ def count(
         json: Write the API's answer as JSON.
     """
     body = {"segment": segment, "category": category}
-    found = _asked(url, key, lambda platform: platform.post("/v1/segments/count", body))
+    found = asked(url, key, lambda platform: platform.post("/v1/segments/count", body))
     if json:
         print_json(found)
         return Exit.OK
@@ -149,7 +147,7 @@ def put(
     at_file = expression.startswith("@")
     said = _read(Path(expression[1:])) if at_file else expression
     body = {"expression": said, "description": description}
-    found = _asked(url, key, lambda platform: platform.put(_path(name), body))
+    found = asked(url, key, lambda platform: platform.put(_path(name), body))
     if json:
         print_json(found)
     else:
@@ -158,14 +156,6 @@ def put(
             soft_wrap=True,
         )
     return Exit.OK
-
-
-def _asked(url: str, key: str | None, ask: Callable[[Connection], Awaitable[Json]]) -> Json:
-    async def work() -> Json:
-        async with Connection(url, key) as platform:
-            return await ask(platform)
-
-    return asyncio.run(work())
 
 
 def _path(name: str) -> str:

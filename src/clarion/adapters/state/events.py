@@ -7,7 +7,7 @@ and leaves out what is there. A few rows travel as arrays of one statement.
 """
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -79,17 +79,13 @@ class PostgresEvents:
             return await self._record_few(connection, app, rows, create)
 
         await self._make_days(days)
-        try:
-            return await unit_of_work(self._pool, work)
-        except asyncpg.CheckViolationError:  # the partition of a day that was old is gone
-            self._days.clear()
-            await self._make_days(days)
-            return await unit_of_work(self._pool, work)
+        return await self._on_days(days, work)
 
     async def _record_many(
         self, app: AppId, rows: pl.DataFrame, create: datetime | None
     ) -> RecordedEvents:
-        await self._make_days(rows["day"].unique().to_list())
+        days = rows["day"].unique().to_list()
+        await self._make_days(days)
 
         fresh = self._wary == 0
         self._wary = max(0, self._wary - 1)
@@ -102,11 +98,18 @@ class PostgresEvents:
                 self._wary = WARY_BATCHES
             return done
 
+        return await self._on_days(days, work)
+
+    async def _on_days(
+        self,
+        days: Collection[int],
+        work: Callable[[asyncpg.Connection], Awaitable[RecordedEvents]],
+    ) -> RecordedEvents:
         try:
             return await unit_of_work(self._pool, work)
         except asyncpg.CheckViolationError:  # the partition of a day that was old is gone
             self._days.clear()
-            await self._make_days(rows["day"].unique().to_list())
+            await self._make_days(days)
             return await unit_of_work(self._pool, work)
 
     async def _make_days(self, days: Collection[int]) -> None:
